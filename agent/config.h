@@ -1,0 +1,87 @@
+/*
+ * config: the agent's INI file made into one validated, immutable structure.
+ *
+ * All errors of a file are collected (up to LIMIT_INI_ERRORS), each as "file:line: [section] field:
+ * what is wrong; remedy". Nothing on the router is touched before a file is whole. See
+ * docs/agent.conf.example for the format and jaga-agent(8).
+ */
+#ifndef JAGA_AGENT_CONFIG_H
+#define JAGA_AGENT_CONFIG_H
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "common/limits.h"
+#include "common/parse.h"
+
+enum config_hash {
+	CONFIG_HASH_BOTH_ADDRESSES, /* default: one user keeps one public address per destination */
+	CONFIG_HASH_SOURCE,	    /* sticky: one user keeps one uplink */
+	CONFIG_HASH_BOTH_ADDRESSES_AND_PORTS,
+};
+
+enum config_gateway {
+	CONFIG_GATEWAY_AUTO,	      /* the interface's own default route, whatever made it (DHCP client, PPP) */
+	CONFIG_GATEWAY_ADDRESS,
+	CONFIG_GATEWAY_NONE,	      /* point-to-point: the interface is the gateway; v6: no IPv6 here */
+};
+
+struct config_uplink {
+	char name[LIMIT_NAME];
+	char interface[IFNAMSIZ];
+	enum config_gateway gateway_kind[2]; /* [0] IPv4, [1] IPv6 */
+	struct in_addr gateway4;
+	struct in6_addr gateway6;
+	uint32_t weight; /* 1..100, share of new flows within its tier */
+	uint32_t tier;	 /* 1..16; a higher tier carries flows only when all lower ones are down */
+	bool nat;	 /* masquerade IPv4 (and IPv6 when nat6) that leaves here */
+	bool nat6;
+	bool metered;	 /* sparse probing at rest */
+	unsigned n_targets;
+	struct parse_address targets[LIMIT_TARGETS];
+	unsigned quorum; /* targets that must answer for a probe round to count; default 1 */
+	int64_t probe_interval_us;
+	int64_t timeout_min_us; /* clamp of the learnt time-out */
+	int64_t timeout_max_us;
+};
+
+struct agent_config {
+	char identity[LIMIT_NAME];
+	struct parse_address collector;
+	bool has_collector;	    /* false: the agent keeps the router online and tells nobody */
+	char key_file[LIMIT_PATH];  /* 64 hexadecimal digits, mode 0600 */
+	char state_dir[LIMIT_PATH]; /* journal, saved sysctls */
+	char socket_path[LIMIT_PATH];
+	bool scripts_unsigned;	    /* scripts = unsigned */
+	uint32_t mark_field;	    /* contiguous bits of packet and connection marks that Jaga owns */
+	enum config_hash hash;
+	unsigned n_buckets;
+	uint32_t table_base;	    /* routing table of uplink i is table_base + i */
+	uint32_t rule_base;	    /* first preference of our ip rules */
+	int64_t sample_interval_ms;
+	uint32_t spool_bytes;
+
+	unsigned n_lans;
+	char lans[LIMIT_LANS][IFNAMSIZ];
+	unsigned n_uplinks;
+	struct config_uplink uplinks[LIMIT_UPLINKS];
+
+	unsigned n_snapshot_files;	/* glob patterns */
+	char snapshot_files[LIMIT_SNAPSHOT_SOURCES][LIMIT_PATH];
+	unsigned n_snapshot_commands;	/* run by /bin/sh -c, read only */
+	char snapshot_commands[LIMIT_SNAPSHOT_SOURCES][LIMIT_PATH];
+	int64_t snapshot_interval_ms;
+};
+
+/*
+ * Reads and validates the file at path. Writes every error as a line to `errors` (not NULL).
+ * Returns 0, -EINVAL when there were errors, or the errno of opening the file.
+ */
+int config_load(const char *path, FILE *errors, struct agent_config *ret_config);
+
+/* Index of the uplink with that name, or -ENOENT. */
+int config_find_uplink(const struct agent_config *config, const char *name);
+
+#endif

@@ -1,0 +1,2 @@
+# Sources of jaga-agent; each subsystem adds its own lines.
+AGENT_SRCS +=

@@ -1,0 +1,44 @@
+/*
+ * probe: sends one probe to one target out of one uplink and tells when the answer came.
+ *
+ * One prober per uplink; the engine decides when to send and when an answer is late, so a prober
+ * keeps no timers. A prober's packets leave by its uplink's interface (SO_BINDTODEVICE) with the
+ * uplink's mark (SO_MARK), whatever the routing table says. Non-blocking, loop thread only.
+ * Steady state allocates nothing.
+ */
+#ifndef JAGA_AGENT_PROBE_PROBE_H
+#define JAGA_AGENT_PROBE_PROBE_H
+
+#include <stdint.h>
+
+#include "common/err.h"
+#include "common/limits.h"
+#include "common/parse.h"
+
+struct ev_loop;
+struct probe;
+
+/* An answer: target index and sequence of the request it answers. */
+typedef void probe_reply_fn(void *arg, unsigned target, uint16_t sequence);
+
+struct probe_config {
+	const char *interface;
+	uint32_t mark, mark_field; /* mark is within mark_field */
+	unsigned n_targets;
+	const struct parse_address *targets;
+};
+
+struct probe_ops {
+	const char *name; /* "icmp" */
+	int (*create)(struct ev_loop *loop, const struct probe_config *config, probe_reply_fn *on_reply, void *arg,
+		      struct probe **ret_probe, struct err *err);
+	/* 0, or the negative errno of sending. */
+	int (*send)(struct probe *probe, unsigned target, uint16_t sequence);
+	/* The interface came back with another index or address: bind again. */
+	int (*rebind)(struct probe *probe, struct err *err);
+	void (*destroy)(struct probe *probe); /* NULL is fine */
+};
+
+extern const struct probe_ops probe_icmp;
+
+#endif

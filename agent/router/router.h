@@ -1,0 +1,101 @@
+/*
+ * router: the port to the device that forwards packets. One table of functions per driver
+ * (linux.c; RouterOS later), faked in tests.
+ *
+ * All calls are made on the loop thread and do not wait for anything but the local kernel.
+ * snapshot and run_script finish later through their callbacks.
+ */
+#ifndef JAGA_AGENT_ROUTER_ROUTER_H
+#define JAGA_AGENT_ROUTER_ROUTER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/config.h"
+#include "agent/uplink/plan.h"
+#include "common/err.h"
+
+struct ev_loop;
+struct router;
+
+/* A trap found by the doctor. */
+enum router_trap_level {
+	ROUTER_TRAP_OK,	     /* looked at, fine */
+	ROUTER_TRAP_WARNING, /* works, but will hurt */
+	ROUTER_TRAP_FATAL,   /* a take-over would break here: refused while it stands */
+};
+struct router_trap {
+	enum router_trap_level level;
+	const char *id;	  /* "flowtable", "rp_filter", "mark-clash", ... */
+	const char *what; /* what was seen, naming rule, interface or file */
+	const char *fix;  /* what to type or change; "" with ROUTER_TRAP_OK */
+};
+typedef void router_trap_fn(void *arg, const struct router_trap *trap);
+
+/* State of an uplink's interface as the kernel tells it. */
+struct router_uplink_state {
+	bool has_carrier; /* exists, up and lower-up */
+	bool has_address; /* has an address and (where one is needed) a known gateway */
+};
+
+struct router_counters {
+	uint64_t rx_bytes, tx_bytes; /* of the uplink's interface */
+};
+
+enum router_flush { ROUTER_FLUSH_UNREPLIED, ROUTER_FLUSH_ALL };
+
+struct router_events { /* callbacks into the agent; arg is events_arg of open */
+	/* Carrier or address of the uplink changed, or may have changed unseen. */
+	void (*on_uplink)(void *arg, unsigned uplink, const struct router_uplink_state *state);
+};
+
+/* text: canonical, owned by the driver until the callback returns; NULL with error set. */
+typedef void router_snapshot_fn(void *arg, const char *text, size_t length, const struct err *error);
+
+struct router_script_result {
+	int exit_status; /* 128 + signal when a signal ended it; -1: it could not be started (reason) */
+	const char *output;
+	size_t output_length;
+	bool output_truncated;
+	int64_t duration_ms;
+	const char *reason;
+};
+typedef void router_script_fn(void *arg, const struct router_script_result *result);
+
+struct router_ops {
+	const char *name; /* "linux" */
+	/* Reads the device's state, changes nothing. `config` must outlive the router. */
+	int (*open)(struct ev_loop *loop, const struct agent_config *config, const struct router_events *events,
+		    void *events_arg, struct router **ret_router, struct err *err);
+	/* The doctor. 0 when it could look; *ret_worst the worst level found. Changes nothing. */
+	int (*check)(struct router *router, router_trap_fn *on_trap, void *arg, enum router_trap_level *ret_worst,
+		     struct err *err);
+	/*
+	 * Installs the forwarding plan, or adopts the one that an earlier agent left when it fits the
+	 * configuration (*ret_adopted): then no rule is replaced and no flow is cut.
+	 * All or nothing: on failure the device forwards as before.
+	 */
+	int (*take_over)(struct router *router, const struct forwarding_plan *plan, bool *ret_adopted, struct err *err);
+	/* Desired against observed: the smallest change, one transaction. */
+	int (*apply)(struct router *router, const struct forwarding_plan *plan, struct err *err);
+	/* Forgets flows bound to the uplink so that they start anew elsewhere. *ret_flows: how many. */
+	int (*flush)(struct router *router, unsigned uplink, enum router_flush what, uint32_t *ret_flows, struct err *err);
+	int (*read_uplink)(struct router *router, unsigned uplink, struct router_uplink_state *ret_state);
+	int (*read_counters)(struct router *router, unsigned uplink, struct router_counters *ret_counters);
+	/* Takes every trace of Jaga away and restores the sysctls that were changed. Works without take_over. */
+	int (*remove)(struct router *router, struct err *err);
+	/* One at a time each: -EBUSY while one runs. */
+	int (*snapshot)(struct router *router, router_snapshot_fn *on_done, void *arg, struct err *err);
+	int (*run_script)(struct router *router, const char *interpreter, const void *script, size_t length,
+			  int64_t timeout_ms, router_script_fn *on_done, void *arg, struct err *err);
+	/* Leaves the forwarding plan in force; ends running snapshot and script children. NULL is fine. */
+	void (*close)(struct router *router);
+};
+
+extern const struct router_ops router_linux;
+
+/* The mark of uplink i within config->mark_field: (i + 1) shifted to the field's lowest bit. */
+uint32_t router_uplink_mark(const struct agent_config *config, unsigned uplink);
+
+#endif

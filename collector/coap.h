@@ -1,0 +1,86 @@
+/*
+ * coap: the collector's DTLS sessions and CoAP resources (proto/README.md). The only file of the
+ * collector that includes coap3/.
+ *
+ * It authenticates, checks method, path, content format, sizes and rates, and hands whole bodies to
+ * one function; answers may be given at once or later from the loop (after the store's commit).
+ * One session per identity: the newest wins once it has authenticated. Loop thread only.
+ */
+#ifndef JAGA_COLLECTOR_COAP_H
+#define JAGA_COLLECTOR_COAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "common/limits.h"
+#include "common/parse.h"
+
+struct ev_loop;
+struct coap_server;
+
+enum coap_path { COAP_PATH_HELLO, COAP_PATH_TELEMETRY, COAP_PATH_SNAPSHOT, COAP_PATH_JOB, COAP_PATH_JOB_STATE };
+
+/* Names the request that a later coap_server_reply answers. Plain value: copy it freely. */
+struct coap_ticket {
+	uint64_t session;    /* generation-checked: a reply to a gone session is dropped and counted */
+	uint8_t token[8];
+	uint8_t token_length;
+	bool is_block;	     /* transport's own use */
+};
+
+struct coap_incoming {
+	enum coap_path path;
+	const char *device;	/* the authenticated identity */
+	const char *peer;	/* "192.0.2.7:40123" */
+	uint8_t hash[32];	/* COAP_PATH_SNAPSHOT: from the path */
+	char job_id[LIMIT_NAME]; /* COAP_PATH_JOB_STATE */
+	uint64_t after_seq;	/* COAP_PATH_JOB */
+	const uint8_t *body;	/* valid during the call only */
+	size_t length;
+	struct coap_ticket ticket;
+};
+
+enum coap_code { /* RFC 7252 section 12.1.2, class * 100 + detail */
+	COAP_VALID = 203,
+	COAP_CHANGED = 204,
+	COAP_CONTENT = 205,
+	COAP_BAD_REQUEST = 400,
+	COAP_NOT_FOUND = 404,
+	COAP_UNAVAILABLE = 503,
+};
+
+struct coap_answer {
+	enum coap_code code;
+	const void *body;	/* copied; protobuf unless code >= 400, then diagnostic text */
+	size_t length;
+	uint32_t max_age_s;	/* COAP_UNAVAILABLE: come back after this */
+};
+
+struct coap_events {
+	/* Key of an identity; -ENOENT when there is none. Called in the middle of handshakes: memory only. */
+	int (*find_key)(void *arg, const char *identity, uint8_t ret_key[static LIMIT_PSK_BYTES]);
+	/* A device's session is authenticated; one that replaces another comes without a `gone` for the old. */
+	void (*on_online)(void *arg, const char *device, const char *peer);
+	void (*on_offline)(void *arg, const char *device, const char *reason);
+	/* A whole, well-formed request. The handler answers, now or later, with coap_server_reply. */
+	void (*on_request)(void *arg, const struct coap_incoming *incoming);
+};
+
+struct coap_counters {
+	uint64_t sessions_opened, sessions_open;
+	uint64_t handshakes_refused; /* wrong key, unknown identity, bad records */
+	uint64_t requests, requests_refused, rate_limited;
+	uint64_t replies_dropped;
+};
+
+int coap_server_create(struct ev_loop *loop, const struct parse_address *listen, const struct coap_events *events,
+		       void *arg, struct coap_server **ret_server, struct err *err);
+void coap_server_destroy(struct coap_server *server);
+void coap_server_reply(struct coap_server *server, const struct coap_ticket *ticket, const struct coap_answer *answer);
+/* One datagram to the device over its own session: -ENOTCONN when it has none. body: a packed Wake. */
+int coap_server_wake(struct coap_server *server, const char *device, const void *body, size_t length);
+void coap_server_read_counters(const struct coap_server *server, struct coap_counters *ret_counters);
+
+#endif

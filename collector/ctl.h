@@ -1,0 +1,45 @@
+/*
+ * ctl: the control socket (/run/jaga/collector.sock, mode 0660), for `jaga` and scripts.
+ *
+ * One request per connection: one line of JSON, at most LIMIT_CTL_REQUEST bytes. The answer is lines
+ * of JSON: any number of row objects, then exactly one {"done":true} or
+ * {"error":"...","code":"not-found|bad-request|busy|failed","hint":"what to do next"}.
+ * "follow":true keeps the connection and sends further rows as they happen. Times are milliseconds
+ * since 1970 UTC; a missing value is absent, never null. Rows by operation:
+ *
+ *   {"op":"devices"}                 name online address last_seen_ms version driver uplinks[{name,interface,state,weight,tier}]
+ *                                    snapshots jobs_waiting enrolled_ms
+ *   {"op":"show","device":D}         one row: as above and hostname model system session_since_ms boot_id dropped_events dropped_samples
+ *                                    snapshot{n,hash,taken_ms,checked_ms,bytes} sample{at_ms,conntrack_count,conntrack_max,
+ *                                    mem_available_kb,load_permille,uplinks[{uplink,state,rtt_us,loss_permille,rx_bytes,tx_bytes}]}
+ *   {"op":"events","device":D?,"limit":N?,"follow":B?}   id device time_ms kind("uplink"|"started"|"notice"|"online"|"offline")
+ *                                    text, and for kind uplink: uplink from to cause detect_us switch_us flows_moved carried_by
+ *                                    lasted_ms misses misses_needed probes[{target,sent,lost,rtt_us,timeout_us}]; oldest first
+ *   {"op":"snapshots","device":D}    n hash taken_ms checked_ms bytes stored_bytes; oldest first, n counts from 1
+ *   {"op":"cat","device":D,"n":N?}   one row: n hash taken_ms text; newest when n is absent
+ *   {"op":"snapshot-take","device":D}  wakes the agent; one row when it has answered: n hash changed(bool); error busy when offline
+ *   {"op":"push","device":D,"name":FILE,"script":TEXT,"interpreter":"sh","not_after_s":N?}  one row: job state
+ *   {"op":"jobs","device":D?}        job device seq name state queued_ms changed_ms exit_status output_bytes; newest first
+ *   {"op":"job","job":ID,"follow":B?}  one row: as above and script output(text) output_truncated reason duration_ms attempt;
+ *                                    follow: a row at each change of state until it is final
+ *   {"op":"status"}                  rows {"problem":...,"device":...,"since_ms":...,"text":...,"hint":...}, then one row
+ *                                    {"counters":{...}}
+ *   {"op":"enroll","device":D,"replace":B?}   one row: device key(64 hex digits) collector("ADDRESS:PORT"); error exists
+ *   {"op":"remove","device":D}       forgets a device's key (its history stays)
+ *
+ * Job states: queued received started applied confirmed rolled-back failed expired interrupted.
+ */
+#ifndef JAGA_COLLECTOR_CTL_H
+#define JAGA_COLLECTOR_CTL_H
+
+#include "common/err.h"
+
+struct ev_loop;
+struct collector;
+struct ctl;
+
+int ctl_create(struct ev_loop *loop, struct collector *collector, const char *path, struct ctl **ret_ctl,
+	       struct err *err);
+void ctl_destroy(struct ctl *ctl);
+
+#endif

@@ -1,0 +1,3 @@
+# Sources of jaga-collector and of jaga (cli/).
+COLLECTOR_SRCS +=
+CLI_SRCS +=
