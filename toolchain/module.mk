@@ -30,7 +30,7 @@ DEPS_AGENT_CFLAGS      = -isystem $(DEPS_DIR)/agent/include
 DEPS_COLLECTOR_CFLAGS  = -isystem $(DEPS_DIR)/collector/include
 DEPS_AGENT_LIBS        = $(addprefix $(DEPS_DIR)/agent/lib/,$(DEPS_ARCHIVES))
 DEPS_COLLECTOR_LIBS    = $(addprefix $(DEPS_DIR)/collector/lib/,$(DEPS_ARCHIVES))
-DEPS_ARCHIVES         := libcoap-3.a libmbedtls.a libmbedcrypto.a
+DEPS_ARCHIVES         := libcoap-3.a libmbedtls.a libmbedcrypto.a libeverest.a
 
 MBEDTLS_DIR := build/src/mbedtls-$(MBEDTLS_VERSION)
 LIBCOAP_DIR := build/src/libcoap-$(LIBCOAP_VERSION)
