@@ -55,7 +55,7 @@ void log_write(enum log_level level, const char *subsystem, const char *format, 
 	used += (size_t)snprintf(line + used, sizeof(line) - used, "%s: ", subsystem);
 	if (used < sizeof(line) - 1) {
 		va_start(args, format);
-		vsnprintf(line + used, sizeof(line) - used - 1, format, args);
+		vsnprintf(line + used, sizeof(line) - used, format, args);
 		va_end(args);
 	}
 	used = strnlen(line, sizeof(line) - 1);
