@@ -7,7 +7,7 @@
  * "follow":true keeps the connection and sends further rows as they happen. Times are milliseconds
  * since 1970 UTC; a missing value is absent, never null. Rows by operation:
  *
- *   {"op":"devices"}                 name online address last_seen_ms version driver uplinks[{name,interface,state,weight,tier}]
+ *   {"op":"devices"}                 name online address last_seen_ms version driver uplinks[{name,interface,state,weight,tier,since_ms}]
  *                                    snapshots jobs_waiting enrolled_ms
  *   {"op":"show","device":D}         one row: as above and hostname model system session_since_ms boot_id dropped_events dropped_samples
  *                                    snapshot{n,hash,taken_ms,checked_ms,bytes} sample{at_ms,conntrack_count,conntrack_max,
@@ -27,6 +27,9 @@
  *   {"op":"enroll","device":D,"replace":B?}   one row: device key(64 hex digits) collector("ADDRESS:PORT"); error exists
  *   {"op":"remove","device":D}       forgets a device's key (its history stays)
  *
+ * Uplink states: unknown up suspect down; since_ms: when the collector first heard of this state. Causes: unknown
+ * probes carrier address forced force-ended recovered start. Names of enum values of jaga.proto, lower case, '-' for '_'.
+ * Texts of agents (output, text, reason) are made valid UTF-8: a byte that is not becomes U+FFFD.
  * Job states: queued received started applied confirmed rolled-back failed expired interrupted.
  */
 #ifndef JAGA_COLLECTOR_CTL_H
