@@ -72,6 +72,11 @@ struct router_ops {
 	int (*check)(struct router *router, router_trap_fn *on_trap, void *arg, enum router_trap_level *ret_worst,
 		     struct err *err);
 	/*
+	 * The plan that an earlier agent left in force here, read from the kernel. -ENOENT: there is none, or
+	 * it does not fit the configuration (number of uplinks or buckets, mark field).
+	 */
+	int (*read_plan)(struct router *router, struct forwarding_plan *ret_plan, struct err *err);
+	/*
 	 * Installs the forwarding plan, or adopts the one that an earlier agent left when it fits the
 	 * configuration (*ret_adopted): then no rule is replaced and no flow is cut.
 	 * All or nothing: on failure the device forwards as before.

@@ -133,6 +133,11 @@ struct engine {
  * `config` is copied. `seed` spreads the probe phases.
  */
 void engine_init(struct engine *engine, const struct engine_config *config, uint64_t seed, int64_t now_us);
+/*
+ * After engine_init, when an earlier agent left a plan in force: an uplink whose flows another one carries
+ * starts down and has to earn its way back, so that a restart never moves flows onto a dead line.
+ */
+void engine_adopt(struct engine *engine, const struct forwarding_plan *observed, int64_t now_us);
 /* *ret_actions is overwritten. */
 void engine_handle(struct engine *engine, const struct engine_event *event, int64_t now_us,
 		   struct engine_actions *ret_actions);
