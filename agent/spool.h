@@ -22,7 +22,10 @@ int spool_create(size_t bytes, struct spool **ret_spool); /* -ENOMEM */
 void spool_destroy(struct spool *spool);
 /* The sequence number that the next record must carry. */
 uint64_t spool_next_seq(const struct spool *spool);
-/* Adds a record under spool_next_seq(), dropping older ones to make room. -EMSGSIZE: larger than a batch. */
+/*
+ * Adds a record under spool_next_seq(), dropping older ones to make room. -EMSGSIZE: larger than
+ * LIMIT_RECORD_BYTES. -ENOSPC: a sample for which no older sample could make room (counted as dropped).
+ */
 int spool_add(struct spool *spool, enum spool_kind kind, const void *record, size_t length);
 /* Forgets everything up to seq. */
 void spool_acknowledge(struct spool *spool, uint64_t seq);

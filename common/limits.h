@@ -40,4 +40,16 @@
 /* --- snapshot ----------------------------------------------------------------------------------- */
 #define LIMIT_SNAPSHOT_SOURCES 16 /* files (patterns) or commands named in the agent's configuration */
 
+/* --- agent core --------------------------------------------------------------------------------- */
+#define LIMIT_RECORD_BYTES 896 /* one event or sample: with the head of a batch it must fit LIMIT_BATCH_BYTES */
+
+/* --- jaga, the command line ------------------------------------------------------------------------ */
+#define LIMIT_CLI_WORD 64	    /* letters compared for "did you mean": names are shorter */
+#define LIMIT_CLI_OPERANDS 4	    /* DEVICE A B and one too many, to say so */
+#define LIMIT_CLI_OPTIONS 6	    /* options of one command beside the common ones: more is a second command */
+#define LIMIT_CLI_CELL 2048	    /* one cell or event sentence: an event fits a 1024-byte datagram, then escapes */
+#define LIMIT_CLI_ANSWER_LINE (8 * 1024 * 1024) /* one row from the collector: 1 MiB of snapshot, \u00XX at worst */
+#define LIMIT_CLI_SILENCE_MS 30000  /* a local socket that says nothing this long is stuck */
+#define LIMIT_CLI_TAKE_MS 120000    /* --take: a snapshot over a slow LTE line, block by block */
+
 #endif
