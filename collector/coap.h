@@ -81,6 +81,8 @@ void coap_server_destroy(struct coap_server *server);
 void coap_server_reply(struct coap_server *server, const struct coap_ticket *ticket, const struct coap_answer *answer);
 /* One datagram to the device over its own session: -ENOTCONN when it has none. body: a packed Wake. */
 int coap_server_wake(struct coap_server *server, const char *device, const void *body, size_t length);
+/* Ends the device's session, if any: its key is gone or has changed. on_offline follows. */
+void coap_server_disconnect(struct coap_server *server, const char *device, const char *reason);
 void coap_server_read_counters(const struct coap_server *server, struct coap_counters *ret_counters);
 
 #endif

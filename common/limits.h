@@ -52,4 +52,34 @@
 #define LIMIT_CLI_SILENCE_MS 30000  /* a local socket that says nothing this long is stuck */
 #define LIMIT_CLI_TAKE_MS 120000    /* --take: a snapshot over a slow LTE line, block by block */
 
+/* --- collector: store, control socket ------------------------------------------------------------- */
+#define LIMIT_DEVICES 20000		     /* twice the fleet that is planned for; 1 KB of memory each */
+#define LIMIT_WRITE_GROUP 512		     /* writes in one commit: bounds its latency; ten times what is seen at full load */
+#define LIMIT_WRITE_QUEUE 8192		     /* writes waiting for the disk: 0.8 s at full load, then 5.03 */
+#define LIMIT_WRITE_QUEUE_BYTES (64 * 1024 * 1024) /* and their memory: snapshots and outputs are large */
+#define LIMIT_WORKER_QUEUE 64		     /* snapshots waiting to be inflated, 1 MiB each at most */
+#define LIMIT_STORE_TABLES 16		     /* named databases in the LMDB file; we use 11 */
+#define LIMIT_STORE_READERS 8		     /* read transactions at once: the loop holds one, mdb_stat another */
+#define LIMIT_STORE_MIN_BYTES (16LL * 1024 * 1024) /* a smaller store would be full within minutes */
+#define LIMIT_STORE_MAX_BYTES (1LL << 40)    /* address space is 47 bits; nobody keeps a terabyte of this */
+#define LIMIT_STORE_EVENTS_PERMILLE 500	     /* share of the store that events may fill; the oldest go first */
+#define LIMIT_STORE_RESERVE_PERMILLE 50	     /* bulk (snapshots, jobs) is refused when less is free: events keep coming */
+#define LIMIT_STORE_TRIM 8		     /* event batches trimmed beyond those added, per commit: bounded work */
+#define LIMIT_SNAPSHOTS_PER_DEVICE 1000	     /* three years of daily changes; the oldest go first */
+#define LIMIT_JOBS 100000		     /* in the store; the oldest finished ones go first */
+#define LIMIT_JOBS_WAITING 64		     /* for one device: more is a mistake in a script */
+#define LIMIT_JOB_NAME 64		     /* file name of a pushed script, for the table of jobs */
+#define LIMIT_JOB_REASON 160		     /* why a job failed: two lines */
+#define LIMIT_HELLO_BYTES 4096		     /* 16 uplinks and the names of a board come to 1.5 KB */
+#define LIMIT_TEXT 96			     /* version, model, system of a device: longer is cut */
+#define LIMIT_RESTORE_BATCHES 16	     /* of a device, read back at start to know its last state */
+#define LIMIT_CTL_CLIENTS 64		     /* people and scripts at once on the control socket */
+#define LIMIT_CTL_REQUEST (1024 * 1024)	     /* a script of LIMIT_JOB_BYTES with every byte escaped by four */
+#define LIMIT_CTL_OUTPUT (4 * 1024 * 1024)   /* unread answer of one client: one `cat` of the biggest snapshot, escaped */
+#define LIMIT_CTL_PAUSE (64 * 1024)	     /* no more rows are made while so much is unread */
+#define LIMIT_CTL_ROWS 64		     /* rows made in one turn of the loop: under a millisecond */
+#define LIMIT_CTL_EVENTS 10000		     /* rows of one `events`: a screen shows 50; ids kept while it runs */
+#define LIMIT_CTL_REQUEST_MS 10000	     /* a client that has not sent its line by then is gone */
+#define LIMIT_CTL_ANSWER_MS 60000	     /* a router that takes a snapshot: reads and one transfer over LTE */
+
 #endif
