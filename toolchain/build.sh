@@ -1,24 +1,39 @@
 #!/bin/sh
-# build.sh ROLE PREFIX MBEDTLS_DIR LIBCOAP_DIR: build mbedTLS and libcoap for ROLE (agent or collector) into PREFIX.
+# build.sh ROLE PREFIX MBEDTLS_DIR LIBCOAP_DIR: build mbedTLS and libcoap for ROLE (agent or collector) into PREFIX,
+# unless PREFIX holds just that already.
 #
 # Leaves PREFIX/include and PREFIX/lib with static libraries. The configuration header of the role is installed as
 # mbedtls/mbedtls_config.h, the one that mbedTLS's own headers include by default: whoever compiles against PREFIX
 # cannot see another configuration than the one its libraries were built with.
 # From the environment: TARGET_CC, TARGET_AR, TARGET_CFLAGS, TARGET_CMAKE (see toolchain/host.mk). V=1 shows everything;
-# without it the output goes to PREFIX/*.log, and the tail of that is shown when a step fails.
+# without it the output goes to PREFIX.new/*.log, and the tail of that is shown when a step fails. PREFIX changes in one
+# moment, when all is built; PREFIX/built says what it was made of; two makes at once take turns.
 # POSIX sh, called by toolchain/module.mk.
 set -eu
 
-role=$1 prefix=$2 mbedtls=$3 libcoap=$4
+role=$1 mbedtls=$3 libcoap=$4
 here=$(cd "${0%/*}" && pwd)
 root=$(pwd)
-prefix=$root/$prefix
+final=$root/$2
+prefix=$final.new
+config=$here/mbedtls_config_$role.h
 
 case $role in
 agent)     log_level=4 ;; # warnings; their texts are flash
 collector) log_level=7 ;;
 *)         echo "build.sh: unknown role '$role'" >&2; exit 2 ;;
 esac
+
+exec 9>"$final.lock"
+flock 9
+made_of=$({
+	echo "$TARGET_CC $TARGET_AR $TARGET_CFLAGS ${TARGET_CMAKE:-}"
+	cat "$0" "$config" "$here/mbedtls_config.h" "$mbedtls/.unpacked" "$libcoap/.unpacked"
+} | sha256sum)
+if [ -f "$final/built" ] && [ "$(cat "$final/built")" = "$made_of" ]; then
+	touch "$final/built"
+	exit 0
+fi
 
 # A make that shares out jobs shares them with cmake's make too; otherwise use what the machine has.
 case ${MAKEFLAGS:-} in
@@ -53,10 +68,9 @@ cmake_build() { # NAME SOURCE_DIR CMAKE_ARGUMENT...
 	logged "$name" make -C "$prefix/obj/$name" install
 }
 
-rm -rf "$prefix/include" "$prefix/lib" "$prefix/obj" "$prefix"/*.log
-mkdir -p "$prefix/include/mbedtls"
+rm -rf "$prefix"
+mkdir -p "$prefix"
 
-config=$here/mbedtls_config_$role.h
 cmake_build mbedtls "$mbedtls" -DMBEDTLS_CONFIG_FILE="$config" \
 	-DENABLE_PROGRAMS=OFF -DENABLE_TESTING=OFF -DGEN_FILES=OFF -DMBEDTLS_FATAL_WARNINGS=OFF
 sed 's|"mbedtls_config.h"|"mbedtls/jaga_config.h"|' "$config" >"$prefix/include/mbedtls/mbedtls_config.h"
@@ -71,3 +85,9 @@ cmake_build libcoap "$libcoap" \
 	-DENABLE_TCP=OFF -DENABLE_WS=OFF -DENABLE_AF_UNIX=OFF -DENABLE_OSCORE=OFF -DENABLE_PROXY_CODE=OFF \
 	-DENABLE_ASYNC=OFF -DENABLE_Q_BLOCK=OFF -DWITH_OBSERVE_PERSIST=OFF -DENABLE_THREAD_SAFE=OFF \
 	-DENABLE_EXAMPLES=OFF -DENABLE_DOCS=OFF -DENABLE_TESTS=OFF
+
+# Its absolute paths are those of PREFIX.new, and nobody reads them.
+rm -rf "$prefix/obj" "$prefix/lib/cmake" "$prefix/lib/pkgconfig"
+echo "$made_of" >"$prefix/built"
+rm -rf "$final"
+mv "$prefix" "$final"

@@ -49,19 +49,12 @@ build/dist/$(LIBCOAP_FILE): toolchain/versions.mk toolchain/fetch.sh
 build/dist/$(LIBCOAP_FIXES_FILE): toolchain/versions.mk toolchain/fetch.sh
 	@toolchain/fetch.sh $(LIBCOAP_SOURCE) $(LIBCOAP_FIXES_FILE) $(LIBCOAP_FIXES_SHA256) $@
 
-# $(call unpack,ARCHIVE,DIR,PATCHES): the log is shown only when a patch does not apply.
-define unpack
-@printf '  %-8s %s\n' UNPACK $(2)
-@toolchain/unpack.sh $(1) $(2) $(3) >$(2).log 2>&1 || { cat $(2).log >&2; exit 1; }
-@touch $@
-endef
-
 $(MBEDTLS_DIR)/.unpacked: build/dist/$(MBEDTLS_FILE) $(MBEDTLS_PATCHES) toolchain/unpack.sh build/patches.list
-	$(call unpack,$<,$(@D),$(MBEDTLS_PATCHES))
+	@toolchain/unpack.sh $< $(@D) $(MBEDTLS_PATCHES)
 $(LIBCOAP_DIR)/.unpacked: export FIXES := build/dist/$(LIBCOAP_FIXES_FILE)
 $(LIBCOAP_DIR)/.unpacked: build/dist/$(LIBCOAP_FILE) build/dist/$(LIBCOAP_FIXES_FILE) $(LIBCOAP_PATCHES) \
 		toolchain/unpack.sh build/patches.list
-	$(call unpack,$<,$(@D),$(addprefix fix:,$(LIBCOAP_FIXES)) $(LIBCOAP_PATCHES))
+	@toolchain/unpack.sh $< $(@D) $(addprefix fix:,$(LIBCOAP_FIXES)) $(LIBCOAP_PATCHES)
 
 # Files that change only when what they record changes: a patch taken away, a flag.
 build/patches.list: FORCE
@@ -74,10 +67,9 @@ $(DEPS_DIR)/flags: FORCE
 
 $(DEPS_DIR)/%/built: toolchain/mbedtls_config.h toolchain/mbedtls_config_%.h toolchain/build.sh $(DEPS_DIR)/flags \
 		$(MBEDTLS_DIR)/.unpacked $(LIBCOAP_DIR)/.unpacked
-	+@mkdir -p $(@D) && TARGET_CC='$(TARGET_CC)' TARGET_AR='$(TARGET_AR)' TARGET_CFLAGS='$(DEPS_CFLAGS)' \
+	+@TARGET_CC='$(TARGET_CC)' TARGET_AR='$(TARGET_AR)' TARGET_CFLAGS='$(DEPS_CFLAGS)' \
 		TARGET_CMAKE='$(TARGET_CMAKE)' V='$(V)' \
 		toolchain/build.sh $* $(@D) $(MBEDTLS_DIR) $(LIBCOAP_DIR)
-	@touch $@
 
 .PHONY: setup deps FORCE
 FORCE:

@@ -1,32 +1,52 @@
 #!/bin/sh
-# unpack.sh TARBALL DIR PATCH...: unpack one source archive to DIR and patch it.
+# unpack.sh TARBALL DIR PATCH...: unpack one source archive to DIR and patch it, unless DIR is that already.
 #
-# DIR is replaced. Patches are applied in the order given, and all must apply. FIXES=file names Debian's patch archive:
-# a PATCH written as "fix:NAME" is debian/patches/NAME in it. Of those, what concerns coap_openssl.c is dropped: we do
-# not compile that file, and it has changed since the version that Debian fixed.
+# Patches are applied in the order given, and all must apply. FIXES=file names Debian's patch archive: a PATCH written
+# as "fix:NAME" is debian/patches/NAME in it. Of those, what concerns coap_openssl.c is dropped: we do not compile that
+# file, and it has changed since the version that Debian fixed.
+# DIR/.unpacked says what DIR was made of; two makes at once take turns.
 # POSIX sh, called by toolchain/module.mk.
 set -eu
 
 tarball=$1 dir=$2
 shift 2
 
-rm -rf "$dir"
-mkdir -p "$dir"
-tar -xf "$tarball" -C "$dir" --strip-components=1
+exec 9>"$dir.lock"
+flock 9
 
+work=$dir.new
+rm -rf "$work"
+mkdir -p "$work/.patches"
+n=100 # a prefix that keeps the order
 for patch; do
+	n=$((n + 1))
 	case $patch in
 	fix:*)
-		name=${patch#fix:}
-		tar -xOf "$FIXES" "debian/patches/$name" >"$dir/.patch"
-		awk '/^Index: /{ skip = /coap_openssl\.c$/ } !skip' "$dir/.patch" >"$dir/.patch.kept"
+		tar -xOf "$FIXES" "debian/patches/${patch#fix:}" |
+			awk '/^Index: /{ skip = /coap_openssl\.c$/ } !skip' >"$work/.patches/$n-${patch#fix:}"
 		;;
 	*)
-		name=${patch##*/}
-		cp "$patch" "$dir/.patch.kept"
+		cp "$patch" "$work/.patches/$n-${patch##*/}"
 		;;
 	esac
-	printf 'patch %s\n' "$name"
-	patch -d "$dir" -p1 -N --no-backup-if-mismatch <"$dir/.patch.kept"
-	rm -f "$dir/.patch" "$dir/.patch.kept"
 done
+
+made_of=$(cat "$0" "$tarball" "$work"/.patches/* | sha256sum)
+if [ -f "$dir/.unpacked" ] && [ "$(cat "$dir/.unpacked")" = "$made_of" ]; then
+	rm -rf "$work"
+	touch "$dir/.unpacked"
+	exit 0
+fi
+
+printf '  %-8s %s\n' UNPACK "$dir"
+tar -xf "$tarball" -C "$work" --strip-components=1
+for patch in "$work"/.patches/*; do
+	if ! patch -d "$work" -p1 -N --no-backup-if-mismatch <"$patch" >"$dir.log" 2>&1; then
+		cat "$dir.log" >&2
+		echo "unpack: ${patch##*/???-} does not apply to $tarball" >&2
+		exit 1
+	fi
+done
+echo "$made_of" >"$work/.unpacked"
+rm -rf "$dir" "$dir.log"
+mv "$work" "$dir"
