@@ -20,6 +20,9 @@
 #define LIMIT_BUCKETS 64	 /* 1.6 % steps of sharing; 135 us for a whole batch (64 elements) */
 #define LIMIT_TARGETS 8		 /* probe targets of one uplink */
 
+/* --- fail-over engine ----------------------------------------------------------------------- */
+#define LIMIT_ROUNDS 64		 /* probe rounds remembered: 3 s of time-out at 10 a second are 30, and as many evidence */
+
 /* --- protocol (../proto/README.md) ---------------------------------------------------------------- */
 #define LIMIT_BODY_BYTES (1024 * 1024)	    /* any request body, also after inflation: biggest export seen 400 KB */
 #define LIMIT_JOB_BYTES (256 * 1024)	    /* a script with its rollback */
