@@ -1,0 +1,94 @@
+/*
+ * config_check: contradictions between values that are right one by one. Called by config.c once a
+ * file with at least one uplink has been read without an error in its values; tells every contradiction, not only the first. Pure.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/config_fields.h"
+
+struct check {
+	const struct agent_config *config;
+	config_check_fn *on_error;
+	void *arg;
+};
+
+static void tell(const struct check *check, enum config_section section, unsigned uplink, const char *field,
+		 const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+static void tell(const struct check *check, enum config_section section, unsigned uplink, const char *field,
+		 const char *format, ...)
+{
+	char text[LIMIT_ERR_TEXT];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	check->on_error(check->arg, &(struct config_check_error){ section, uplink, field, text });
+}
+
+static void check_uplink(const struct check *check, unsigned i)
+{
+	const struct config_uplink *uplink = &check->config->uplinks[i];
+
+	for (unsigned j = 0; j < i; j++)
+		if (strcmp(uplink->interface, check->config->uplinks[j].interface) == 0)
+			tell(check, CONFIG_SECTION_UPLINK, i, "interface",
+			     "%s belongs to uplink %s already; give each uplink an interface of its own",
+			     uplink->interface, check->config->uplinks[j].name);
+	for (unsigned j = 0; j < check->config->n_lans; j++)
+		if (strcmp(uplink->interface, check->config->lans[j]) == 0)
+			tell(check, CONFIG_SECTION_UPLINK, i, "interface",
+			     "%s is a LAN interface too; take it out of [lan] interfaces or out of this uplink",
+			     uplink->interface);
+	if (uplink->quorum > uplink->n_targets)
+		tell(check, CONFIG_SECTION_UPLINK, i, "quorum",
+		     "%u targets must answer but only %u are named; add targets or lower it", uplink->quorum,
+		     uplink->n_targets);
+	if (uplink->timeout_min_us > uplink->timeout_max_us)
+		tell(check, CONFIG_SECTION_UPLINK, i, "timeout_min",
+		     "is above timeout_max (%lld ms); make it smaller", (long long)(uplink->timeout_max_us / 1000));
+	for (unsigned t = 0; t < uplink->n_targets; t++)
+		if (uplink->targets[t].family == AF_INET6 && uplink->gateway_kind[1] == CONFIG_GATEWAY_NONE)
+			tell(check, CONFIG_SECTION_UPLINK, i, "targets",
+			     "holds an IPv6 address but gateway6 is none; write gateway6 = auto or take it out");
+	if (uplink->nat6 && uplink->gateway_kind[1] == CONFIG_GATEWAY_NONE)
+		tell(check, CONFIG_SECTION_UPLINK, i, "nat6",
+		     "is yes but gateway6 is none; write gateway6 = auto or nat6 = no");
+}
+
+static void check_numbers(const struct check *check)
+{
+	const struct agent_config *config = check->config;
+	uint32_t field = config->mark_field;
+	uint32_t values = field >> __builtin_ctz(field);
+	uint32_t last_table = config->table_base + config->n_uplinks - 1;
+
+	if ((values & (values + 1)) != 0)
+		tell(check, CONFIG_SECTION_AGENT, 0, "mark_field",
+		     "0x%x has a gap; its bits must be neighbours, as in 0xff or 0x3f00", field);
+	else if (values < config->n_uplinks)
+		tell(check, CONFIG_SECTION_AGENT, 0, "mark_field",
+		     "0x%x counts only to %u and there are %u uplinks; give it more bits", field, values,
+		     config->n_uplinks);
+	if (config->n_buckets < config->n_uplinks)
+		tell(check, CONFIG_SECTION_AGENT, 0, "buckets", "%u are fewer than the %u uplinks; give at least one each",
+		     config->n_buckets, config->n_uplinks);
+	if (config->table_base <= 255 && last_table >= 253)
+		tell(check, CONFIG_SECTION_AGENT, 0, "table_base",
+		     "tables %u to %u hold the kernel's own (253 to 255); choose another base", config->table_base,
+		     last_table);
+}
+
+void config_check(const struct agent_config *config, config_check_fn *on_error, void *arg)
+{
+	const struct check check = { config, on_error, arg };
+
+	if (config->has_collector && config->identity[0] == '\0')
+		tell(&check, CONFIG_SECTION_AGENT, 0, "collector",
+		     "needs identity beside it; add the name that `jaga enroll` gave to this router");
+	for (unsigned i = 0; i < config->n_uplinks; i++)
+		check_uplink(&check, i);
+	check_numbers(&check);
+}
