@@ -18,6 +18,7 @@ Q      := $(if $(V),,@)
 say     = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)')
 
 CC       ?= cc
+PYTHON   ?= /usr/bin/python3
 AR       ?= ar
 CFLAGS   ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror

@@ -10,3 +10,7 @@ $(B)/tests/unit/collector/%: $(B)/obj/tests/unit/collector/%.o $(B)/libcollector
 	$(call link,$(COLLECTOR_LIBS) -lcmocka)
 $(B)/tests/unit/cli/%: $(B)/obj/tests/unit/cli/%.o $(B)/libcli.a $(B)/libcommon.a
 	$(call link,$(CLI_LIBS) -lcmocka)
+
+# Our codec as a program, for the compatibility test against protoc (tests/proto).
+$(B)/tests/proto/wiretool: $(B)/obj/tests/proto/wiretool.o $(B)/libcommon.a
+	$(call link,$(COMMON_LIBS))
