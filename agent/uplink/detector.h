@@ -81,14 +81,14 @@ struct detector {
 	int64_t timeout_us;	 /* of a round */
 	uint32_t loss_ppb;	 /* moving average */
 
-	bool down_by_probes, answered_since_down;
-	bool is_steady;		 /* down, but without 3 consecutive misses since steady_since_us */
+	bool is_steady;		 /* answered, and no 3 consecutive misses since steady_since_us */
 	int64_t steady_since_us;
 	bool was_down;		 /* up_since_us is the end of a down */
 	int64_t up_since_us;
 	unsigned relapses;	 /* lengthens the hold-down */
 	unsigned doubt;		 /* multiplies k by 2 ^ doubt */
 	int64_t doubt_since_us;
+	int64_t doubt_until_us;	 /* down: an answer up to then casts doubt on the verdict */
 };
 
 /* --- functions ---------------------------------------------------------------------------------- */

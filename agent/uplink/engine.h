@@ -126,7 +126,7 @@ struct engine_uplink_status {
 struct engine_uplink {
 	bool has_carrier, has_address;
 	bool has_been_probed;
-	int64_t next_send_us;
+	int64_t round_us; /* nominal time of the last probe round */
 	struct detector detector;
 };
 
