@@ -31,7 +31,7 @@ for patch; do
 	esac
 done
 
-made_of=$(cat "$0" "$tarball" "$work"/.patches/* | sha256sum)
+made_of=$(find "$work/.patches" -type f | LC_ALL=C sort | xargs cat "$0" "$tarball" | sha256sum)
 if [ -f "$dir/.unpacked" ] && [ "$(cat "$dir/.unpacked")" = "$made_of" ]; then
 	rm -rf "$work"
 	touch "$dir/.unpacked"
@@ -41,6 +41,7 @@ fi
 printf '  %-8s %s\n' UNPACK "$dir"
 tar -xf "$tarball" -C "$work" --strip-components=1
 for patch in "$work"/.patches/*; do
+	[ -f "$patch" ] || continue # none
 	if ! patch -d "$work" -p1 -N --no-backup-if-mismatch <"$patch" >"$dir.log" 2>&1; then
 		cat "$dir.log" >&2
 		echo "unpack: ${patch##*/???-} does not apply to $tarball" >&2
