@@ -3,6 +3,7 @@
 # Targets
 #   make setup   installs the packages of toolchain/packages.list that are missing (root; Debian)
 #   make deps    fetches, verifies, patches and builds mbedTLS and libcoap, for the agent and for the collector
+#   make check-fresh   proves `make demo` and `make check` in a bare Debian 12 (root)
 #
 # For the rules that compile and link against them (each is expanded when used):
 #   DEPS_AGENT_CFLAGS      DEPS_AGENT_LIBS      DEPS_AGENT_STAMP      a DTLS client, small
@@ -71,5 +72,8 @@ $(DEPS_DIR)/%/built: toolchain/mbedtls_config.h toolchain/mbedtls_config_%.h too
 		TARGET_CMAKE='$(TARGET_CMAKE)' V='$(V)' \
 		toolchain/build.sh $* $(@D) $(MBEDTLS_DIR) $(LIBCOAP_DIR)
 
-.PHONY: setup deps FORCE
+check-fresh:
+	@tests/check-fresh
+
+.PHONY: setup deps check-fresh FORCE
 FORCE:
