@@ -5,6 +5,9 @@
  * keeps no timers. A prober's packets leave by its uplink's interface (SO_BINDTODEVICE) with the
  * uplink's mark (SO_MARK), whatever the routing table says. Non-blocking, loop thread only.
  * Steady state allocates nothing.
+ *
+ * An interface that does not exist yet is no error of create; send returns -ENODEV, and nothing
+ * ever leaves by another interface, until rebind has found it.
  */
 #ifndef JAGA_AGENT_PROBE_PROBE_H
 #define JAGA_AGENT_PROBE_PROBE_H
@@ -34,7 +37,7 @@ struct probe_ops {
 		      struct probe **ret_probe, struct err *err);
 	/* 0, or the negative errno of sending. */
 	int (*send)(struct probe *probe, unsigned target, uint16_t sequence);
-	/* The interface came back with another index or address: bind again. */
+	/* The interface came (back), perhaps with another index: bind again. Call it whenever its link returns. */
 	int (*rebind)(struct probe *probe, struct err *err);
 	void (*destroy)(struct probe *probe); /* NULL is fine */
 };
