@@ -14,3 +14,50 @@ $(B)/tests/unit/cli/%: $(B)/obj/tests/unit/cli/%.o $(B)/libcli.a $(B)/libcommon.
 # Our codec as a program, for the compatibility test against protoc (tests/proto).
 $(B)/tests/proto/wiretool: $(B)/obj/tests/proto/wiretool.o $(B)/libcommon.a
 	$(call link,$(COMMON_LIBS))
+
+# The laboratory's measuring tools (tests/lab): what a LAN client sees, and the internet that it asks.
+LAB_TOOLS := $(B)/tests/lab/lanprobe $(B)/tests/lab/echod
+$(LAB_TOOLS): $(B)/tests/lab/%: $(B)/obj/tests/lab/%.o
+	$(call link,)
+
+# Whatever else tests run; modules that bring a tool add it.
+TEST_TOOLS += $(LAB_TOOLS) $(B)/tests/proto/wiretool
+
+# Parts of the tests that have a file of their own.
+-include tests/coverage.mk tests/fuzz.mk tests/bench.mk
+
+# Debian's own, which has pytest and protobuf from `make setup`; another python3 earlier in PATH may not.
+PYTHON ?= /usr/bin/python3
+PARALLEL = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+FUZZ_SECONDS ?= 60
+ONLY ?=
+
+# From nothing to built: what `make check`, `make demo` and the benchmarks begin with. On a second run it does nothing.
+ready:
+	@tests/lab/preflight.sh machine
+	@$(MAKE) --no-print-directory setup
+	@$(MAKE) --no-print-directory $(PARALLEL) all $(LAB_TOOLS)
+	@tests/lab/preflight.sh lab
+
+check-build: all $(UNIT_BINS) $(TEST_TOOLS)
+
+# ONLY=REGEX runs the jobs of that name; the logs lie in build/check.
+check: ready
+	@$(MAKE) --no-print-directory $(PARALLEL) check-build
+	@$(PYTHON) tests/check.py --build $(B) --san '$(SAN)' --fuzz-seconds $(FUZZ_SECONDS) --only '$(ONLY)'
+
+# The same programs and tests, instrumented. Fuzzers are instrumented always, and run in `make check`.
+check-asan:
+	@$(MAKE) --no-print-directory SAN=asan check
+
+demo: ready
+	@$(PYTHON) -m tests.lab.demo --build $(B)
+demo-clean:
+	@$(PYTHON) -m tests.lab.lab clean
+
+bench-failover: ready
+	@$(PYTHON) -m tests.bench.failover --build $(B)
+bench-agent: ready
+	@$(PYTHON) -m tests.bench.agent --build $(B)
+
+.PHONY: ready check check-build check-asan demo demo-clean bench-failover bench-agent
