@@ -1,3 +1,12 @@
 # Sources of jaga-collector and of jaga (cli/).
 COLLECTOR_SRCS +=
-CLI_SRCS +=
+CLI_SRCS += $(addprefix collector/cli/, main.c agent_conf.c args.c client.c diff.c failure.c human.c invocation.c \
+	job_view.c nearest.c render.c render_json.c render_kv.c render_lines.c render_table.c row.c sanitise.c \
+	sentence.c snapshot_text.c cmd_cat.c cmd_devices.c cmd_diff.c cmd_enroll.c cmd_events.c cmd_job.c cmd_jobs.c \
+	cmd_push.c cmd_remove.c cmd_show.c cmd_snapshots.c cmd_status.c)
+
+# The commented example becomes part of `jaga enroll`: a C string, line by line.
+$(B)/obj/collector/cli/agent_conf.o: $(B)/gen/agent_conf_example.inc
+$(B)/gen/agent_conf_example.inc: docs/agent.conf.example
+	$(call say,GEN,$@)
+	$(Q)mkdir -p $(@D) && sed -e 's/[\\"]/\\&/g' -e 's/.*/"&\\n"/' $< >$@

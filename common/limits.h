@@ -40,6 +40,34 @@
 #define LIMIT_SPOOL_MAX_BYTES (8 * 1024 * 1024)
 #define LIMIT_RESEND_MS 5000		    /* an unacknowledged batch goes again after this */
 
+/* --- transport: agent's link, collector's sessions ------------------------------------------------ */
+#define LIMIT_BACKOFF_BASE_MS 2000   /* full jitter between 0 and this, doubled at each failure, ... */
+#define LIMIT_BACKOFF_CAP_MS 300000  /* ... up to this: 10,000 agents knock 67 times a second at a dead collector's door */
+#define LIMIT_CONNECT_MS 20000	     /* handshake and hello: five tries of DTLS over a slow line */
+#define LIMIT_KEEPALIVE_S 25	     /* mobile NATs forget a binding after 30 s and more */
+#define LIMIT_KEEPALIVE_MIN_S 1	     /* tests want it short; pings more often than this are nonsense */
+#define LIMIT_PING_MS 5000	     /* an answer takes this long over a loaded line; two such misses end a session */
+#define LIMIT_PROBE_MS 1000	     /* the same after a fail-over, when the path is probably gone */
+#define LIMIT_ANSWER_MS 10000	     /* acknowledged but not answered: the collector's disk is slow, or the answer lost */
+#define LIMIT_ANSWER_ATTEMPTS 3
+#define LIMIT_ANSWER_BYTES 4096	     /* answers other than jobs: HelloAck and Ack are 30 bytes, diagnostics 100 */
+#define LIMIT_MAX_AGE_S 300	     /* a collector that sends us away for longer is not believed */
+#define LIMIT_BATCHES_PER_S 17	     /* the agent's own pace, under LIMIT_REQUESTS_PER_S: room for jobs and snapshots */
+#define LIMIT_BATCHES_BURST 40
+#define LIMIT_SILENCE_MS 62500	     /* 2.5 keepalives without a datagram: the device is offline */
+#define LIMIT_HANDSHAKES_PER_SOURCE 64 /* half-open sessions of one IPv4 address or IPv6 /64: a carrier's NAT restarts with */
+				     /* this many at once, the rest of it a second later */
+#define LIMIT_TRANSFER_MS 60000	     /* a block-wise body without a block for this long is given up */
+#define LIMIT_TRANSFERS_BYTES (64 * 1024 * 1024) /* all bodies under way together: 64 of the largest */
+#define LIMIT_WAKES 8		     /* unacknowledged wakes of one session; one would do */
+#define LIMIT_SOCKET_BYTES (4 * 1024 * 1024) /* receive buffer: 2,000 datagrams of 1 KB, a report of the whole fleet at once */
+
+/* --- router: the Linux driver -------------------------------------------------------------------- */
+#define LIMIT_NETLINK_BATCH_BYTES (64 * 1024)	/* 16 uplinks, 64 buckets: the whole plan is 45 KB; one nest holds 64 KB */
+#define LIMIT_NETLINK_MESSAGES 512		/* messages in one batch; the whole plan of 16 uplinks has 160 */
+#define LIMIT_NETLINK_RECEIVE_BYTES (32 * 1024) /* the kernel makes no datagram of a dump larger than this */
+#define LIMIT_NETLINK_ANSWER_MS 5000		/* a kernel that takes longer is broken: give up, report */
+
 /* --- snapshot ----------------------------------------------------------------------------------- */
 #define LIMIT_SNAPSHOT_SOURCES 16 /* files (patterns) or commands named in the agent's configuration */
 
@@ -53,7 +81,7 @@
 #define LIMIT_CLI_CELL 2048	    /* one cell or event sentence: an event fits a 1024-byte datagram, then escapes */
 #define LIMIT_CLI_ANSWER_LINE (8 * 1024 * 1024) /* one row from the collector: 1 MiB of snapshot, \u00XX at worst */
 #define LIMIT_CLI_SILENCE_MS 30000  /* a local socket that says nothing this long is stuck */
-#define LIMIT_CLI_TAKE_MS 120000    /* --take: a snapshot over a slow LTE line, block by block */
+#define LIMIT_CLI_TAKE_MS 90000      /* --take: above LIMIT_CTL_ANSWER_MS, so that the collector says what is wrong */
 
 /* --- collector: store, control socket ------------------------------------------------------------- */
 #define LIMIT_DEVICES 20000		     /* twice the fleet that is planned for; 1 KB of memory each */
@@ -76,6 +104,9 @@
 #define LIMIT_HELLO_BYTES 4096		     /* 16 uplinks and the names of a board come to 1.5 KB */
 #define LIMIT_TEXT 96			     /* version, model, system of a device: longer is cut */
 #define LIMIT_RESTORE_BATCHES 16	     /* of a device, read back at start to know its last state */
+#define LIMIT_INGEST_ARENA (256 * 1024)	     /* one unpacked message: a JobState with its output, 64 records of hostile shape */
+#define LIMIT_BUSY_RETRY_S 5		     /* Max-Age when the queue is full: it empties within a second */
+#define LIMIT_FAULT_RETRY_S 30		     /* Max-Age when the disk refuses: a person has to act; agents spool meanwhile */
 #define LIMIT_CTL_CLIENTS 64		     /* people and scripts at once on the control socket */
 #define LIMIT_CTL_REQUEST (1024 * 1024)	     /* a script of LIMIT_JOB_BYTES with every byte escaped by four */
 #define LIMIT_CTL_OUTPUT (4 * 1024 * 1024)   /* unread answer of one client: one `cat` of the biggest snapshot, escaped */

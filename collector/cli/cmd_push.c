@@ -1,0 +1,192 @@
+/*
+ * cmd_push: `jaga push DEVICE FILE`, a script down to a router. Without --wait it says under which
+ * number the script waits and returns; with --wait it stays until the end, prints what the script
+ * printed and exits as the script did, so that it reads like running it here.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "collector/cli/command.h"
+#include "collector/cli/human.h"
+#include "collector/cli/job_view.h"
+#include "collector/cli/row.h"
+#include "common/clock.h"
+#include "common/parse.h"
+
+#define EXPIRES_MIN_MS 1000
+#define EXPIRES_MAX_MS (365 * 24 * 3600 * (int64_t)1000) /* a script older than a year is no longer meant */
+
+static void format_queued(const json_t *row, int64_t now_ms, struct buf *buf)
+{
+	const char *job = row_text_or(row, "job", "?");
+
+	(void)now_ms;
+	buf_printf(buf, "job %s %s for %s: `jaga job %s --wait` shows what comes of it", job, row_text_or(row, "state", "?"),
+		   row_text_or(row, "device", "?"), job);
+}
+
+static const struct column columns[] = { { .title = "JOB", .format = format_queued } };
+
+/* A record in --kv ("job.state=..."), one sentence for people. */
+static const struct render_shape shape = {
+	.name = "job",
+	.layout = LAYOUT_RECORD,
+	.columns = columns,
+	.n_columns = 1,
+};
+
+/* *ret_script is a JSON string. */
+static int read_script(const char *path, json_t **ret_script, struct failure *failure)
+{
+	FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+	char *text = malloc(LIMIT_JOB_BYTES + 1);
+	size_t length = 0;
+	int r = 0;
+
+	if (!file)
+		r = failure_set(failure, -EIO, "name a file that can be read, or - for standard input", "%s: %s", path,
+				strerror(errno));
+	else if (!text)
+		r = failure_set(failure, -ENOMEM, NULL, "out of memory");
+	else
+		length = fread(text, 1, LIMIT_JOB_BYTES + 1, file);
+	if (r == 0 && ferror(file))
+		r = failure_set(failure, -EIO, "name a file that can be read, or - for standard input", "%s: %s", path,
+				strerror(errno));
+	else if (r == 0 && length > LIMIT_JOB_BYTES)
+		r = failure_set(failure, -E2BIG, "let the script fetch what is big", "%s is longer than %d kB", path,
+				LIMIT_JOB_BYTES / 1024);
+	else if (r == 0 && length == 0)
+		r = failure_set(failure, -ENODATA, "is it the right file?", "%s is empty", path);
+	if (r == 0) {
+		*ret_script = memchr(text, '\0', length) ? NULL : json_stringn(text, length); /* NULL: not UTF-8 */
+		if (!*ret_script)
+			r = failure_set(failure, -EILSEQ, "scripts are text: let it fetch or unpack what is not",
+					"%s is not a text in UTF-8", path);
+	}
+	if (file && file != stdin)
+		(void)fclose(file); /* read only: nothing to lose */
+	free(text);
+	return r;
+}
+
+static int make_request(const struct invocation *invocation, json_t **ret_request, struct failure *failure)
+{
+	const char *path = invocation->operands[1];
+	const char *slash = strrchr(path, '/');
+	const char *expires = invocation_value(invocation, "expires");
+	int64_t expires_ms = 0;
+	json_t *script = NULL, *request;
+	int r;
+
+	if (expires && parse_duration_ms(expires, EXPIRES_MIN_MS, EXPIRES_MAX_MS, &expires_ms) < 0)
+		return failure_set(failure, -EINVAL, "write a number and a unit: 30m, 2h, 7d; up to a year",
+				   "\"%s\" is no time for --expires", expires);
+	r = read_script(path, &script, failure);
+	if (r < 0)
+		return r;
+	request = json_pack("{s:s, s:s, s:s%, s:o, s:s}", "op", "push", "device", invocation->operands[0], "name",
+			    slash ? slash + 1 : path, strlen(slash ? slash + 1 : path), "script", script, "interpreter", "sh");
+	if (request && expires && json_object_set_new(request, "not_after_s", json_integer(expires_ms / 1000)) < 0) {
+		json_decref(request);
+		request = NULL;
+	}
+	if (!request)
+		return failure_set(failure, -EILSEQ, "rename it in UTF-8", "the name of the script cannot be sent");
+	*ret_request = request;
+	return 0;
+}
+
+/* On standard error, so that the script's output stays alone: that the job waits for a router that is away. */
+static void tell_if_offline(const struct invocation *invocation)
+{
+	struct failure ignored;
+	json_t *device = NULL;
+	char memory[64];
+	struct buf seen;
+
+	/* Only a courtesy: what is wrong with the collector shows in the waiting itself. */
+	if (invocation_ask(invocation, invocation_request("show", invocation->operands[0]), &device,
+			   &ignored) < 0)
+		return;
+	buf_init(&seen, memory, sizeof(memory));
+	if (row_has_number(device, "last_seen_ms"))
+		human_age(&seen, row_number(device, "last_seen_ms"), clock_wall_ms());
+	if (!row_is_true(device, "online"))
+		(void)fprintf(stderr, "jaga: %s is offline (seen: %s): the script runs when it is back\n",
+			      invocation->operands[0], seen.length > 0 ? seen.data : "never");
+	json_decref(device);
+}
+
+static int wait_for_end(const struct invocation *invocation, const json_t *queued, struct failure *failure)
+{
+	const char *id = row_text_or(queued, "job", "");
+	json_t *job = NULL;
+	int r;
+
+	if (isatty(STDERR_FILENO))
+		(void)fprintf(stderr, "job %s for %s; Ctrl-C ends the waiting, not the job\n", id, invocation->operands[0]);
+	tell_if_offline(invocation);
+	r = job_fetch(invocation, id, true, &job, failure);
+	if (r < 0) {
+		if (r == -ECONNREFUSED)
+			failure_set_next(failure, "the job goes on: `jaga job %s --wait` when the collector is back", id);
+		return r;
+	}
+	if (invocation->format == RENDER_HUMAN)
+		job_print_output(invocation, job);
+	else
+		r = invocation_print(invocation, json_incref(job), &shape, failure);
+	if (r == 0)
+		r = job_exit_status(job);
+	json_decref(job);
+	return r;
+}
+
+static int run(const struct invocation *invocation, struct failure *failure)
+{
+	json_t *request = NULL, *queued = NULL;
+	int r;
+
+	r = make_request(invocation, &request, failure);
+	if (r == 0)
+		r = invocation_ask(invocation, request, &queued, failure);
+	if (r < 0)
+		return r;
+	if (invocation_value(invocation, "wait")) {
+		r = wait_for_end(invocation, queued, failure);
+	} else {
+		if (json_object_set_new(queued, "device", json_string(invocation->operands[0])) < 0)
+			r = invocation_output_failed(failure, -ENOMEM);
+		if (r == 0)
+			r = invocation_print(invocation, json_incref(queued), &shape, failure);
+		if (r == 0 && invocation->format == RENDER_HUMAN)
+			tell_if_offline(invocation);
+	}
+	json_decref(queued);
+	return r;
+}
+
+static const struct option_spec options[] = {
+	{ "wait", 'w', NULL, "until the script has ended: print its output, exit with its status" },
+	{ "expires", 'e', "TIME", "do not start it later than this from now: 30m, 2h, 7d" },
+};
+
+const struct command command_push = {
+	.name = "push",
+	.operands = "DEVICE FILE",
+	.operands_min = 2,
+	.operands_max = 2,
+	.summary = "run a shell script on a router",
+	.details = "The script starts at once when the router is online, and when it comes back otherwise; it\n"
+		   "runs once. FILE may be - for standard input. The router's agent.conf must say\n"
+		   "`scripts = unsigned`. With --wait the exit status is the script's; 125 when it has none\n"
+		   "(refused, expired, interrupted). `timeout 60 jaga push --wait ...` waits a minute at most.",
+	.example = "jaga push rtr1 fix-dns.sh --wait --expires 2h",
+	.options = options,
+	.n_options = sizeof(options) / sizeof(options[0]),
+	.run = run,
+};

@@ -1,0 +1,118 @@
+/*
+ * cmd_status: `jaga status`, only what is wrong now, each with the next step; then the collector's
+ * counters. With --check the exit status tells, for monitoring.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "collector/cli/command.h"
+#include "collector/cli/human.h"
+#include "collector/cli/row.h"
+
+static void format_since(const json_t *row, int64_t now_ms, struct buf *buf)
+{
+	if (row_has_number(row, "since_ms"))
+		human_since(buf, row_number(row, "since_ms"), now_ms);
+}
+
+static enum paint paint_problem(const json_t *row)
+{
+	(void)row;
+	return PAINT_BAD;
+}
+
+static const struct column columns[] = {
+	{ .path = "device", .title = "DEVICE" },
+	{ .path = "text", .title = "WHAT IS WRONG", .paint = paint_problem, .width = -1 },
+	{ .title = "SINCE", .format = format_since },
+	{ .path = "hint", .title = "WHAT TO DO", .width = -1 },
+};
+
+static const struct render_shape problem_shape = {
+	.name = "problems",
+	.layout = LAYOUT_TABLE,
+	.columns = columns,
+	.n_columns = sizeof(columns) / sizeof(columns[0]),
+	.empty = "nothing is wrong",
+};
+
+/* --json and --kv: the rows as they come. */
+static const struct render_shape all_shape = { .name = "status", .layout = LAYOUT_TABLE };
+
+static void print_counters(const json_t *counters, FILE *out)
+{
+	const char *separator = "\ncounters: ";
+	const char *name;
+	json_t *value;
+
+	/* main() checks the stream. The names are the collector's own, no router's. */
+	json_object_foreach((json_t *)(uintptr_t)counters, name, value) {
+		if (json_integer_value(value) == 0)
+			continue;
+		(void)fprintf(out, "%s%s %" PRId64, separator, name, (int64_t)json_integer_value(value));
+		separator = ", ";
+	}
+	if (strcmp(separator, ", ") == 0)
+		(void)fputc('\n', out);
+}
+
+/* *ret_problems counts the rows that are no counters. */
+static int print_rows(const struct invocation *invocation, const json_t *rows, size_t *ret_problems)
+{
+	bool is_human = invocation->format == RENDER_HUMAN;
+	const json_t *counters = NULL;
+	struct render *render = NULL;
+	struct render_target target;
+	size_t n_problems = 0;
+	size_t index;
+	json_t *row;
+	int r;
+
+	invocation_target(invocation, &target);
+	r = render_create(invocation->format, is_human ? &problem_shape : &all_shape, &target, false, &render);
+	json_array_foreach(rows, index, row) {
+		const json_t *found = row_get(row, "counters");
+
+		n_problems += !found;
+		counters = found ? found : counters;
+		if (r == 0 && !(found && is_human))
+			r = render_row(render, row);
+	}
+	if (r == 0)
+		r = render_finish(render);
+	render_destroy(render);
+	if (r == 0 && is_human && counters)
+		print_counters(counters, target.out);
+	*ret_problems = n_problems;
+	return r;
+}
+
+static int run(const struct invocation *invocation, struct failure *failure)
+{
+	size_t n_problems = 0;
+	json_t *rows = NULL;
+	int r;
+
+	r = invocation_ask_all(invocation, invocation_request("status", NULL), &rows, failure);
+	if (r < 0)
+		return r;
+	r = print_rows(invocation, rows, &n_problems);
+	json_decref(rows);
+	if (r < 0)
+		return invocation_output_failed(failure, r);
+	return invocation_value(invocation, "check") && n_problems > 0 ? EXIT_STATUS_FAILED : EXIT_STATUS_OK;
+}
+
+static const struct option_spec options[] = {
+	{ "check", 'c', NULL, "exit with 1 when something is wrong (for monitoring)" },
+};
+
+const struct command command_status = {
+	.name = "status",
+	.operands = "",
+	.summary = "only what is wrong now, and the collector's counters",
+	.example = "jaga status --check --kv",
+	.options = options,
+	.n_options = sizeof(options) / sizeof(options[0]),
+	.run = run,
+};

@@ -1,0 +1,63 @@
+/*
+ * render_lines: the two layouts that need no look at other rows. Lines are for logs: each row is one
+ * line, printed at once, columns padded to a width known beforehand, so that --follow and a finished
+ * list look the same and grep works. Records are for one thing seen closely: a line for each column
+ * that has a value, titles aligned.
+ */
+#include <string.h>
+
+#include "collector/cli/render.h"
+#include "common/limits.h"
+
+/* Failures of the stream are found by render.c after each row. */
+static void print_cell(const struct render *render, const struct column *column, const json_t *row, const char *text,
+		       size_t width)
+{
+	enum paint paint = column->paint && render->target.colour ? column->paint(row) : PAINT_NONE;
+
+	(void)fprintf(render->target.out, "%s%s%s", paint_begin(paint), text, paint_end(paint));
+	for (size_t i = strlen(text); i < width; i++)
+		(void)fputc(' ', render->target.out);
+}
+
+static int print_line(struct render *render, json_t *row)
+{
+	for (size_t i = 0; i < render->shape->n_columns; i++) {
+		const struct column *column = &render->shape->columns[i];
+		bool is_last = i + 1 == render->shape->n_columns;
+		char memory[LIMIT_CLI_CELL];
+		struct buf cell;
+
+		buf_init(&cell, memory, sizeof(memory));
+		render_cell(column, row, render->target.now_ms, &cell);
+		print_cell(render, column, row, cell.data, is_last || column->width < 0 ? 0 : (size_t)column->width);
+		(void)fputs(is_last ? "\n" : "  ", render->target.out);
+	}
+	return 0;
+}
+
+static int print_record(struct render *render, json_t *row)
+{
+	size_t width = 0;
+
+	for (size_t i = 0; i < render->shape->n_columns; i++)
+		if (strlen(render->shape->columns[i].title) > width)
+			width = strlen(render->shape->columns[i].title);
+	for (size_t i = 0; i < render->shape->n_columns; i++) {
+		const struct column *column = &render->shape->columns[i];
+		char memory[LIMIT_CLI_CELL];
+		struct buf cell;
+
+		buf_init(&cell, memory, sizeof(memory));
+		render_cell(column, row, render->target.now_ms, &cell);
+		if (cell.length == 0)
+			continue;
+		(void)fprintf(render->target.out, "%-*s  ", (int)width, column->title);
+		print_cell(render, column, row, cell.data, 0);
+		(void)fputc('\n', render->target.out);
+	}
+	return 0;
+}
+
+const struct render_ops render_lines = { .row = print_line };
+const struct render_ops render_record = { .row = print_record };

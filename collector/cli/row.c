@@ -1,0 +1,48 @@
+/* row: see row.h. Used by every command and renderer; borrows from the row, allocates nothing. */
+#include "collector/cli/row.h"
+
+#include <string.h>
+
+const json_t *row_get(const json_t *row, const char *path)
+{
+	const char *dot = strchr(path, '.');
+
+	while (row && dot) {
+		row = json_object_getn(row, path, (size_t)(dot - path));
+		path = dot + 1;
+		dot = strchr(path, '.');
+	}
+	return json_object_get(row, path); /* NULL for NULL and for what is no object */
+}
+
+const char *row_text(const json_t *row, const char *path)
+{
+	return json_string_value(row_get(row, path));
+}
+
+const char *row_text_or(const json_t *row, const char *path, const char *otherwise)
+{
+	const char *text = row_text(row, path);
+
+	return text ? text : otherwise;
+}
+
+bool row_has_number(const json_t *row, const char *path)
+{
+	return json_is_integer(row_get(row, path));
+}
+
+int64_t row_number(const json_t *row, const char *path)
+{
+	return json_integer_value(row_get(row, path));
+}
+
+bool row_is_true(const json_t *row, const char *path)
+{
+	return json_is_true(row_get(row, path));
+}
+
+bool row_equals(const json_t *row, const char *path, const char *text)
+{
+	return strcmp(row_text_or(row, path, ""), text) == 0;
+}
