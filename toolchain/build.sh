@@ -24,6 +24,10 @@ collector) log_level=7 ;;
 *)         echo "build.sh: unknown role '$role'" >&2; exit 2 ;;
 esac
 
+for tool in cmake make "$TARGET_CC" "$TARGET_AR"; do
+	command -v "$tool" >/dev/null || { echo "build: no $tool here; remedy: make setup" >&2; exit 1; }
+done
+
 exec 9>"$final.lock"
 flock 9
 made_of=$({

@@ -82,6 +82,6 @@ for pool in $pools; do
 		mv "$work/$file" "$cache/$file"
 		deliver "$cache/$file"
 	fi
-	sed -n 's/^E: Failed to fetch [^ ]* */           not there: /p' "$work/log"
+	sed -n 's/^E: Failed to fetch [^ ]* */           not taken: /p' "$work/log"
 done
 fail "asked:$asked"
