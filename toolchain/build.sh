@@ -62,12 +62,13 @@ cmake_build() { # NAME SOURCE_DIR CMAKE_ARGUMENT...
 	shift 2
 	[ -n "${V:-}" ] || printf '  %-8s %s\n' BUILD "$name for the $role (log: ${prefix#"$root"/}/$name.log)"
 	# libcoap would take Jaga's own `git describe` for its version.
-	# shellcheck disable=SC2086 # TARGET_CMAKE and jobs are lists
+	# shellcheck disable=SC2086 # TARGET_CMAKE and jobs are words, or nothing
 	GIT_DIR=/nonexistent logged "$name" cmake -S "$source" -B "$prefix/obj/$name" \
 		-DCMAKE_BUILD_TYPE=None -DCMAKE_C_COMPILER="$TARGET_CC" -DCMAKE_AR="$(command -v "$TARGET_AR")" \
 		-DCMAKE_C_FLAGS="$TARGET_CFLAGS -ffunction-sections -fdata-sections -ffile-prefix-map=$root/=" \
 		-DCMAKE_INSTALL_PREFIX="$prefix" -DCMAKE_INSTALL_LIBDIR=lib -DBUILD_SHARED_LIBS=OFF \
 		-DCMAKE_MAKE_PROGRAM="$(command -v make)" ${TARGET_CMAKE:-} "$@"
+	# shellcheck disable=SC2086
 	logged "$name" make -C "$prefix/obj/$name" $jobs
 	logged "$name" make -C "$prefix/obj/$name" install
 }

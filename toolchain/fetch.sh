@@ -52,6 +52,7 @@ trap 'exit 130' INT TERM HUP
 # The pools of the Debian archives that apt knows; the security archive keeps its own one level deeper. Which archive an
 # address belongs to stands in its signed index, so a machine without indexes gets private ones.
 debian_pools() {
+	# shellcheck disable=SC2016 # apt expands these
 	apt-get "$@" indextargets --format '$(ORIGIN)|$(LABEL)|$(REPO_URI)' 2>/dev/null |
 		sed -n -e 's,^Debian|Debian-Security|\(.*[^/]\)/*$,2 \1/pool/updates/main,p' -e t \
 			-e 's,^Debian|[^|]*|\(.*[^/]\)/*$,1 \1/pool/main,p' | sort -u | cut -d' ' -f2

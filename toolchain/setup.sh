@@ -9,7 +9,7 @@ list=$1
 
 die() { echo "setup: $*" >&2; exit 1; }
 
-command -v dpkg-query >/dev/null && command -v apt-get >/dev/null ||
+command -v apt-get >/dev/null ||
 	die "this is no Debian; install the equivalents of the packages in $list yourself"
 
 wanted=$(sed 's/#.*//' "$list")
