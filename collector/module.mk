@@ -1,5 +1,6 @@
 # Sources of jaga-collector and of jaga (cli/).
-COLLECTOR_SRCS +=
+COLLECTOR_SRCS += $(addprefix collector/, fleet.c ingest.c ingest_message.c jobs.c jobs_step.c lane.c ports.c snapshots.c \
+	store_lmdb.c store_lmdb_devices.c store_lmdb_events.c store_lmdb_jobs.c store_lmdb_snapshots.c worker.c writer.c)
 CLI_SRCS += $(addprefix collector/cli/, main.c agent_conf.c args.c client.c diff.c failure.c human.c invocation.c \
 	job_view.c nearest.c render.c render_json.c render_kv.c render_lines.c render_table.c row.c sanitise.c \
 	sentence.c snapshot_text.c cmd_cat.c cmd_devices.c cmd_diff.c cmd_enroll.c cmd_events.c cmd_job.c cmd_jobs.c \

@@ -1,0 +1,425 @@
+/*
+ * ingest: see ingest.h.
+ *
+ *   request ─▶ unpack (arena) ─▶ check ─▶ apply to fleet ─▶ writer ─▶ durable ─▶ answer
+ *                 └───────────────┴─▶ 4.00             └─▶ full or faulty ─▶ 5.03
+ *
+ * The fleet shows what devices said even when the disk refuses it; only the acknowledgement waits for
+ * the disk. The bytes of a batch are stored as they came, fields that we do not know included. One
+ * malloc a batch, none a record.
+ */
+#include "collector/ingest.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector/ingest_message.h"
+#include "collector/jobs.h"
+#include "collector/snapshots.h"
+#include "collector/writer.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/wire.h"
+
+struct ingest {
+	struct ports ports;
+	struct jobs *jobs;
+	struct snapshots *snapshots;
+	struct ingest_counters counters;
+	struct log_limit refusals;
+	struct wire_arena arena;
+	_Alignas(16) uint8_t memory[LIMIT_INGEST_ARENA];
+};
+
+struct telemetry_op {
+	struct writer_op writer;
+	struct ingest *ingest;
+	struct coap_ticket ticket;
+	struct store_telemetry telemetry;
+	uint64_t id, seq; /* results */
+	uint8_t body[];
+};
+
+struct hello_op {
+	struct writer_op writer;
+	struct ingest *ingest;
+	struct coap_ticket ticket;
+	uint32_t device_number;
+	int64_t received_ms;
+	uint64_t job_hiwater;
+	size_t length;
+	uint8_t body[];
+};
+
+struct note_op {
+	struct writer_op writer;
+	struct ingest *ingest;
+	uint32_t device_number;
+	enum store_batch_kind kind;
+	int64_t now_ms;
+	char text[LIMIT_TEXT];
+};
+
+int ingest_create(const struct ports *ports, struct jobs *jobs, struct snapshots *snapshots,
+		  struct ingest **ret_ingest)
+{
+	struct ingest *ingest = calloc(1, sizeof(*ingest));
+
+	if (!ingest)
+		return -ENOMEM;
+	ingest->ports = *ports;
+	ingest->jobs = jobs;
+	ingest->snapshots = snapshots;
+	ingest->refusals.burst = 5;
+	wire_arena_init(&ingest->arena, ingest->memory, sizeof(ingest->memory));
+	*ret_ingest = ingest;
+	return 0;
+}
+
+void ingest_destroy(struct ingest *ingest)
+{
+	free(ingest);
+}
+
+void ingest_read_counters(const struct ingest *ingest, struct ingest_counters *ret_counters)
+{
+	*ret_counters = ingest->counters;
+}
+
+static void refuse(struct ingest *ingest, const struct coap_incoming *incoming, const char *wrong)
+{
+	unsigned suppressed;
+
+	ingest->counters.refused++;
+	ports_refuse(&ingest->ports, &incoming->ticket, COAP_BAD_REQUEST, wrong);
+	if (log_limit_allows(&ingest->refusals, clock_mono_ms(), &suppressed))
+		log_warning("ingest", "refused a request device=%s peer=%s wrong=\"%s\" more=%u", incoming->device,
+			    incoming->peer, wrong, suppressed);
+}
+
+static void refuse_write(struct ingest *ingest, const struct coap_ticket *ticket, int error)
+{
+	ingest->counters.unavailable++;
+	ports_refuse_write(&ingest->ports, ticket, error);
+}
+
+static void submit(struct ingest *ingest, struct writer_op *op, const struct coap_ticket *ticket)
+{
+	int r = writer_submit(ingest->ports.writer, op);
+
+	if (r == 0)
+		return;
+	refuse_write(ingest, ticket, r);
+	free(op);
+}
+
+/* The message lives until the next call. NULL: the bytes are none, or need more than the arena has. */
+static const void *unpack(struct ingest *ingest, const ProtobufCMessageDescriptor *descriptor, const void *bytes,
+			  size_t length)
+{
+	ProtobufCMessage *message;
+
+	wire_arena_reset(&ingest->arena);
+	return wire_unpack(&ingest->arena, descriptor, bytes, length, &message) == 0 ? message : NULL;
+}
+
+/* --- telemetry ------------------------------------------------------------------------------- */
+
+static int apply_telemetry(struct writer_op *writer, struct store_txn *txn)
+{
+	struct telemetry_op *op = (struct telemetry_op *)writer;
+
+	return store_add_telemetry(txn, &op->telemetry, &op->id, &op->seq);
+}
+
+static void finish_telemetry(struct lane_op *lane, int result)
+{
+	struct telemetry_op *op = (struct telemetry_op *)lane;
+	struct ingest *ingest = op->ingest;
+	char bytes[16];
+	struct coap_answer answer = { .code = COAP_CHANGED, .body = bytes };
+	struct buf buf;
+
+	if (result < 0) {
+		refuse_write(ingest, &op->ticket, result);
+		free(op);
+		return;
+	}
+	buf_init(&buf, bytes, sizeof(bytes));
+	wire_put_u64(&buf, 1, op->seq); /* Ack.seq */
+	answer.length = buf.length;
+	ingest->ports.reply(ingest->ports.arg, &op->ticket, &answer);
+	if (op->id == 0) {
+		ingest->counters.duplicates++;
+	} else {
+		ingest->counters.batches++;
+		ingest->counters.records += op->telemetry.n_records;
+		ingest->ports.changed(ingest->ports.arg, PORT_CHANGE_EVENTS, 0);
+	}
+	free(op);
+}
+
+static void on_telemetry(struct ingest *ingest, struct fleet_device *device, const struct coap_incoming *incoming)
+{
+	const Jaga__V1__TelemetryBatch *batch = NULL;
+	struct telemetry_op *op;
+	const char *wrong;
+	int64_t now_ms = clock_wall_ms();
+
+	if (incoming->length <= LIMIT_BATCH_BYTES)
+		batch = unpack(ingest, &jaga__v1__telemetry_batch__descriptor, incoming->body, incoming->length);
+	wrong = batch ? ingest_check_batch(batch) : "not a TelemetryBatch of at most 1024 bytes";
+	if (wrong) {
+		refuse(ingest, incoming, wrong);
+		return;
+	}
+	op = malloc(sizeof(*op) + incoming->length);
+	if (!op) {
+		refuse_write(ingest, &incoming->ticket, -ENOMEM);
+		return;
+	}
+	*op = (struct telemetry_op){
+		.writer = { .lane = { .bytes = sizeof(*op) + incoming->length, .done = finish_telemetry },
+			    .apply = apply_telemetry },
+		.ingest = ingest,
+		.ticket = incoming->ticket,
+		.telemetry = { .device_number = device->number,
+			       .n_records = (uint16_t)(batch->n_events + batch->n_samples),
+			       .seq_to = batch->seq_to,
+			       .received_ms = now_ms,
+			       .dropped_events = batch->dropped_events,
+			       .dropped_samples = batch->dropped_samples,
+			       .body = op->body,
+			       .length = incoming->length },
+	};
+	memcpy(op->telemetry.boot_id, batch->boot_id.data, sizeof(op->telemetry.boot_id));
+	memcpy(op->body, incoming->body, incoming->length);
+	ingest_apply_batch(device, batch, now_ms);
+	submit(ingest, &op->writer, &incoming->ticket);
+}
+
+/* --- hello ----------------------------------------------------------------------------------- */
+
+static int apply_hello(struct writer_op *writer, struct store_txn *txn)
+{
+	struct hello_op *op = (struct hello_op *)writer;
+
+	return store_put_hello(txn, op->device_number, op->received_ms, op->body, op->length);
+}
+
+static void finish_hello(struct lane_op *lane, int result)
+{
+	struct hello_op *op = (struct hello_op *)lane;
+	struct ingest *ingest = op->ingest;
+	struct fleet_device *device = fleet_get(ingest->ports.fleet, op->device_number);
+	struct coap_answer answer = { .code = COAP_CHANGED };
+	char bytes[64];
+	struct buf buf;
+
+	if (result < 0) {
+		refuse_write(ingest, &op->ticket, result);
+		free(op);
+		return;
+	}
+	buf_init(&buf, bytes, sizeof(bytes));
+	wire_put_u64(&buf, 1, (uint64_t)clock_wall_ms()); /* HelloAck: time_ms, keepalive_s, epoch */
+	wire_put_u64(&buf, 2, ingest->ports.keepalive_s);
+	wire_put_u64(&buf, 3, ingest->ports.epoch);
+	answer.body = bytes;
+	answer.length = buf.length;
+	ingest->counters.hellos++;
+	ingest->ports.reply(ingest->ports.arg, &op->ticket, &answer);
+	jobs_greet(ingest->jobs, device, op->job_hiwater);
+	free(op);
+}
+
+static void on_hello(struct ingest *ingest, struct fleet_device *device, const struct coap_incoming *incoming)
+{
+	const Jaga__V1__Hello *hello = NULL;
+	struct hello_op *op;
+	const char *wrong;
+	int64_t now_ms = clock_wall_ms();
+
+	if (incoming->length <= LIMIT_HELLO_BYTES)
+		hello = unpack(ingest, &jaga__v1__hello__descriptor, incoming->body, incoming->length);
+	wrong = hello ? ingest_check_hello(hello) : "not a Hello of at most 4096 bytes";
+	if (wrong) {
+		refuse(ingest, incoming, wrong);
+		return;
+	}
+	op = malloc(sizeof(*op) + incoming->length);
+	if (!op || ingest_apply_hello(device, hello, now_ms) < 0) {
+		refuse_write(ingest, &incoming->ticket, -ENOMEM);
+		free(op);
+		return;
+	}
+	*op = (struct hello_op){
+		.writer = { .lane = { .bytes = sizeof(*op) + incoming->length, .done = finish_hello },
+			    .apply = apply_hello },
+		.ingest = ingest,
+		.ticket = incoming->ticket,
+		.device_number = device->number,
+		.received_ms = now_ms,
+		.job_hiwater = hello->job_hiwater,
+		.length = incoming->length,
+	};
+	memcpy(op->body, incoming->body, incoming->length);
+	submit(ingest, &op->writer, &incoming->ticket);
+}
+
+/* --- events of the collector's own ---------------------------------------------------------- */
+
+static int apply_note(struct writer_op *writer, struct store_txn *txn)
+{
+	struct note_op *op = (struct note_op *)writer;
+	uint64_t id;
+
+	return store_add_event(txn, op->device_number, op->kind, op->now_ms, op->text, &id);
+}
+
+static void finish_note(struct lane_op *lane, int result)
+{
+	struct note_op *op = (struct note_op *)lane;
+	struct ingest *ingest = op->ingest;
+
+	if (result < 0)
+		ingest->counters.unavailable++;
+	else
+		ingest->ports.changed(ingest->ports.arg, PORT_CHANGE_EVENTS, 0);
+	free(op);
+}
+
+void ingest_note(struct ingest *ingest, const struct fleet_device *device, enum store_batch_kind kind,
+		 const char *text)
+{
+	struct note_op *op = malloc(sizeof(*op));
+
+	if (!op) {
+		ingest->counters.unavailable++;
+		return;
+	}
+	*op = (struct note_op){
+		.writer = { .lane = { .bytes = sizeof(*op), .done = finish_note }, .apply = apply_note },
+		.ingest = ingest,
+		.device_number = device->number,
+		.kind = kind,
+		.now_ms = clock_wall_ms(),
+	};
+	memcpy(op->text, text, strnlen(text, sizeof(op->text) - 1));
+	if (writer_submit(ingest->ports.writer, &op->writer) < 0) {
+		ingest->counters.unavailable++;
+		free(op);
+	}
+}
+
+/* --- requests -------------------------------------------------------------------------------- */
+
+void ingest_request(struct ingest *ingest, const struct coap_incoming *incoming)
+{
+	struct fleet_device *device = fleet_find(ingest->ports.fleet, incoming->device);
+
+	if (!device || !device->has_key) {
+		refuse(ingest, incoming, "this device was removed");
+		return;
+	}
+	device->last_seen_ms = clock_wall_ms();
+	switch (incoming->path) {
+	case COAP_PATH_HELLO:
+		on_hello(ingest, device, incoming);
+		break;
+	case COAP_PATH_TELEMETRY:
+		on_telemetry(ingest, device, incoming);
+		break;
+	case COAP_PATH_SNAPSHOT:
+		snapshots_answer(ingest->snapshots, device, incoming);
+		break;
+	case COAP_PATH_JOB:
+		jobs_answer_get(ingest->jobs, device, incoming);
+		break;
+	case COAP_PATH_JOB_STATE:
+		jobs_answer_state(ingest->jobs, device, incoming);
+		break;
+	}
+}
+
+/* --- start ----------------------------------------------------------------------------------- */
+
+struct restore {
+	struct ingest *ingest;
+	struct store_txn *txn;
+};
+
+/* The newest batches of a device, oldest of them first, tell its last sample and states. */
+static int restore_telemetry(struct restore *restore, struct fleet_device *device)
+{
+	uint64_t ids[LIMIT_RESTORE_BATCHES];
+	const Jaga__V1__TelemetryBatch *message;
+	struct store_batch batch;
+	struct store_mark mark;
+	unsigned n = 0;
+	int r;
+
+	r = store_get_mark(restore->txn, device->number, &mark);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	device->session_since_ms = device->last_seen_ms = mark.last_ms;
+	for (uint64_t id = mark.last_id; id != 0 && n < LIMIT_RESTORE_BATCHES; id = batch.previous) {
+		r = store_get_batch(restore->txn, id, &batch);
+		if (r == -ENOENT)
+			break;
+		if (r < 0)
+			return r;
+		ids[n++] = id;
+	}
+	while (n-- > 0) {
+		r = store_get_batch(restore->txn, ids[n], &batch);
+		if (r < 0)
+			return r;
+		if (batch.kind != STORE_BATCH_TELEMETRY)
+			continue;
+		message = unpack(restore->ingest, &jaga__v1__telemetry_batch__descriptor, batch.body, batch.length);
+		if (message)
+			ingest_apply_batch(device, message, batch.received_ms);
+	}
+	return 0;
+}
+
+static int restore_device(void *arg, const struct store_device *stored)
+{
+	struct restore *restore = arg;
+	struct fleet_device *device;
+	const Jaga__V1__Hello *hello;
+	const void *bytes;
+	int64_t received_ms;
+	size_t length;
+	int r;
+
+	r = fleet_put(restore->ingest->ports.fleet, stored, &device);
+	if (r < 0)
+		return r;
+	r = store_get_hello(restore->txn, device->number, &received_ms, &bytes, &length);
+	hello = r == 0 ? unpack(restore->ingest, &jaga__v1__hello__descriptor, bytes, length) : NULL;
+	if (hello) {
+		r = ingest_apply_hello(device, hello, received_ms);
+		device->session_since_ms = device->last_seen_ms = received_ms;
+	}
+	if (r < 0 && r != -ENOENT)
+		return r;
+	r = store_get_snapshot(restore->txn, device->number, 0, &device->snapshot);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	return restore_telemetry(restore, device);
+}
+
+int ingest_restore(struct ingest *ingest, struct err *err)
+{
+	struct restore restore = { .ingest = ingest };
+	int r = store_read_begin(ingest->ports.store, &restore.txn);
+
+	if (r == 0) {
+		r = store_visit_devices(restore.txn, restore_device, &restore);
+		store_read_end(restore.txn);
+	}
+	return r < 0 ? err_sys(err, r, "cannot read the devices from the store") : 0;
+}
