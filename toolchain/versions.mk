@@ -4,6 +4,9 @@
 # apt knows for it, and takes nothing whose SHA-256 differs. To move to another version: change the version, put
 # the new sum, run `make deps`, and read the patches that no longer apply.
 
+# 3.6.6 is what Debian 13 keeps. 3.6.7 (so far in Debian unstable alone, whose files go when it moves on) fixes more; of
+# its fixes CVE-2026-50581 (a failing allocation during the extended master secret goes unnoticed) is in code that we
+# compile. CVE-2026-50580, an overflow with ECDHE-PSK, is in the branch for MBEDTLS_USE_PSA_CRYPTO, which stays off.
 MBEDTLS_VERSION := 3.6.6
 MBEDTLS_SOURCE  := mbedtls
 MBEDTLS_FILE    := mbedtls_$(MBEDTLS_VERSION).orig.tar.bz2
