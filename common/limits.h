@@ -59,6 +59,7 @@
 				     /* this many at once, the rest of it a second later */
 #define LIMIT_TRANSFER_MS 60000	     /* a block-wise body without a block for this long is given up */
 #define LIMIT_TRANSFERS_BYTES (64 * 1024 * 1024) /* all bodies under way together: 64 of the largest */
+#define LIMIT_WAKE_MS 30000	     /* libcoap gives up after 21 s at most; beyond, the session is stuck */
 #define LIMIT_WAKES 8		     /* unacknowledged wakes of one session; one would do */
 #define LIMIT_SOCKET_BYTES (4 * 1024 * 1024) /* receive buffer: 2,000 datagrams of 1 KB, a report of the whole fleet at once */
 
@@ -73,6 +74,15 @@
 
 /* --- agent core --------------------------------------------------------------------------------- */
 #define LIMIT_RECORD_BYTES 896 /* one event or sample: with the head of a batch it must fit LIMIT_BATCH_BYTES */
+#define LIMIT_TABLE_CELLS 512  /* of an answer of the agent: 16 uplinks x 20 columns, 40 findings of the doctor x 5 */
+#define LIMIT_TABLE_BYTES 16384 /* their text */
+#define LIMIT_LOCAL_ANSWER_BYTES 32768 /* the same with the names that JSON repeats in every row */
+#define LIMIT_REQUEST_BYTES 128	 /* one line to the local socket: a command, an uplink, a duration */
+#define LIMIT_LOCAL_CLIENTS 4	 /* people at the local socket at once; more wait in the backlog */
+#define LIMIT_LOCAL_MS 5000	 /* for a client to ask and to take its answer */
+#define LIMIT_SCRIPT_MS (10 * 60 * 1000) /* of a pushed script: package updates over LTE take minutes */
+#define LIMIT_COMMAND_MS 10000	 /* of one snapshot command: they only read */
+#define LIMIT_SNAPSHOT_LINES 16384 /* of one command whose lines are sorted (routes) */
 
 /* --- jaga, the command line ------------------------------------------------------------------------ */
 #define LIMIT_CLI_WORD 64	    /* letters compared for "did you mean": names are shorter */
@@ -114,6 +124,7 @@
 #define LIMIT_CTL_ROWS 64		     /* rows made in one turn of the loop: under a millisecond */
 #define LIMIT_CTL_EVENTS 10000		     /* rows of one `events`: a screen shows 50; ids kept while it runs */
 #define LIMIT_CTL_REQUEST_MS 10000	     /* a client that has not sent its line by then is gone */
+#define LIMIT_CTL_STALL_MS 60000	     /* a client that reads nothing for so long is gone */
 #define LIMIT_CTL_ANSWER_MS 60000	     /* a router that takes a snapshot: reads and one transfer over LTE */
 
 #endif
