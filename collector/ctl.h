@@ -3,16 +3,18 @@
  *
  * One request per connection: one line of JSON, at most LIMIT_CTL_REQUEST bytes. The answer is lines
  * of JSON: any number of row objects, then exactly one {"done":true} or
- * {"error":"...","code":"not-found|bad-request|busy|failed","hint":"what to do next"}.
+ * {"error":"...","code":"not-found|bad-request|exists|busy|failed","hint":"what to do next"}.
  * "follow":true keeps the connection and sends further rows as they happen. Times are milliseconds
- * since 1970 UTC; a missing value is absent, never null. Rows by operation:
+ * since 1970 UTC; a missing value is absent, never null. An unknown field of a request is a bad request. A client
+ * that closes its sending side while it follows or waits is taken as gone; one that does not read for
+ * LIMIT_CTL_STALL_MS is dropped. Rows by operation:
  *
  *   {"op":"devices"}                 name online address last_seen_ms version driver uplinks[{name,interface,state,weight,tier,since_ms}]
  *                                    snapshots jobs_waiting enrolled_ms
  *   {"op":"show","device":D}         one row: as above and hostname model system session_since_ms boot_id dropped_events dropped_samples
  *                                    snapshot{n,hash,taken_ms,checked_ms,bytes} sample{at_ms,conntrack_count,conntrack_max,
  *                                    mem_available_kb,load_permille,uplinks[{uplink,state,rtt_us,loss_permille,rx_bytes,tx_bytes}]}
- *   {"op":"events","device":D?,"limit":N?,"follow":B?}   id device time_ms kind("uplink"|"started"|"notice"|"online"|"offline")
+ *   {"op":"events","device":D?,"limit":N?,"follow":B?}   id device time_ms kind("uplink"|"started"|"notice"|"online"|"offline"|"job")
  *                                    text, and for kind uplink: uplink from to cause detect_us switch_us flows_moved carried_by
  *                                    lasted_ms misses misses_needed probes[{target,sent,lost,rtt_us,timeout_us}]; oldest first
  *   {"op":"snapshots","device":D}    n hash taken_ms checked_ms bytes stored_bytes; oldest first, n counts from 1
@@ -24,7 +26,8 @@
  *                                    follow: a row at each change of state until it is final
  *   {"op":"status"}                  rows {"problem":...,"device":...,"since_ms":...,"text":...,"hint":...}, then one row
  *                                    {"counters":{...}}
- *   {"op":"enroll","device":D,"replace":B?}   one row: device key(64 hex digits) collector("ADDRESS:PORT"); error exists
+ *   {"op":"enroll","device":D,"replace":B?}   one row: device key(64 hex digits) collector("ADDRESS:PORT", absent when the
+ *                                    collector listens everywhere and its file names no [collector] advertise); error exists
  *   {"op":"remove","device":D}       forgets a device's key (its history stays)
  *
  * Uplink states: unknown up suspect down; since_ms: when the collector first heard of this state. Causes: unknown
@@ -35,6 +38,9 @@
 #ifndef JAGA_COLLECTOR_CTL_H
 #define JAGA_COLLECTOR_CTL_H
 
+#include <stdint.h>
+
+#include "collector/ports.h"
 #include "common/err.h"
 
 struct ev_loop;
@@ -44,5 +50,7 @@ struct ctl;
 int ctl_create(struct ev_loop *loop, struct collector *collector, const char *path, struct ctl **ret_ctl,
 	       struct err *err);
 void ctl_destroy(struct ctl *ctl);
+/* Something changed that clients may wait for. Cheap when nobody does. */
+void ctl_notify(struct ctl *ctl, enum port_change what, uint64_t subject);
 
 #endif
