@@ -182,10 +182,11 @@ class Lab:
     def __init__(self, ipv6=True):
         self.ipv6, self.programs, self.faults = ipv6, [], {}
         RUN_DIR.mkdir(mode=0o755, exist_ok=True)
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="jaga-", dir=RUN_DIR))
+        with registry():
+            self.dir = pathlib.Path(tempfile.mkdtemp(prefix="jaga-", dir=RUN_DIR))
+            self.lock = open(self.dir / "lock", "w", encoding="ascii")
+            fcntl.flock(self.lock, fcntl.LOCK_EX)
         self.prefix = self.dir.name
-        self.lock = open(self.dir / "lock", "w", encoding="ascii")
-        fcntl.flock(self.lock, fcntl.LOCK_EX)
         for name in NAMES:
             setattr(self, name, Namespace(self, name))
         try:
@@ -409,6 +410,14 @@ def remove(prefix):
     shutil.rmtree(RUN_DIR / prefix, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def registry():
+    """Held while a lab gets its lock, so that `clean` never takes one that is just being made for dead."""
+    with open(RUN_DIR / ".lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def is_alive(prefix):
     """Whether the run that made this lab still holds its lock."""
     try:
@@ -423,13 +432,15 @@ def is_alive(prefix):
 
 def clean(prefix=None):
     """Removes that run, or every run that is dead; tells what it did."""
-    prefixes = set(list_namespaces()) | {p.name for p in RUN_DIR.glob("jaga-*")}
-    for each in sorted(prefixes if prefix is None else prefixes & {prefix}):
-        if prefix is None and is_alive(each):
-            print(f"{each}: in use, left alone")
-            continue
-        remove(each)
-        print(f"{each}: removed")
+    RUN_DIR.mkdir(mode=0o755, exist_ok=True)
+    with registry():
+        prefixes = set(list_namespaces()) | {p.name for p in RUN_DIR.glob("jaga-*")}
+        for each in sorted(prefixes if prefix is None else prefixes & {prefix}):
+            if prefix is None and is_alive(each):
+                print(f"{each}: in use, left alone")
+                continue
+            remove(each)
+            print(f"{each}: removed")
     if prefix and prefix not in prefixes:
         print(f"{prefix}: nothing there")
 

@@ -14,6 +14,7 @@ from tests.lab.lab import COLLECTOR, INTERNET, UPLINKS, LabError, wait_until
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PORT = 7
 COLLECTOR_PORT = 5684
+CLI_UNREACHABLE = 4
 
 
 def build_dir():
@@ -182,3 +183,79 @@ class Agent:
 
     def kill(self):
         return self.program.kill()
+
+    def enroll(self, cli):
+        """A key from the collector, as a technician gets it."""
+        out = self.dir / "enrolled"
+        cli.run("enroll", self.name, "--out", out)
+        self.key.write_bytes((out / "agent.key").read_bytes())
+        self.key.chmod(0o600)
+
+
+class Collector:
+    """jaga-collector on its own host beyond the internet."""
+
+    def __init__(self, lab, lines="", directory=None):
+        self.lab, self.program = lab, None
+        self.dir = directory or lab.dir / "collector"
+        self.dir.mkdir(exist_ok=True)
+        self.conf, self.socket, self.state = lab.dir / "collector.conf", lab.dir / "collector.sock", self.dir / "state"
+        self.state.mkdir(exist_ok=True)
+        self.binary = build_dir() / "jaga-collector"
+        self.conf.write_text(f"[collector]\nlisten = {COLLECTOR}:{COLLECTOR_PORT}\npublic = {COLLECTOR}:{COLLECTOR_PORT}\n"
+                             f"state_dir = {self.state}\nsocket = {self.socket}\n{lines}\n")
+
+    def start(self, wait=True):
+        self.program = self.lab.srv.start("collector", self.binary, "--config", self.conf)
+        if wait:
+            wait_until(self.answers, 10, "the collector answers on its socket")
+        return self
+
+    def answers(self):
+        if not self.program.is_running():
+            raise LabError(f"collector ended with {self.program.popen.returncode}:\n{self.program.read_log()[-2000:]}")
+        return self.socket.exists() and Cli(self).run("status", check=False).returncode != CLI_UNREACHABLE
+
+    def stop(self):
+        return self.program.stop()
+
+    def kill(self):
+        return self.program.kill()
+
+
+class Cli:
+    """jaga, the technician's command, at the collector's socket."""
+
+    def __init__(self, collector):
+        self.collector = collector
+        self.binary = build_dir() / "jaga"
+
+    def argv(self, *arguments):
+        return [str(self.binary), "--socket", str(self.collector.socket), *map(str, arguments)]
+
+    def run(self, *arguments, check=True, timeout=60):
+        done = subprocess.run(self.argv(*arguments), text=True, capture_output=True, timeout=timeout, check=False)
+        if check and done.returncode != 0:
+            raise LabError(f"jaga {' '.join(map(str, arguments))}: exit {done.returncode}: {done.stderr.strip()}")
+        return done
+
+    def rows(self, *arguments):
+        """The rows of --json, whether they come as an array or a line each."""
+        out = self.run(*arguments, "--json").stdout.strip()
+        if out.startswith("["):
+            return json.loads(out)
+        return [json.loads(line) for line in out.splitlines()]
+
+    def device(self, name):
+        return next((row for row in self.rows("devices") if row["name"] == name), None)
+
+    def wait_online(self, name, online=True, timeout_s=15):
+        return wait_until(lambda: (row := self.device(name)) and row["online"] == online and row, timeout_s,
+                          f"{name} is {'online' if online else 'offline'}")
+
+    def wait_event(self, device, timeout_s=15, **wanted):
+        """The newest event of the device that has these values."""
+        def look():
+            rows = self.rows("events", "--device", device)
+            return next((row for row in reversed(rows) if all(row.get(k) == v for k, v in wanted.items())), None)
+        return wait_until(look, timeout_s, f"{device} reports {wanted}")
