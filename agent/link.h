@@ -4,8 +4,8 @@
  *   idle -> connecting -> greeting (POST /hello) -> open -> (two keepalive misses, error) -> waiting -> connecting
  *
  * Reconnects for ever with full jitter (base 2 s, cap 300 s), sends what the spool holds and again
- * what was not acknowledged within LIMIT_RESEND_MS; keeps the NAT binding alive. The only file of
- * the agent that includes coap3/. Never blocks; loop thread only. All callbacks come from the loop.
+ * what was not acknowledged within LIMIT_RESEND_MS; keeps the NAT binding alive. link_session.c is the only
+ * file of the agent that includes coap3/. Never blocks; loop thread only. All callbacks come from the loop.
  * The driver of everything else: when there is no collector, nothing here matters to forwarding.
  */
 #ifndef JAGA_AGENT_LINK_H
@@ -64,9 +64,9 @@ struct link_events {
 	void (*on_wake)(void *arg, uint64_t job_seq, bool take_snapshot);
 	/* Answer to link_ask_job: job NULL when there is none. */
 	void (*on_job)(void *arg, const struct link_job *job);
-	/* The collector has this state durably. */
+	/* The collector has this state durably, or refuses it for good (logged). */
 	void (*on_job_state_acked)(void *arg, uint64_t seq, int phase);
-	/* Answer to link_offer_snapshot: result 0 the collector has it now (transferred: it had to be sent), else -errno. */
+	/* Answer to link_offer_snapshot (-ENOTCONN: the session ended first): result 0 the collector has it now (transferred: it had to be sent), else -errno. */
 	void (*on_snapshot_done)(void *arg, int result, bool transferred);
 	/* Current state of an uplink (UplinkState number), for hello. */
 	int (*read_uplink_state)(void *arg, unsigned uplink);
@@ -95,7 +95,12 @@ void link_destroy(struct link *link); /* says goodbye (close_notify) when open; 
 
 /* New records are in the spool: send when the session allows. urgent: now, else within 1 s. */
 void link_kick(struct link *link, bool urgent);
-/* -ENOTCONN when not open; -EBUSY while one is under way. */
+/*
+ * Routing has changed (a fail-over): the session's NAT binding may have gone with the uplink. Asks the collector at
+ * once and opens a new session after LIMIT_PROBE_MS without an answer; ends a wait for the next attempt.
+ */
+void link_path_changed(struct link *link);
+/* Each: -ENOTCONN when not open; -EBUSY while one of its kind is under way. */
 int link_ask_job(struct link *link, uint64_t after_seq);
 int link_send_job_state(struct link *link, const struct link_job_state *state);
 /* Hash first; the deflated text only when the collector asks for it. text is copied. */

@@ -3,3 +3,10 @@ AGENT_SRCS +=
 AGENT_SRCS += agent/child.c agent/config.c agent/config_check.c agent/config_fields.c agent/report.c agent/spool.c agent/steer.c agent/system.c agent/table.c
 AGENT_SRCS += agent/uplink/balance.c agent/uplink/detector.c agent/uplink/engine.c agent/uplink/rtt.c
 AGENT_SRCS += agent/probe/echo.c agent/probe/icmp.c
+AGENT_SRCS += agent/link.c agent/link_exchange.c agent/link_report.c agent/link_session.c agent/link_transfer.c
+
+# libcoap's glue is compiled for each side, against that side's libcoap.
+$(B)/libagent.a: $(B)/obj/agent/coap_ev.o
+$(B)/obj/agent/coap_ev.o: common/coap_ev.c $(DEPS_AGENT_STAMP)
+	$(call say,CC,$< (agent))
+	$(Q)mkdir -p $(@D) && $(CC) $(BASE_CFLAGS) $(AGENT_CFLAGS) -c -o $@ $<

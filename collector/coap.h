@@ -1,6 +1,6 @@
 /*
- * coap: the collector's DTLS sessions and CoAP resources (proto/README.md). The only file of the
- * collector that includes coap3/.
+ * coap: the collector's DTLS sessions and CoAP resources (proto/README.md). Only coap.c, coap_peer.c,
+ * coap_reply.c and coap_request.c include coap3/.
  *
  * It authenticates, checks method, path, content format, sizes and rates, and hands whole bodies to
  * one function; answers may be given at once or later from the loop (after the store's commit).
@@ -27,13 +27,15 @@ struct coap_ticket {
 	uint64_t session;    /* generation-checked: a reply to a gone session is dropped and counted */
 	uint8_t token[8];
 	uint8_t token_length;
-	bool is_block;	     /* transport's own use */
+	bool has_block1;     /* from here: transport's own use (RFC 7959) */
+	uint8_t block1_szx, block2_szx;
+	uint32_t block1_num, block2_num;
 };
 
 struct coap_incoming {
 	enum coap_path path;
 	const char *device;	/* the authenticated identity */
-	const char *peer;	/* "192.0.2.7:40123" */
+	const char *peer;	/* "192.0.2.7:40123"; only with COAP_PATH_HELLO, else "" */
 	uint8_t hash[32];	/* COAP_PATH_SNAPSHOT: from the path */
 	char job_id[LIMIT_NAME]; /* COAP_PATH_JOB_STATE */
 	uint64_t after_seq;	/* COAP_PATH_JOB */
@@ -64,13 +66,18 @@ struct coap_events {
 	/* A device's session is authenticated; one that replaces another comes without a `gone` for the old. */
 	void (*on_online)(void *arg, const char *device, const char *peer);
 	void (*on_offline)(void *arg, const char *device, const char *reason);
-	/* A whole, well-formed request. The handler answers, now or later, with coap_server_reply. */
+	/*
+	 * A whole request of a known path and format. The handler answers, now or later, with coap_server_reply. A GET
+	 * whose answer takes several blocks is asked again for each: answer the same as long as it is the same.
+	 */
 	void (*on_request)(void *arg, const struct coap_incoming *incoming);
 };
 
 struct coap_counters {
 	uint64_t sessions_opened, sessions_open;
-	uint64_t handshakes_refused; /* wrong key, unknown identity, bad records */
+	uint64_t handshakes_refused; /* wrong key, unknown identity, no common suite, given up by the other side */
+	uint64_t handshakes_limited; /* Client Hellos ignored: too many half-open ones of their source */
+	uint64_t strays;	     /* datagrams that belong to no session and begin none */
 	uint64_t requests, requests_refused, rate_limited;
 	uint64_t replies_dropped;
 };
@@ -83,6 +90,8 @@ void coap_server_reply(struct coap_server *server, const struct coap_ticket *tic
 int coap_server_wake(struct coap_server *server, const char *device, const void *body, size_t length);
 /* Ends the device's session, if any: its key is gone or has changed. on_offline follows. */
 void coap_server_disconnect(struct coap_server *server, const char *device, const char *reason);
+/* A device that was not heard for so long is offline; LIMIT_SILENCE_MS at first. */
+void coap_server_set_silence(struct coap_server *server, int64_t silence_ms);
 void coap_server_read_counters(const struct coap_server *server, struct coap_counters *ret_counters);
 
 #endif

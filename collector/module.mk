@@ -1,6 +1,8 @@
 # Sources of jaga-collector and of jaga (cli/).
 COLLECTOR_SRCS += $(addprefix collector/, fleet.c ingest.c ingest_message.c jobs.c jobs_step.c lane.c ports.c snapshots.c \
 	store_lmdb.c store_lmdb_devices.c store_lmdb_events.c store_lmdb_jobs.c store_lmdb_snapshots.c worker.c writer.c)
+COLLECTOR_SRCS += collector/coap.c collector/coap_peer.c collector/coap_reply.c collector/coap_request.c \
+	collector/coap_route.c collector/coap_source.c
 CLI_SRCS += $(addprefix collector/cli/, main.c agent_conf.c args.c client.c diff.c failure.c human.c invocation.c \
 	job_view.c nearest.c render.c render_json.c render_kv.c render_lines.c render_table.c row.c sanitise.c \
 	sentence.c snapshot_text.c cmd_cat.c cmd_devices.c cmd_diff.c cmd_enroll.c cmd_events.c cmd_job.c cmd_jobs.c \
@@ -11,3 +13,9 @@ $(B)/obj/collector/cli/agent_conf.o: $(B)/gen/agent_conf_example.inc
 $(B)/gen/agent_conf_example.inc: docs/agent.conf.example
 	$(call say,GEN,$@)
 	$(Q)mkdir -p $(@D) && sed -e 's/[\\"]/\\&/g' -e 's/.*/"&\\n"/' $< >$@
+
+# libcoap's glue is compiled for each side, against that side's libcoap.
+$(B)/libcollector.a: $(B)/obj/collector/coap_ev.o
+$(B)/obj/collector/coap_ev.o: common/coap_ev.c $(DEPS_COLLECTOR_STAMP)
+	$(call say,CC,$< (collector))
+	$(Q)mkdir -p $(@D) && $(CC) $(BASE_CFLAGS) $(COLLECTOR_CFLAGS) -c -o $@ $<

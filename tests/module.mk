@@ -20,6 +20,12 @@ LAB_TOOLS := $(B)/tests/lab/lanprobe $(B)/tests/lab/echod
 $(LAB_TOOLS): $(B)/tests/lab/%: $(B)/obj/tests/lab/%.o
 	$(call link,)
 
+# A collector whose answers a test decides, over the real CoAP server (tests/unit/agent/test_link.c).
+$(B)/tests/fake/collector: $(B)/obj/tests/fake/collector.o $(B)/libcollector.a $(B)/libcommon.a
+	$(call link,$(COLLECTOR_LIBS))
+TEST_TOOLS += $(B)/tests/fake/collector
+$(B)/tests/unit/agent/test_link: | $(B)/tests/fake/collector
+
 # Whatever else tests run; modules that bring a tool add it.
 TEST_TOOLS += $(LAB_TOOLS) $(B)/tests/proto/wiretool
 
