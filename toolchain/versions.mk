@@ -5,8 +5,8 @@
 # the new sum, run `make deps`, and read the patches that no longer apply.
 
 # 3.6.6 is what Debian 13 keeps. 3.6.7 (so far in Debian unstable alone, whose files go when it moves on) fixes more; of
-# its fixes CVE-2026-50581 (a failing allocation during the extended master secret goes unnoticed) is in code that we
-# compile. CVE-2026-50580, an overflow with ECDHE-PSK, is in the branch for MBEDTLS_USE_PSA_CRYPTO, which stays off.
+# its fixes CVE-2026-50581 is in code that we compile: patches/mbedtls/extended-master-secret-error.patch mends it.
+# CVE-2026-50580, an overflow with ECDHE-PSK, is in the branch for MBEDTLS_USE_PSA_CRYPTO, which stays off.
 MBEDTLS_VERSION := 3.6.6
 MBEDTLS_SOURCE  := mbedtls
 MBEDTLS_FILE    := mbedtls_$(MBEDTLS_VERSION).orig.tar.bz2
