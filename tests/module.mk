@@ -10,6 +10,9 @@ $(B)/tests/unit/collector/%: $(B)/obj/tests/unit/collector/%.o $(B)/libcollector
 	$(call link,$(COLLECTOR_LIBS) -lcmocka)
 $(B)/tests/unit/cli/%: $(B)/obj/tests/unit/cli/%.o $(B)/libcli.a $(B)/libcommon.a
 	$(call link,$(CLI_LIBS) -lcmocka)
+# It asks the agent's parser about what the command writes.
+$(B)/tests/unit/cli/test_agent_conf: $(B)/libagent.a
+$(B)/tests/unit/cli/test_agent_conf: CLI_LIBS += $(B)/libagent.a $(B)/libcommon.a -linih
 
 # Our codec as a program, for the compatibility test against protoc (tests/proto).
 $(B)/tests/proto/wiretool: $(B)/obj/tests/proto/wiretool.o $(B)/libcommon.a

@@ -9,7 +9,7 @@
 #include "collector/cli/sanitise.h"
 #include "collector/cli/snapshot_text.h"
 
-static const struct render_shape shape = { .name = "snapshot", .layout = LAYOUT_RECORD };
+static const struct render_shape shape = { .name = "snapshot", .one_row = true };
 
 static int run(const struct invocation *invocation, struct failure *failure)
 {

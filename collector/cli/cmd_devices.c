@@ -23,11 +23,9 @@ static const struct column columns[] = {
 	{ .path = "name", .title = "DEVICE" },
 	{ .title = "STATE", .format = format_online, .paint = paint_online },
 	{ .path = "last_seen_ms", .title = "SEEN", .type = COLUMN_AGE },
-	{ .title = "UPLINKS", .format = sentence_of_uplinks, .paint = sentence_paint_uplinks, .width = -1 },
-	{ .path = "address", .title = "ADDRESS" },
+	{ .title = "UPLINKS", .format = sentence_of_uplinks, .paint = sentence_paint_uplinks },
 	{ .path = "snapshots", .title = "SNAPSHOTS", .type = COLUMN_NUMBER },
 	{ .path = "jobs_waiting", .title = "WAITING", .type = COLUMN_NUMBER },
-	{ .path = "version", .title = "VERSION" },
 };
 
 static const struct render_shape shape = {

@@ -16,7 +16,7 @@
 #define EXIT_DIFFERENT 1
 #define EXIT_TROUBLE 2
 
-static const struct render_shape shape = { .name = "diff", .layout = LAYOUT_RECORD };
+static const struct render_shape shape = { .name = "diff", .one_row = true };
 
 /* The numbers of the last two snapshots. */
 static int find_last_two(const struct invocation *invocation, int64_t *ret_old, int64_t *ret_new, struct failure *failure)
@@ -92,7 +92,7 @@ static void print_diff(const struct invocation *invocation, const struct diff *d
 	print_name(&target, "+++", invocation->operands[0], new_snapshot);
 	while (line < end) {
 		const char *stop = memchr(line, '\n', (size_t)(end - line));
-		enum paint paint = *line == '+' ? PAINT_GOOD : *line == '-' ? PAINT_BAD : *line == '@' ? PAINT_DIM : PAINT_NONE;
+		enum paint paint = *line == '+' ? PAINT_GOOD : *line == '-' ? PAINT_LESS : *line == '@' ? PAINT_DIM : PAINT_NONE;
 
 		stop = stop ? stop : end;
 		print_line(&target, paint, line, (size_t)(stop - line));

@@ -51,6 +51,7 @@ static const struct column columns[] = {
 
 static const struct render_shape shape = {
 	.name = "enrolled",
+	.one_row = true,
 	.layout = LAYOUT_RECORD,
 	.columns = columns,
 	.n_columns = sizeof(columns) / sizeof(columns[0]),

@@ -8,7 +8,7 @@
 static const struct column columns[] = {
 	{ .path = "job", .title = "JOB" },
 	{ .path = "device", .title = "DEVICE" },
-	{ .path = "name", .title = "SCRIPT", .width = -1 },
+	{ .path = "name", .title = "SCRIPT", .gives_way = true },
 	{ .path = "state", .title = "STATE", .paint = job_paint },
 	{ .path = "exit_status", .title = "EXIT", .type = COLUMN_NUMBER },
 	{ .path = "output_bytes", .title = "OUTPUT", .type = COLUMN_BYTES },

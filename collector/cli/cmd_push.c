@@ -30,10 +30,10 @@ static void format_queued(const json_t *row, int64_t now_ms, struct buf *buf)
 
 static const struct column columns[] = { { .title = "JOB", .format = format_queued } };
 
-/* A record in --kv ("job.state=..."), one sentence for people. */
 static const struct render_shape shape = {
 	.name = "job",
-	.layout = LAYOUT_RECORD,
+	.one_row = true,
+	.layout = LAYOUT_LINES,
 	.columns = columns,
 	.n_columns = 1,
 };

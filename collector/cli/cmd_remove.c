@@ -15,6 +15,7 @@ static const struct column columns[] = { { .title = "REMOVED", .format = format_
 
 static const struct render_shape shape = {
 	.name = "removed",
+	.one_row = true,
 	.layout = LAYOUT_LINES,
 	.columns = columns,
 	.n_columns = 1,

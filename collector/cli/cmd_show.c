@@ -76,14 +76,20 @@ static void format_load(const json_t *row, int64_t now_ms, struct buf *buf)
 	human_bytes(buf, row_number(row, "sample.mem_available_kb") * 1024);
 }
 
+static void format_waiting(const json_t *row, int64_t now_ms, struct buf *buf)
+{
+	(void)now_ms;
+	if (row_number(row, "jobs_waiting") > 0)
+		buf_printf(buf, "%" PRId64, row_number(row, "jobs_waiting"));
+}
+
 static void format_dropped(const json_t *row, int64_t now_ms, struct buf *buf)
 {
 	int64_t events = row_number(row, "dropped_events"), samples = row_number(row, "dropped_samples");
 
 	(void)now_ms;
 	if (events > 0 || samples > 0)
-		buf_printf(buf, "%" PRId64 " events and %" PRId64 " samples since the agent's start: it was cut off too long",
-			   events, samples);
+		buf_printf(buf, "%" PRId64 " events, %" PRId64 " samples: cut off for too long", events, samples);
 }
 
 static enum paint paint_dropped(const json_t *row)
@@ -103,13 +109,14 @@ static const struct column columns[] = {
 	{ .title = "load", .format = format_load },
 	{ .path = "sample.at_ms", .title = "measured", .type = COLUMN_AGE },
 	{ .title = "snapshot", .format = format_snapshot },
-	{ .path = "jobs_waiting", .title = "jobs waiting", .type = COLUMN_NUMBER },
+	{ .title = "jobs waiting", .format = format_waiting },
 	{ .title = "dropped", .format = format_dropped, .paint = paint_dropped },
 	{ .path = "enrolled_ms", .title = "enrolled", .type = COLUMN_TIME },
 };
 
 static const struct render_shape shape = {
 	.name = "device",
+	.one_row = true,
 	.layout = LAYOUT_RECORD,
 	.columns = columns,
 	.n_columns = sizeof(columns) / sizeof(columns[0]),
@@ -124,8 +131,10 @@ static void format_uplink_state(const json_t *row, int64_t now_ms, struct buf *b
 {
 	buf_puts(buf, row_text_or(row, "state", "unknown"));
 	if (row_has_number(row, "since_ms")) {
+		int64_t lasts_ms = now_ms - row_number(row, "since_ms");
+
 		buf_puts(buf, " ");
-		human_since(buf, row_number(row, "since_ms"), now_ms);
+		human_duration_ms(buf, lasts_ms < 1000 ? 1000 : lasts_ms / 1000 * 1000);
 	}
 }
 
@@ -145,14 +154,14 @@ static void format_loss(const json_t *row, int64_t now_ms, struct buf *buf)
 
 static const struct column uplink_columns[] = {
 	{ .path = "name", .title = "UPLINK" },
-	{ .path = "interface", .title = "INTERFACE" },
+	{ .path = "interface", .title = "IFACE" },
 	{ .title = "STATE", .format = format_uplink_state, .paint = paint_uplink },
 	{ .path = "tier", .title = "TIER", .type = COLUMN_NUMBER },
 	{ .path = "weight", .title = "WEIGHT", .type = COLUMN_NUMBER },
 	{ .title = "RTT", .type = COLUMN_DURATION, .format = format_rtt },
 	{ .title = "LOSS", .type = COLUMN_NUMBER, .format = format_loss },
-	{ .path = "sample.rx_bytes", .title = "RECEIVED", .type = COLUMN_BYTES },
-	{ .path = "sample.tx_bytes", .title = "SENT", .type = COLUMN_BYTES },
+	{ .path = "sample.rx_bytes", .title = "RX", .type = COLUMN_BYTES },
+	{ .path = "sample.tx_bytes", .title = "TX", .type = COLUMN_BYTES },
 };
 
 static const struct render_shape uplink_shape = {

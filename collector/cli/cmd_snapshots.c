@@ -43,7 +43,8 @@ static void format_taken(const json_t *row, int64_t now_ms, struct buf *buf)
 static const struct column taken_columns[] = { { .title = "TAKEN", .format = format_taken } };
 
 static const struct render_shape taken_shape = {
-	.name = "snapshots",
+	.name = "snapshot",
+	.one_row = true,
 	.layout = LAYOUT_LINES,
 	.columns = taken_columns,
 	.n_columns = 1,

@@ -9,10 +9,22 @@
 #include "collector/cli/human.h"
 #include "collector/cli/row.h"
 
-static void format_since(const json_t *row, int64_t now_ms, struct buf *buf)
+static void format_problem(const json_t *row, int64_t now_ms, struct buf *buf)
 {
-	if (row_has_number(row, "since_ms"))
+	if (row_text(row, "device"))
+		buf_printf(buf, "%s: ", row_text(row, "device"));
+	buf_puts(buf, row_text_or(row, "text", row_text_or(row, "problem", "?")));
+	if (row_has_number(row, "since_ms")) {
+		buf_puts(buf, " ");
 		human_since(buf, row_number(row, "since_ms"), now_ms);
+	}
+}
+
+static void format_next(const json_t *row, int64_t now_ms, struct buf *buf)
+{
+	(void)now_ms;
+	if (row_text(row, "hint"))
+		buf_printf(buf, "next: %s", row_text(row, "hint"));
 }
 
 static enum paint paint_problem(const json_t *row)
@@ -22,15 +34,13 @@ static enum paint paint_problem(const json_t *row)
 }
 
 static const struct column columns[] = {
-	{ .path = "device", .title = "DEVICE" },
-	{ .path = "text", .title = "WHAT IS WRONG", .paint = paint_problem, .width = -1 },
-	{ .title = "SINCE", .format = format_since },
-	{ .path = "hint", .title = "WHAT TO DO", .width = -1 },
+	{ .title = "PROBLEM", .format = format_problem, .paint = paint_problem },
+	{ .title = "NEXT", .format = format_next, .gives_way = true },
 };
 
 static const struct render_shape problem_shape = {
 	.name = "problems",
-	.layout = LAYOUT_TABLE,
+	.layout = LAYOUT_LINES,
 	.columns = columns,
 	.n_columns = sizeof(columns) / sizeof(columns[0]),
 	.empty = "nothing is wrong",

@@ -57,8 +57,8 @@ void human_age(struct buf *buf, int64_t then_ms, int64_t now_ms)
 		int64_t unit_ms;
 		char letter;
 	} steps[] = {
-		{ 2 * MS_PER_MIN, MS_PER_S, 's' },
-		{ 2 * MS_PER_H, MS_PER_MIN, 'm' },
+		{ MS_PER_MIN, MS_PER_S, 's' },
+		{ MS_PER_H, MS_PER_MIN, 'm' },
 		{ 2 * MS_PER_DAY, MS_PER_H, 'h' },
 		{ INT64_MAX, MS_PER_DAY, 'd' },
 	};

@@ -118,8 +118,8 @@ void render_cell(const struct column *column, const json_t *row, int64_t now_ms,
 const char *paint_begin(enum paint paint)
 {
 	static const char *const sequences[] = {
-		[PAINT_NONE] = "",	     [PAINT_GOOD] = "\033[32m",	 [PAINT_WARNING] = "\033[33m",
-		[PAINT_BAD] = "\033[1;31m",  [PAINT_DIM] = "\033[2m",	 [PAINT_HEAD] = "\033[1m",
+		[PAINT_NONE] = "",	    [PAINT_GOOD] = "\033[32m", [PAINT_WARNING] = "\033[33m", [PAINT_BAD] = "\033[1;31m",
+		[PAINT_LESS] = "\033[31m", [PAINT_DIM] = "\033[2m",   [PAINT_HEAD] = "\033[1m",
 	};
 
 	return sequences[paint];

@@ -25,7 +25,7 @@
 
 enum render_format { RENDER_HUMAN, RENDER_JSON, RENDER_KV };
 enum render_layout { LAYOUT_TABLE, LAYOUT_LINES, LAYOUT_RECORD };
-enum paint { PAINT_NONE, PAINT_GOOD, PAINT_WARNING, PAINT_BAD, PAINT_DIM, PAINT_HEAD };
+enum paint { PAINT_NONE, PAINT_GOOD, PAINT_WARNING, PAINT_BAD, PAINT_LESS, PAINT_DIM, PAINT_HEAD };
 
 /* Where the output goes, and what may be assumed of it. */
 struct render_target {
@@ -50,7 +50,8 @@ struct column {
 	const char *path;  /* into the row; may be NULL with a format of its own */
 	const char *title;
 	enum column_type type;
-	int width;	   /* LAYOUT_LINES: padded to this; LAYOUT_TABLE: negative, the column that gives way (is wrapped) */
+	int width;	   /* LAYOUT_LINES: padded to this */
+	bool gives_way;	   /* LAYOUT_TABLE: cut when the terminal is too narrow; LAYOUT_LINES: on a line of its own */
 	/* Instead of the type's way of printing. Its text is sanitised like any other. */
 	void (*format)(const json_t *row, int64_t now_ms, struct buf *buf);
 	enum paint (*paint)(const json_t *row);
@@ -58,6 +59,7 @@ struct column {
 
 struct render_shape {
 	const char *name;  /* first word of --kv keys: "devices" */
+	bool one_row;	   /* there is never a second: --kv keys carry no number */
 	enum render_layout layout;
 	const struct column *columns;
 	size_t n_columns;

@@ -3,7 +3,7 @@
  *
  *   devices.0.name=rtr1
  *   devices.0.uplinks.1.state=down
- *   job.exit_status=0          (a record has no number)
+ *   job.exit_status=0          (where there is one row only)
  *
  * Order is the collector's. In values a backslash is \\, a line feed \n, a carriage return \r, a tab
  * \t, other control characters \xNN: a value never leaves its line. Rows are three levels deep; what
@@ -96,7 +96,7 @@ static int print_row(struct render *render, json_t *row)
 
 	buf_init(&key, memory, sizeof(memory));
 	buf_puts(&key, render->shape->name);
-	if (render->shape->layout != LAYOUT_RECORD)
+	if (!render->shape->one_row)
 		buf_printf(&key, ".%zu", render->n_rows);
 	return print_value(render->target.out, &key, row, 0);
 }

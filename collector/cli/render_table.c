@@ -1,7 +1,7 @@
 /*
  * render_table: rows under headings, aligned by libsmartcols, which knows the width of letters. All
- * rows are kept to the end, because the widest cell decides. On a terminal the one column that may
- * (struct column, negative width) is wrapped to the width; in a pipe nothing is cut.
+ * rows are kept to the end, because the widest cell decides. On a narrow terminal the columns that may
+ * give way are cut; in a pipe nothing is.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -22,8 +22,8 @@ static int add_columns(struct libscols_table *table, const struct render *render
 		const struct column *column = &render->shape->columns[i];
 		int flags = is_right_aligned(column->type) ? SCOLS_FL_RIGHT : 0;
 
-		if (column->width < 0 && render->target.is_terminal)
-			flags |= SCOLS_FL_WRAP;
+		if (column->gives_way && render->target.is_terminal)
+			flags |= SCOLS_FL_TRUNC;
 		if (!scols_table_new_column(table, column->title, 0, flags))
 			return -ENOMEM;
 	}
@@ -72,6 +72,8 @@ static int print_table(struct render *render)
 	r = scols_table_set_stream(table, render->target.out);
 	if (r == 0)
 		r = scols_table_enable_colors(table, render->target.colour);
+	if (r == 0)
+		r = scols_table_enable_noencoding(table, 1); /* cells are sanitised: \x1b must not become \x5cx1b */
 	if (r == 0)
 		r = scols_table_set_termforce(table, render->target.is_terminal ? SCOLS_TERMFORCE_ALWAYS :
 									       SCOLS_TERMFORCE_NEVER);
