@@ -167,10 +167,12 @@ class Agent:
         return self.lab.rtr.run(*self.argv(*arguments), check=check, timeout=timeout)
 
     def uplinks(self):
-        """{uplink name: {key: value}} as `jaga-agent uplinks --kv` tells."""
-        out = self.run("uplinks", "--kv").stdout
-        rows = [key_values(line) for line in out.splitlines()]
-        return {row["uplink"]: row for row in rows if "uplink" in row}
+        """{uplink name: row} as `jaga-agent uplinks --json` tells."""
+        return {row["name"]: row for row in json.loads(self.run("uplinks", "--json").stdout)}
+
+    def status(self):
+        row = json.loads(self.run("status", "--json").stdout)
+        return row[0] if isinstance(row, list) else row
 
     def state_of(self, number):
         return self.uplinks()[f"isp{number}"]["state"]
@@ -186,24 +188,26 @@ class Agent:
 
     def enroll(self, cli):
         """A key from the collector, as a technician gets it."""
-        out = self.dir / "enrolled"
-        cli.run("enroll", self.name, "--out", out)
-        self.key.write_bytes((out / "agent.key").read_bytes())
+        cli.run("enroll", self.name, "--out", self.dir / "enrolled")
+        self.take_key()
+
+    def take_key(self):
+        """Carries agent.key of `jaga enroll` to its place on the router."""
+        self.key.write_bytes((self.dir / "enrolled" / "agent.key").read_bytes())
         self.key.chmod(0o600)
 
 
 class Collector:
     """jaga-collector on its own host beyond the internet."""
 
-    def __init__(self, lab, lines="", directory=None):
+    def __init__(self, lab, lines="", store=None):
         self.lab, self.program = lab, None
-        self.dir = directory or lab.dir / "collector"
-        self.dir.mkdir(exist_ok=True)
-        self.conf, self.socket, self.state = lab.dir / "collector.conf", lab.dir / "collector.sock", self.dir / "state"
-        self.state.mkdir(exist_ok=True)
+        self.conf, self.socket = lab.dir / "collector.conf", lab.dir / "collector.sock"
+        self.store = store or lab.dir / "store"
         self.binary = build_dir() / "jaga-collector"
-        self.conf.write_text(f"[collector]\nlisten = {COLLECTOR}:{COLLECTOR_PORT}\npublic = {COLLECTOR}:{COLLECTOR_PORT}\n"
-                             f"state_dir = {self.state}\nsocket = {self.socket}\n{lines}\n")
+        address = f"{COLLECTOR}:{COLLECTOR_PORT}"
+        self.conf.write_text(f"[collector]\nlisten = {address}\nadvertise = {address}\n{lines}\n"
+                             f"[store]\npath = {self.store}\nsize = 64M\n[control]\nsocket = {self.socket}\n")
 
     def start(self, wait=True):
         self.program = self.lab.srv.start("collector", self.binary, "--config", self.conf)
