@@ -1,0 +1,378 @@
+/*
+ * agent: see agent.h. Wires the modules together: who is told when something happens.
+ *
+ *   router ──▶ steer ──▶ router        carrier and addresses in, plans and flushes out
+ *                `─────▶ report ──▶ spool ──▶ link       what people should know
+ *   link ────▶ agent ──▶ (wakes, the collector's time)
+ *   local ───▶ commands ─▶ steer
+ *
+ * Called by main.c. Everything runs on libev's default loop; nothing here blocks.
+ */
+#include "agent/agent.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/doctor.h"
+#include "common/clock.h"
+#include "common/log.h"
+
+static const char *const state_names[] = { "unknown", "up", "suspect", "down" };
+static const char *const cause_names[] = { "unknown",	  "probes",    "carrier", "address", "forced",
+					   "force-ended", "recovered", "start" };
+
+const char *agent_state_name(enum uplink_state state)
+{
+	return state_names[state];
+}
+
+/* --- what happens ------------------------------------------------------------------------------ */
+
+static void notice(struct agent *agent, enum log_level level, const char *subsystem, const char *text)
+{
+	log_write(level, subsystem, "%s", text);
+	report_notice(&agent->report, level, subsystem, text, clock_mono_ms());
+}
+
+static void on_record_added(void *arg, bool urgent)
+{
+	struct agent *agent = arg;
+
+	if (agent->link)
+		link_kick(agent->link, urgent);
+}
+
+static void on_change(void *arg, const struct engine_change *change, int64_t switch_us, uint32_t flows_moved)
+{
+	struct agent *agent = arg;
+	const struct agent_config *config = agent->config;
+	const char *carried_by = change->carried_by < config->n_uplinks ? config->uplinks[change->carried_by].name : "-";
+
+	log_write(change->to == UPLINK_UP ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "uplink",
+		  "%s is %s cause=%s was=%s misses=%u/%u detect_ms=%lld switch_us=%lld flows_moved=%u carried_by=%s",
+		  config->uplinks[change->uplink].name, state_names[change->to], cause_names[change->cause],
+		  state_names[change->from], change->misses, change->misses_needed,
+		  (long long)((change->decided_us - change->began_us) / 1000), (long long)switch_us, flows_moved,
+		  carried_by);
+	report_uplink_change(&agent->report, change, switch_us, flows_moved);
+}
+
+static void on_trouble(void *arg, enum log_level level, const char *text)
+{
+	notice(arg, level, "router", text);
+}
+
+static const struct steer_events steer_events = { .on_change = on_change, .on_trouble = on_trouble };
+
+static void on_uplink(void *arg, unsigned uplink, const struct router_uplink_state *state)
+{
+	struct agent *agent = arg;
+
+	steer_on_uplink(&agent->steer, uplink, state);
+}
+
+static const struct router_events router_events = { .on_uplink = on_uplink };
+
+static void on_link_open(void *arg, int64_t wall_ms)
+{
+	(void)arg;
+	log_info("link", "session open collector_time_ms=%lld", (long long)wall_ms);
+}
+
+static void on_link_closed(void *arg, const char *reason)
+{
+	(void)arg;
+	log_warning("link", "session lost reason=\"%s\", reconnecting", reason);
+}
+
+static int read_uplink_state(void *arg, unsigned uplink)
+{
+	struct agent *agent = arg;
+	struct engine_uplink_status status;
+
+	steer_read_status(&agent->steer, uplink, &status);
+	return (int)status.state;
+}
+
+static const struct link_events link_events = {
+	.on_open = on_link_open,
+	.on_closed = on_link_closed,
+	.read_uplink_state = read_uplink_state,
+};
+
+static void on_sample_time(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct agent *agent = timer->data;
+	struct report_sample sample = { .conntrack_count = 0 };
+	struct system_load load;
+
+	(void)loop;
+	(void)revents;
+	for (unsigned i = 0; i < agent->config->n_uplinks; i++) {
+		struct router_counters counters = { 0, 0 };
+		struct engine_uplink_status status;
+
+		/* An interface that is away has no counters: zero says so. */
+		(void)agent->router_ops->read_counters(agent->router, i, &counters);
+		steer_read_status(&agent->steer, i, &status);
+		sample.uplinks[i] = (struct report_uplink_sample){
+			.state = status.state,
+			.rtt_us = status.detector.rtt_us,
+			.loss_permille = status.detector.loss_permille,
+			.rx_bytes = counters.rx_bytes,
+			.tx_bytes = counters.tx_bytes,
+		};
+	}
+	system_read_load(&load);
+	sample.conntrack_count = load.conntrack_count;
+	sample.conntrack_max = load.conntrack_max;
+	sample.mem_available_kb = load.mem_available_kb;
+	sample.load_permille = load.load_permille;
+	report_sample(&agent->report, &sample, clock_mono_ms());
+}
+
+static void on_stop_signal(struct ev_loop *loop, ev_signal *signal, int revents)
+{
+	(void)revents;
+	log_info("agent", "stopping signal=%d, the forwarding plan stays in force", signal->signum);
+	ev_break(loop, EVBREAK_ALL);
+}
+
+static void on_hangup(struct ev_loop *loop, ev_signal *signal, int revents)
+{
+	(void)loop;
+	(void)signal;
+	(void)revents;
+	log_info("agent", "to read a changed configuration restart the agent: it adopts the plan and cuts no flow");
+}
+
+/* --- start ------------------------------------------------------------------------------------- */
+
+static void on_trap(void *arg, const struct router_trap *trap)
+{
+	struct agent *agent = arg;
+	char text[LIMIT_ERR_TEXT];
+
+	if (trap->level == ROUTER_TRAP_OK)
+		return;
+	snprintf(text, sizeof(text), "%s: %s; %s", trap->id, trap->what, trap->fix);
+	notice(agent, trap->level == ROUTER_TRAP_FATAL ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "doctor", text);
+}
+
+static int start_router(struct agent *agent, struct err *err)
+{
+	enum router_trap_level worst = ROUTER_TRAP_OK;
+	int r;
+
+	r = agent->router_ops->open(agent->loop, agent->config, &router_events, agent, &agent->router, err);
+	if (r == 0)
+		r = agent->router_ops->check(agent->router, on_trap, agent, &worst, err);
+	if (r < 0) {
+		err_prefix(err, "the router cannot be read: ");
+		return EXIT_FAILED;
+	}
+	if (worst == ROUTER_TRAP_FATAL) {
+		err_set(err, -EPERM, "not taking over while what the doctor found would break it (above); nothing was changed");
+		return EXIT_REFUSED;
+	}
+	r = steer_start(&agent->steer, agent->router, &agent->adopted, err);
+	if (r < 0) {
+		err_prefix(err, "the forwarding plan cannot be installed: ");
+		return EXIT_FAILED;
+	}
+	return EXIT_OK;
+}
+
+static void start_link(struct agent *agent, uint8_t key[static LIMIT_PSK_BYTES])
+{
+	struct err err = { "" };
+
+	if (!agent->config->has_collector) {
+		log_info("agent", "no collector is configured: nobody is told what happens here");
+		return;
+	}
+	if (link_create(agent->loop, agent->config, key, &agent->identity, agent->spool, &link_events, agent,
+			&agent->link, &err) < 0) {
+		agent->link = NULL;
+		log_error("link", "cannot be set up, going on without a collector: %s", err.text);
+	}
+}
+
+static void start_signal(struct agent *agent, ev_signal *watcher, int number,
+			 void (*on_signal)(struct ev_loop *, ev_signal *, int))
+{
+	ev_signal_init(watcher, on_signal, number);
+	watcher->data = agent;
+	ev_signal_start(agent->loop, watcher);
+}
+
+static int prepare(struct agent *agent, uint8_t key[static LIMIT_PSK_BYTES], struct err *err)
+{
+	const struct agent_config *config = agent->config;
+
+	if (config->has_collector && system_read_key(config->key_file, key, err) < 0)
+		return EXIT_USAGE;
+	if (system_make_dir(config->state_dir, err) < 0 || system_lock(config->state_dir, &agent->lock_fd, err) < 0)
+		return EXIT_FAILED;
+	if (spool_create(config->spool_bytes, &agent->spool) < 0) {
+		err_set(err, -ENOMEM, "no memory for the spool of %u bytes; lower spool in [agent]", config->spool_bytes);
+		return EXIT_FAILED;
+	}
+	agent->loop = ev_default_loop(EVFLAG_NOENV);
+	if (!agent->loop) {
+		err_set(err, -ENOMEM, "libev cannot start");
+		return EXIT_FAILED;
+	}
+	system_make_boot_id(agent->boot_id);
+	system_read_identity(&agent->system);
+	agent->identity = (struct link_identity){
+		.boot_id = agent->boot_id,
+		.hostname = agent->system.hostname,
+		.model = agent->system.model,
+		.system = agent->system.system,
+		.driver = agent->router_ops->name,
+	};
+	agent->report = (struct report){ config, agent->spool, on_record_added, agent };
+	steer_init(&agent->steer, agent->loop, config, agent->router_ops, &probe_icmp, &steer_events, agent);
+	return EXIT_OK;
+}
+
+static int start(struct agent *agent, struct err *err)
+{
+	uint8_t key[LIMIT_PSK_BYTES] = { 0 };
+	struct err local_err = { "" };
+	int r;
+
+	r = prepare(agent, key, err);
+	if (r == EXIT_OK)
+		r = start_router(agent, err);
+	if (r != EXIT_OK)
+		goto out;
+	agent->started_ms = clock_mono_ms();
+	report_started(&agent->report, agent->adopted, agent->adopted ? "adopted the plan in force" : "", agent->started_ms);
+	/* Forwarding has begun: from here on nothing is worth giving it up. */
+	if (local_open(&agent->local, agent->loop, agent->config->socket_path, commands_handle, agent, &local_err) < 0)
+		notice(agent, LOG_LEVEL_ERROR, "local", local_err.text);
+	start_link(agent, key);
+	start_signal(agent, &agent->sigterm, SIGTERM, on_stop_signal);
+	start_signal(agent, &agent->sigint, SIGINT, on_stop_signal);
+	start_signal(agent, &agent->sighup, SIGHUP, on_hangup);
+	ev_timer_init(&agent->sample_timer, on_sample_time, (ev_tstamp)agent->config->sample_interval_ms / 1000,
+		      (ev_tstamp)agent->config->sample_interval_ms / 1000);
+	agent->sample_timer.data = agent;
+	ev_timer_start(agent->loop, &agent->sample_timer);
+	log_info("agent", "started version=%s uplinks=%u adopted=%s scripts=%s", JAGA_VERSION, agent->config->n_uplinks,
+		 agent->adopted ? "yes" : "no", agent->config->scripts_unsigned ? "unsigned" : "off");
+out:
+	explicit_bzero(key, sizeof(key));
+	return r;
+}
+
+static void stop(struct agent *agent)
+{
+	if (agent->loop) {
+		link_destroy(agent->link);
+		local_close(&agent->local);
+		ev_timer_stop(agent->loop, &agent->sample_timer);
+		ev_signal_stop(agent->loop, &agent->sigterm);
+		ev_signal_stop(agent->loop, &agent->sigint);
+		ev_signal_stop(agent->loop, &agent->sighup);
+		steer_stop(&agent->steer);
+		agent->router_ops->close(agent->router);
+	}
+	spool_destroy(agent->spool);
+	if (agent->lock_fd >= 0)
+		close(agent->lock_fd);
+}
+
+static struct agent *create(const struct agent_config *config)
+{
+	struct agent *agent = calloc(1, sizeof(*agent));
+
+	if (!agent) {
+		log_error("agent", "no memory to start");
+		return NULL;
+	}
+	agent->config = config;
+	agent->router_ops = &router_linux;
+	agent->lock_fd = -1;
+	agent->local.fd = -1;
+	return agent;
+}
+
+int agent_run(const struct agent_config *config)
+{
+	struct agent *agent = create(config);
+	struct err err = { "" };
+	int r;
+
+	if (!agent)
+		return EXIT_FAILED;
+	system_protect_memory();
+	signal(SIGPIPE, SIG_IGN);
+	r = start(agent, &err);
+	if (r == EXIT_OK)
+		ev_run(agent->loop, 0);
+	else
+		log_error("agent", "%s", err.text);
+	stop(agent);
+	free(agent);
+	return r;
+}
+
+/* --- the other ways to start the program ------------------------------------------------------------ */
+
+int agent_check(const struct agent_config *config, enum table_format format, FILE *out)
+{
+	struct agent *agent = create(config);
+	enum router_trap_level worst = ROUTER_TRAP_OK;
+	struct doctor doctor;
+	struct err err = { "" };
+	int r;
+
+	if (!agent)
+		return EXIT_FAILED;
+	agent->loop = ev_default_loop(EVFLAG_NOENV);
+	doctor_begin(&doctor, format, out);
+	r = agent->router_ops->open(agent->loop, config, &router_events, agent, &agent->router, &err);
+	if (r == 0)
+		r = agent->router_ops->check(agent->router, doctor_on_trap, &doctor, &worst, &err);
+	if (r == 0)
+		r = doctor_finish(&doctor, &err);
+	if (r < 0)
+		fprintf(stderr, "jaga-agent: the router cannot be checked: %s\n", err.text);
+	agent->router_ops->close(agent->router);
+	free(agent);
+	if (r < 0)
+		return EXIT_FAILED;
+	return worst == ROUTER_TRAP_FATAL ? EXIT_REFUSED : EXIT_OK;
+}
+
+int agent_remove(const struct agent_config *config)
+{
+	struct agent *agent = create(config);
+	struct err err = { "" };
+	int r;
+
+	if (!agent)
+		return EXIT_FAILED;
+	agent->loop = ev_default_loop(EVFLAG_NOENV);
+	r = system_make_dir(config->state_dir, &err);
+	if (r == 0)
+		r = system_lock(config->state_dir, &agent->lock_fd, &err);
+	if (r == 0)
+		r = agent->router_ops->open(agent->loop, config, &router_events, agent, &agent->router, &err);
+	if (r == 0)
+		r = agent->router_ops->remove(agent->router, &err);
+	if (r < 0)
+		fprintf(stderr, "jaga-agent: not removed: %s\n", err.text);
+	agent->router_ops->close(agent->router);
+	if (agent->lock_fd >= 0)
+		close(agent->lock_fd);
+	free(agent);
+	return r < 0 ? EXIT_FAILED : EXIT_OK;
+}

@@ -1,0 +1,63 @@
+/*
+ * agent: the one context of jaga-agent; start and stop order.
+ *
+ * Start   lock, key, state directory, router, doctor, take-over, probes, local socket, link.
+ *         Nothing on the router is changed before the doctor has found no fatal trap.
+ * Stop    (SIGTERM, SIGINT) the other way round. The forwarding plan stays in force: routing goes on,
+ *         by the last decisions, until the next start adopts it or `jaga-agent --remove` takes it away.
+ *
+ * Each module sees only what it was given; this structure is for agent.c and commands.c.
+ */
+#ifndef JAGA_AGENT_AGENT_H
+#define JAGA_AGENT_AGENT_H
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/config.h"
+#include "agent/link.h"
+#include "agent/local.h"
+#include "agent/report.h"
+#include "agent/router/router.h"
+#include "agent/spool.h"
+#include "agent/steer.h"
+#include "agent/system.h"
+#include "common/err.h"
+
+struct agent {
+	const struct agent_config *config;
+	struct ev_loop *loop;
+	const struct router_ops *router_ops;
+	struct router *router;
+	struct steer steer;
+	struct spool *spool;
+	struct report report;
+	struct link *link; /* NULL: no collector, or it could not be set up */
+	struct local local;
+	struct table table; /* answers are built here */
+	ev_signal sigterm, sigint, sighup;
+	ev_timer sample_timer;
+
+	uint8_t boot_id[LIMIT_BOOT_ID_BYTES];
+	struct system_identity system;
+	struct link_identity identity;
+	int lock_fd;
+	int64_t started_ms;
+	bool adopted;
+};
+
+/* Runs until a signal ends it. Returns the exit status (enum local_exit). */
+int agent_run(const struct agent_config *config);
+/* jaga-agent --check: prints what the doctor found. Changes nothing. */
+int agent_check(const struct agent_config *config, enum table_format format, FILE *out);
+/* jaga-agent --remove: takes every trace of Jaga from the forwarding of this router. */
+int agent_remove(const struct agent_config *config);
+
+/* "up", "suspect", "down" */
+const char *agent_state_name(enum uplink_state state);
+
+/* commands.c: answers requests of the local socket; arg is the struct agent. */
+local_handler_fn commands_handle;
+
+#endif

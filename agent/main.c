@@ -1,0 +1,136 @@
+/*
+ * main: the command line of jaga-agent. Without a command it is the agent; with one it asks the
+ * agent that runs on this router, over its local socket. See jaga-agent(8).
+ */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/agent.h"
+#include "common/log.h"
+
+static const char usage[] =
+	"usage: jaga-agent [--config FILE] [--debug]           keep this router online (the service)\n"
+	"       jaga-agent [--config FILE] --check             look for what would break; changes nothing\n"
+	"       jaga-agent [--config FILE] --remove            take every trace of Jaga off the forwarding\n"
+	"       jaga-agent [--config FILE] COMMAND             ask the agent that runs here:\n"
+	"\n"
+	"  status                      session with the collector, spool, plan\n"
+	"  uplinks                     state, share and quality of each uplink\n"
+	"  force UPLINK --for 2h       prefer one uplink over all others for a while\n"
+	"  unforce                     end that now\n"
+	"  snapshot                    take the configuration and offer it to the collector\n"
+	"\n"
+	"  --json, --kv                output for programs       --config FILE   default /etc/jaga/agent.conf\n"
+	"  --version, --help\n"
+	"\n"
+	"exit status: 0 done, 1 failed, 2 wrong configuration or usage, 3 refused by the doctor, 4 no agent runs\n";
+
+enum mode { MODE_RUN, MODE_CHECK, MODE_REMOVE };
+
+struct arguments {
+	const char *config_path;
+	const char *for_duration;
+	const char *format; /* as table_format_parse() takes it */
+	enum mode mode;
+	enum log_level level;
+	bool is_done; /* --help, --version */
+};
+
+static int parse_arguments(int argc, char **argv, struct arguments *arguments)
+{
+	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'c' }, { "for", required_argument, NULL, 'f' },
+		{ "check", no_argument, NULL, 'C' },	    { "remove", no_argument, NULL, 'R' },
+		{ "json", no_argument, NULL, 'j' },	    { "kv", no_argument, NULL, 'k' },
+		{ "debug", no_argument, NULL, 'd' },	    { "version", no_argument, NULL, 'V' },
+		{ "help", no_argument, NULL, 'h' },	    { NULL, 0, NULL, 0 },
+	};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+		switch (option) {
+		case 'c': arguments->config_path = optarg; break;
+		case 'f': arguments->for_duration = optarg; break;
+		case 'C': arguments->mode = MODE_CHECK; break;
+		case 'R': arguments->mode = MODE_REMOVE; break;
+		case 'j': arguments->format = "json"; break;
+		case 'k': arguments->format = "kv"; break;
+		case 'd': arguments->level = LOG_LEVEL_DEBUG; break;
+		case 'V': printf("jaga-agent %s\n", JAGA_VERSION); arguments->is_done = true; break;
+		case 'h': fputs(usage, stdout); arguments->is_done = true; break;
+		default: return EXIT_USAGE; /* getopt has said what is wrong */
+		}
+	}
+	return EXIT_OK;
+}
+
+/* Makes the line for the agent's socket from the words of the command. */
+static int ask(const struct agent_config *config, const struct arguments *arguments, char **words, int n_words)
+{
+	char memory[LIMIT_REQUEST_BYTES];
+	bool is_force = strcmp(words[0], "force") == 0 && (n_words != 2 || strcmp(words[1], "none") != 0);
+	struct buf request;
+
+	if (is_force && (n_words != 2 || !arguments->for_duration)) {
+		fputs("jaga-agent: write: jaga-agent force UPLINK --for 2h\n", stderr);
+		return EXIT_USAGE;
+	}
+	if (!is_force && arguments->for_duration) {
+		fputs("jaga-agent: --for belongs to force UPLINK\n", stderr);
+		return EXIT_USAGE;
+	}
+	buf_init(&request, memory, sizeof(memory));
+	buf_puts(&request, arguments->format);
+	if (is_force)
+		buf_printf(&request, " force %s %s", words[1], arguments->for_duration);
+	else if (strcmp(words[0], "force") == 0)
+		buf_puts(&request, " unforce");
+	else
+		for (int i = 0; i < n_words; i++)
+			buf_printf(&request, " %s", words[i]);
+	buf_puts(&request, "\n");
+	if (request.failed) {
+		fputs("jaga-agent: the command is too long\n", stderr);
+		return EXIT_USAGE;
+	}
+	return local_ask(config->socket_path, request.data, stdout, stderr);
+}
+
+static bool is_command(const char *word)
+{
+	static const char *const commands[] = { "status", "uplinks", "force", "unforce", "snapshot" };
+
+	for (unsigned i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (strcmp(word, commands[i]) == 0)
+			return true;
+	return false;
+}
+
+int main(int argc, char **argv)
+{
+	struct arguments arguments = { .config_path = "/etc/jaga/agent.conf", .format = "table", .level = LOG_LEVEL_INFO };
+	static struct agent_config config; /* lives as long as the program */
+	enum table_format format;
+	int r;
+
+	r = parse_arguments(argc, argv, &arguments);
+	if (r != EXIT_OK || arguments.is_done)
+		return r;
+	if (optind < argc && (arguments.mode != MODE_RUN || !is_command(argv[optind]))) {
+		fprintf(stderr, "jaga-agent: '%s' is not understood; see jaga-agent --help\n", argv[optind]);
+		return EXIT_USAGE;
+	}
+	/* Under systemd lines carry their priority; on a terminal the time. */
+	log_init(arguments.level, getenv("JOURNAL_STREAM") != NULL);
+	if (config_load(arguments.config_path, stderr, &config) < 0)
+		return EXIT_USAGE;
+	if (optind < argc)
+		return ask(&config, &arguments, argv + optind, argc - optind);
+	if (arguments.mode == MODE_REMOVE)
+		return agent_remove(&config);
+	if (arguments.mode == MODE_CHECK)
+		return table_format_parse(arguments.format, &format) < 0 ? EXIT_USAGE : agent_check(&config, format, stdout);
+	return agent_run(&config);
+}
