@@ -1,0 +1,686 @@
+/*
+ * link: against the collector's real CoAP server in a process of its own (tests/fake/collector.c), DTLS on
+ * loopback. Every wait is for a condition with a deadline.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <ev.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "agent/link.h"
+#include "common/clock.h"
+#include "common/wire.h"
+
+#define DEADLINE_MS 30000 /* of any condition; sanitizers on a busy machine are slow */
+
+struct scene {
+	struct ev_loop *loop;
+	pid_t pid;
+	int to_collector, from_collector;
+	uint16_t port;
+	char lines[65536]; /* all that the collector has said since the last forget() */
+	size_t lines_length;
+	ev_io watcher;
+
+	struct agent_config config;
+	struct link_identity identity;
+	uint8_t boot_id[LIMIT_BOOT_ID_BYTES];
+	uint8_t psk[LIMIT_PSK_BYTES];
+	struct spool *spool;
+	struct link *link;
+
+	unsigned n_open, n_closed, n_wakes, n_jobs, n_state_acks, n_snapshots;
+	uint64_t wake_seq;
+	bool wake_takes;
+	bool has_job;
+	uint64_t job_seq;
+	size_t script_length;
+	bool script_is_right;
+	int snapshot_result;
+	bool snapshot_transferred;
+};
+
+/* --- what the link calls ---------------------------------------------------------------------------- */
+
+static void on_open(void *arg, int64_t wall_ms)
+{
+	struct scene *scene = arg;
+
+	assert_true(wall_ms > 0);
+	scene->n_open++;
+}
+
+static void on_closed(void *arg, const char *reason)
+{
+	struct scene *scene = arg;
+
+	assert_non_null(reason);
+	scene->n_closed++;
+}
+
+static void on_wake(void *arg, uint64_t job_seq, bool take_snapshot)
+{
+	struct scene *scene = arg;
+
+	scene->n_wakes++;
+	scene->wake_seq = job_seq;
+	scene->wake_takes = take_snapshot;
+}
+
+static void on_job(void *arg, const struct link_job *job)
+{
+	struct scene *scene = arg;
+	const uint8_t *script;
+
+	scene->n_jobs++;
+	scene->has_job = job != NULL;
+	if (!job)
+		return;
+	script = job->script;
+	scene->job_seq = job->seq;
+	scene->script_length = job->script_length;
+	scene->script_is_right = strcmp(job->job_id, "J1") == 0 && strcmp(job->interpreter, "sh") == 0;
+	for (size_t i = 0; i < job->script_length; i++)
+		scene->script_is_right &= script[i] == (uint8_t)(i * 7);
+}
+
+static void on_job_state_acked(void *arg, uint64_t seq, int phase)
+{
+	struct scene *scene = arg;
+
+	assert_int_equal(seq, 9);
+	assert_int_equal(phase, 4);
+	scene->n_state_acks++;
+}
+
+static void on_snapshot_done(void *arg, int result, bool transferred)
+{
+	struct scene *scene = arg;
+
+	scene->n_snapshots++;
+	scene->snapshot_result = result;
+	scene->snapshot_transferred = transferred;
+}
+
+static int read_uplink_state(void *arg, unsigned uplink)
+{
+	(void)arg;
+	return uplink == 0 ? 1 : 3;
+}
+
+static const struct link_events events = {
+	on_open, on_closed, on_wake, on_job, on_job_state_acked, on_snapshot_done, read_uplink_state,
+};
+
+/* --- the collector's process ---------------------------------------------------------------------------- */
+
+static void on_said(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	struct scene *scene = watcher->data;
+	ssize_t n = read(watcher->fd, scene->lines + scene->lines_length, sizeof(scene->lines) - 1 - scene->lines_length);
+
+	(void)revents;
+	if (n <= 0) {
+		ev_io_stop(loop, watcher);
+		return;
+	}
+	scene->lines_length += (size_t)n;
+	scene->lines[scene->lines_length] = '\0';
+}
+
+static void forget(struct scene *scene)
+{
+	scene->lines_length = 0;
+	scene->lines[0] = '\0';
+}
+
+static void tell(struct scene *scene, const char *line)
+{
+	assert_int_equal(write(scene->to_collector, line, strlen(line)), strlen(line));
+}
+
+static void on_pause(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	(void)loop;
+	(void)timer;
+	(void)revents;
+}
+
+/* Runs the loop until the condition holds. False at the deadline. */
+static bool run_until(struct scene *scene, bool (*is_done)(const struct scene *scene, const void *arg), const void *arg,
+		      int64_t limit_ms)
+{
+	int64_t end_ms = clock_mono_ms() + limit_ms;
+	ev_timer pause;
+
+	ev_timer_init(&pause, on_pause, 0.02, 0.02);
+	ev_timer_start(scene->loop, &pause);
+	while (!is_done(scene, arg) && clock_mono_ms() < end_ms)
+		ev_run(scene->loop, EVRUN_ONCE);
+	ev_timer_stop(scene->loop, &pause);
+	return is_done(scene, arg);
+}
+
+static bool has_said(const struct scene *scene, const void *text)
+{
+	return strstr(scene->lines, text) != NULL;
+}
+
+static bool has_count(const struct scene *scene, const void *arg)
+{
+	const unsigned *const *pair = arg;
+
+	(void)scene;
+	return *pair[0] >= *pair[1];
+}
+
+static void wait_for_line(struct scene *scene, const char *text)
+{
+	if (!run_until(scene, has_said, text, DEADLINE_MS))
+		fail_msg("no line \"%s\" in:\n%s", text, scene->lines);
+}
+
+static void wait_for_count(struct scene *scene, const unsigned *counter, unsigned count)
+{
+	const unsigned *pair[] = { counter, &count };
+
+	if (!run_until(scene, has_count, pair, DEADLINE_MS))
+		fail_msg("counter stays at %u, below %u; collector said:\n%s", *counter, count, scene->lines);
+}
+
+static uint16_t find_free_port(void)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t length = sizeof(address);
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, length), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &length), 0);
+	close(fd);
+	return ntohs(address.sin_port);
+}
+
+static void start_collector(struct scene *scene, const char *epoch)
+{
+	char path[4096], port[8];
+	int in[2], out[2];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 64);
+
+	assert_true(n > 0);
+	path[n] = '\0';
+	/* BUILD/tests/unit/agent/test_link -> BUILD/tests/fake/collector */
+	for (int i = 0; i < 3; i++)
+		*strrchr(path, '/') = '\0';
+	strcat(path, "/fake/collector");
+	snprintf(port, sizeof(port), "%u", scene->port);
+	assert_int_equal(pipe2(in, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+	scene->pid = fork();
+	assert_true(scene->pid >= 0);
+	if (scene->pid == 0) {
+		dup2(in[0], STDIN_FILENO);
+		dup2(out[1], STDOUT_FILENO);
+		execl(path, "collector", port, "1", epoch, (char *)NULL);
+		_exit(127);
+	}
+	close(in[0]);
+	close(out[1]);
+	scene->to_collector = in[1];
+	scene->from_collector = out[0];
+	ev_io_init(&scene->watcher, on_said, out[0], EV_READ);
+	scene->watcher.data = scene;
+	ev_io_start(scene->loop, &scene->watcher);
+	wait_for_line(scene, "ready\n");
+}
+
+static void stop_collector(struct scene *scene, int signal)
+{
+	if (!scene->pid)
+		return;
+	kill(scene->pid, SIGCONT);
+	kill(scene->pid, signal);
+	assert_int_equal(waitpid(scene->pid, NULL, 0), scene->pid);
+	ev_io_stop(scene->loop, &scene->watcher);
+	close(scene->to_collector);
+	close(scene->from_collector);
+	scene->pid = 0;
+}
+
+/* --- scenes --------------------------------------------------------------------------------------------- */
+
+static int set_up(void **state)
+{
+	struct scene *scene = calloc(1, sizeof(*scene));
+
+	assert_non_null(scene);
+	signal(SIGPIPE, SIG_IGN);
+	scene->loop = ev_loop_new(0);
+	scene->port = find_free_port();
+	start_collector(scene, "1");
+	assert_int_equal(parse_address("127.0.0.1", scene->port, &scene->config.collector), 0);
+	scene->config.has_collector = true;
+	scene->config.scripts_unsigned = true;
+	strcpy(scene->config.identity, "dev1");
+	scene->config.n_uplinks = 2;
+	strcpy(scene->config.uplinks[0].name, "fibre");
+	strcpy(scene->config.uplinks[1].name, "lte");
+	memset(scene->psk, 0x42, sizeof(scene->psk));
+	memset(scene->boot_id, 7, sizeof(scene->boot_id));
+	scene->identity = (struct link_identity){ scene->boot_id, "host", "model", "system", "linux", 3 };
+	assert_int_equal(spool_create(64 * 1024, &scene->spool), 0);
+	*state = scene;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct scene *scene = *state;
+
+	link_destroy(scene->link);
+	stop_collector(scene, SIGKILL);
+	spool_destroy(scene->spool);
+	ev_loop_destroy(scene->loop);
+	free(scene);
+	return 0;
+}
+
+static void make_link(struct scene *scene)
+{
+	struct err err = { "" };
+
+	assert_int_equal(link_create(scene->loop, &scene->config, scene->psk, &scene->identity, scene->spool, &events,
+				     scene, &scene->link, &err),
+			 0);
+}
+
+static void open_link(struct scene *scene)
+{
+	make_link(scene);
+	wait_for_count(scene, &scene->n_open, 1);
+}
+
+static void add_notice(struct scene *scene, size_t text_length)
+{
+	char text[LIMIT_RECORD_BYTES] = "", bytes[LIMIT_RECORD_BYTES + 64], subsystem[] = "test";
+	Jaga__V1__Event event = JAGA__V1__EVENT__INIT;
+	Jaga__V1__Notice notice = JAGA__V1__NOTICE__INIT;
+	struct buf buf;
+
+	memset(text, 'x', text_length);
+	notice.subsystem = subsystem;
+	notice.text = text;
+	event.seq = spool_next_seq(scene->spool);
+	event.kind_case = JAGA__V1__EVENT__KIND_NOTICE;
+	event.notice = &notice;
+	buf_init(&buf, bytes, sizeof(bytes));
+	assert_int_equal(wire_pack(&event.base, &buf), 0);
+	assert_int_equal(spool_add(scene->spool, SPOOL_EVENT, bytes, buf.length), 0);
+}
+
+static bool is_all_acked(const struct scene *scene, const void *arg)
+{
+	struct spool_stats stats;
+
+	(void)arg;
+	spool_read_stats(scene->spool, &stats);
+	return stats.records == 0 && stats.acknowledged_seq + 1 == spool_next_seq(scene->spool);
+}
+
+static bool is_not_open(const struct scene *scene, const void *arg)
+{
+	struct link_status status;
+
+	(void)arg;
+	link_read_status(scene->link, &status);
+	return status.phase != LINK_OPEN;
+}
+
+static bool is_waiting(const struct scene *scene, const void *arg)
+{
+	struct link_status status;
+
+	(void)arg;
+	link_read_status(scene->link, &status);
+	return status.phase == LINK_WAITING && status.last_error[0];
+}
+
+/* --- tests ---------------------------------------------------------------------------------------------- */
+
+static void test_opens_and_says_goodbye(void **state)
+{
+	struct scene *scene = *state;
+	struct link_status status;
+
+	open_link(scene);
+	link_read_status(scene->link, &status);
+	assert_int_equal(status.phase, LINK_OPEN);
+	assert_int_equal(status.epoch, 1);
+	assert_int_equal(status.sessions, 1);
+	wait_for_line(scene, "hello dev1 127.0.0.1:");
+	wait_for_line(scene, "uplinks=2\n");
+	link_destroy(scene->link);
+	scene->link = NULL;
+	wait_for_line(scene, "offline dev1 closed by the device\n");
+}
+
+static void test_no_collector_configured(void **state)
+{
+	struct scene *scene = *state;
+	struct link_status status;
+
+	scene->config.has_collector = false;
+	make_link(scene);
+	link_kick(scene->link, true);
+	link_path_changed(scene->link);
+	assert_int_equal(link_ask_job(scene->link, 0), -ENOTCONN);
+	assert_int_equal(link_offer_snapshot(scene->link, "x", 1), -ENOTCONN);
+	link_read_status(scene->link, &status);
+	assert_int_equal(status.phase, LINK_IDLE);
+}
+
+static void test_reports_and_drains(void **state)
+{
+	struct scene *scene = *state;
+	struct link_status status;
+
+	add_notice(scene, 10);
+	add_notice(scene, 10);
+	open_link(scene); /* what waited goes with the session */
+	wait_for_line(scene, "batch 1 2 events=2\n");
+	assert_true(run_until(scene, is_all_acked, NULL, DEADLINE_MS));
+	add_notice(scene, 10);
+	link_kick(scene->link, true);
+	wait_for_line(scene, "batch 3 3 events=1\n");
+	for (int i = 0; i < 30; i++)
+		add_notice(scene, 500); /* one a datagram */
+	link_kick(scene->link, false);
+	assert_true(run_until(scene, is_all_acked, NULL, DEADLINE_MS));
+	assert_true(has_said(scene, "batch 33 33 events=1\n"));
+	link_read_status(scene->link, &status);
+	assert_int_equal(status.batches_acked, 32);
+}
+
+static void test_sends_again_what_is_not_acknowledged(void **state)
+{
+	struct scene *scene = *state;
+
+	open_link(scene);
+	tell(scene, "mute 1\n");
+	add_notice(scene, 10);
+	link_kick(scene->link, true);
+	wait_for_line(scene, "batch 1 1 events=1\n");
+	add_notice(scene, 10); /* urgent: does not wait for the Ack of the first */
+	link_kick(scene->link, true);
+	wait_for_line(scene, "batch 1 2 events=2\n");
+	assert_false(is_all_acked(scene, NULL));
+	forget(scene);
+	tell(scene, "mute 0\n");
+	wait_for_line(scene, "batch 1 2 events=2\n");
+	assert_true(run_until(scene, is_all_acked, NULL, DEADLINE_MS));
+	assert_int_equal(scene->n_closed, 0); /* pings were answered all the time */
+}
+
+static void test_is_woken(void **state)
+{
+	struct scene *scene = *state;
+
+	open_link(scene);
+	tell(scene, "wake 77 1\n");
+	wait_for_count(scene, &scene->n_wakes, 1);
+	assert_int_equal(scene->wake_seq, 77);
+	assert_true(scene->wake_takes);
+	assert_true(has_said(scene, "woken 0\n"));
+}
+
+static void check_job(struct scene *scene, const char *order, uint64_t after, size_t length)
+{
+	unsigned n_jobs = scene->n_jobs;
+
+	tell(scene, order);
+	tell(scene, "counters\n"); /* the order has been read when this is answered */
+	wait_for_line(scene, "counters ");
+	forget(scene);
+	assert_int_equal(link_ask_job(scene->link, after), 0);
+	assert_int_equal(link_ask_job(scene->link, after), -EBUSY);
+	wait_for_count(scene, &scene->n_jobs, n_jobs + 1);
+	assert_int_equal(scene->has_job, length > 0);
+	if (length) {
+		assert_int_equal(scene->script_length, length);
+		assert_true(scene->script_is_right);
+		assert_int_equal(scene->job_seq, 5);
+	}
+}
+
+static void test_fetches_jobs(void **state)
+{
+	struct scene *scene = *state;
+
+	open_link(scene);
+	check_job(scene, "job 0 0\n", 0, 0);
+	check_job(scene, "job 5 20\n", 4, 20);
+	check_job(scene, "job 5 20\n", 5, 0);
+	check_job(scene, "job 5 1000\n", 4, 1000); /* its envelope makes it two blocks */
+	check_job(scene, "job 5 200000\n", 4, 200000);
+	assert_true(has_said(scene, "job-asked 4\n"));
+}
+
+static void test_sends_job_states(void **state)
+{
+	struct scene *scene = *state;
+	static uint8_t output[LIMIT_OUTPUT_BYTES + 100];
+	struct link_job_state job_state = { .job_id = "J1", .seq = 9, .phase = 4, .exit_status = 3, .output = "hi", .output_length = 2 };
+
+	open_link(scene);
+	assert_int_equal(link_send_job_state(scene->link, &job_state), 0);
+	wait_for_count(scene, &scene->n_state_acks, 1);
+	assert_true(has_said(scene, "state J1 seq=9 phase=4 exit=3 output=2 truncated=0\n"));
+	job_state.output = output;
+	job_state.output_length = sizeof(output);
+	assert_int_equal(link_send_job_state(scene->link, &job_state), 0);
+	assert_int_equal(link_send_job_state(scene->link, &job_state), -EBUSY);
+	wait_for_count(scene, &scene->n_state_acks, 2);
+	assert_true(has_said(scene, "output=65536 truncated=1\n"));
+	strcpy(job_state.job_id, "a/b");
+	assert_int_equal(link_send_job_state(scene->link, &job_state), -EINVAL);
+}
+
+static void check_snapshot(struct scene *scene, const char *text, size_t length, bool transferred)
+{
+	unsigned n = scene->n_snapshots;
+	char expected[64];
+
+	assert_int_equal(link_offer_snapshot(scene->link, text, length), 0);
+	assert_int_equal(link_offer_snapshot(scene->link, text, length), -EBUSY);
+	wait_for_count(scene, &scene->n_snapshots, n + 1);
+	assert_int_equal(scene->snapshot_result, 0);
+	assert_int_equal(scene->snapshot_transferred, transferred);
+	snprintf(expected, sizeof(expected), " %zu crc=%08lx\n", length, crc32(0, (const Bytef *)text, (uInt)length));
+	assert_int_equal(has_said(scene, expected), transferred);
+}
+
+static void test_hands_in_snapshots(void **state)
+{
+	struct scene *scene = *state;
+	char *text = malloc(LIMIT_BODY_BYTES + 1);
+	uint32_t noise = 1;
+
+	open_link(scene);
+	for (size_t i = 0; i < LIMIT_BODY_BYTES; i++) {
+		noise = noise * 1664525 + 1013904223;
+		text[i] = (char)(i % 97 ? 'a' + (int)(noise >> 30) : '\n');
+	}
+	check_snapshot(scene, "config system\n", 14, true); /* one block */
+	forget(scene);
+	check_snapshot(scene, text, 20000, true);
+	forget(scene);
+	check_snapshot(scene, text, LIMIT_BODY_BYTES, true);
+	forget(scene);
+	tell(scene, "have 1\n");
+	tell(scene, "counters\n");
+	wait_for_line(scene, "counters ");
+	check_snapshot(scene, text, 20000, false);
+	assert_int_equal(link_offer_snapshot(scene->link, text, LIMIT_BODY_BYTES + 1), -EMSGSIZE);
+	free(text);
+}
+
+static void check_refused(struct scene *scene)
+{
+	struct link_status status;
+
+	make_link(scene);
+	assert_true(run_until(scene, is_waiting, NULL, DEADLINE_MS));
+	link_read_status(scene->link, &status);
+	assert_non_null(strstr(status.last_error, "handshake refused"));
+	assert_int_equal(scene->n_open, 0);
+	assert_int_equal(scene->n_closed, 0);
+	assert_false(has_said(scene, "online"));
+}
+
+static void test_wrong_key(void **state)
+{
+	struct scene *scene = *state;
+
+	scene->psk[0] ^= 1;
+	check_refused(scene);
+}
+
+static void test_unknown_identity(void **state)
+{
+	struct scene *scene = *state;
+
+	strcpy(scene->config.identity, "stranger");
+	check_refused(scene);
+}
+
+static void test_collector_dies_and_comes_back(void **state)
+{
+	struct scene *scene = *state;
+	struct link_status status;
+
+	open_link(scene);
+	tell(scene, "mute 1\n");
+	add_notice(scene, 10);
+	link_kick(scene->link, true);
+	wait_for_line(scene, "batch 1 1 events=1\n");
+	stop_collector(scene, SIGKILL);
+	forget(scene);
+	start_collector(scene, "2");
+	/* The new process knows nothing of the session: the link finds out and begins another. */
+	wait_for_count(scene, &scene->n_open, 2);
+	wait_for_line(scene, "batch 1 1 events=1\n");
+	assert_true(run_until(scene, is_all_acked, NULL, DEADLINE_MS));
+	link_read_status(scene->link, &status);
+	assert_int_equal(status.epoch, 2);
+	assert_int_equal(scene->n_closed, 1);
+}
+
+static void test_notices_silence(void **state)
+{
+	struct scene *scene = *state;
+	unsigned closed = 0;
+
+	open_link(scene);
+	kill(scene->pid, SIGSTOP); /* keepalive is 1 s: a ping, and two misses of LIMIT_PING_MS */
+	wait_for_count(scene, &scene->n_closed, closed + 1);
+	kill(scene->pid, SIGCONT);
+	wait_for_count(scene, &scene->n_open, 2);
+}
+
+static void test_looks_at_once_after_a_path_change(void **state)
+{
+	struct scene *scene = *state;
+
+	open_link(scene);
+	link_path_changed(scene->link); /* harmless while the collector answers */
+	tell(scene, "wake 1 0\n");
+	wait_for_count(scene, &scene->n_wakes, 1);
+	assert_int_equal(scene->n_closed, 0);
+	kill(scene->pid, SIGSTOP);
+	link_path_changed(scene->link);
+	/* Far below the two misses of LIMIT_PING_MS that it would take otherwise. */
+	assert_true(run_until(scene, is_not_open, NULL, LIMIT_PING_MS));
+	kill(scene->pid, SIGCONT);
+	wait_for_count(scene, &scene->n_open, 2);
+}
+
+static void test_comes_back_when_the_collector_is_busy(void **state)
+{
+	struct scene *scene = *state;
+
+	tell(scene, "busy 1\n");
+	tell(scene, "counters\n");
+	wait_for_line(scene, "counters ");
+	make_link(scene);
+	assert_true(run_until(scene, is_waiting, NULL, DEADLINE_MS));
+	tell(scene, "busy 0\n");
+	wait_for_count(scene, &scene->n_open, 1);
+	/* Refused for a second in the open session: the request waits and is made again. */
+	tell(scene, "busy 1\n");
+	tell(scene, "counters\n");
+	forget(scene);
+	wait_for_line(scene, "counters ");
+	assert_int_equal(link_ask_job(scene->link, 0), 0);
+	add_notice(scene, 10);
+	link_kick(scene->link, true);
+	tell(scene, "busy 0\n");
+	wait_for_count(scene, &scene->n_jobs, 1);
+	assert_true(run_until(scene, is_all_acked, NULL, DEADLINE_MS));
+	assert_int_equal(scene->n_closed, 0);
+}
+
+static void test_survives_nonsense(void **state)
+{
+	struct scene *scene = *state;
+	struct link_status status;
+
+	tell(scene, "garble 1\n");
+	tell(scene, "counters\n");
+	wait_for_line(scene, "counters ");
+	make_link(scene);
+	assert_true(run_until(scene, is_waiting, NULL, DEADLINE_MS));
+	link_read_status(scene->link, &status);
+	assert_string_equal(status.last_error, "malformed HelloAck");
+	tell(scene, "garble 0\n");
+	wait_for_count(scene, &scene->n_open, 1);
+}
+
+#define scene_test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		scene_test(test_opens_and_says_goodbye),
+		scene_test(test_no_collector_configured),
+		scene_test(test_reports_and_drains),
+		scene_test(test_sends_again_what_is_not_acknowledged),
+		scene_test(test_is_woken),
+		scene_test(test_fetches_jobs),
+		scene_test(test_sends_job_states),
+		scene_test(test_hands_in_snapshots),
+		scene_test(test_wrong_key),
+		scene_test(test_unknown_identity),
+		scene_test(test_collector_dies_and_comes_back),
+		scene_test(test_notices_silence),
+		scene_test(test_looks_at_once_after_a_path_change),
+		scene_test(test_comes_back_when_the_collector_is_busy),
+		scene_test(test_survives_nonsense),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
