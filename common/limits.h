@@ -67,6 +67,7 @@
 #define LIMIT_NETLINK_BATCH_BYTES (64 * 1024)	/* 16 uplinks, 64 buckets: the whole plan is 45 KB; one nest holds 64 KB */
 #define LIMIT_NETLINK_MESSAGES 512		/* messages in one batch; the whole plan of 16 uplinks has 160 */
 #define LIMIT_NETLINK_RECEIVE_BYTES (32 * 1024) /* the kernel makes no datagram of a dump larger than this */
+#define LIMIT_SAVED_SYSCTLS 64		/* three for each of 16 uplinks, and room for interfaces that were renamed */
 #define LIMIT_NETLINK_ANSWER_MS 5000		/* a kernel that takes longer is broken: give up, report */
 
 /* --- snapshot ----------------------------------------------------------------------------------- */

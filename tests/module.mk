@@ -29,6 +29,14 @@ $(B)/tests/fake/collector: $(B)/obj/tests/fake/collector.o $(B)/libcollector.a $
 TEST_TOOLS += $(B)/tests/fake/collector
 $(B)/tests/unit/agent/test_link: | $(B)/tests/fake/collector
 
+# The Linux driver by hand (tests/netns/test_router_*.py).
+$(B)/obj/tests/netns/routerctl.o: tests/netns/routerctl.c $(DEPS_AGENT_STAMP) | $(PROTO_C)
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(BASE_CFLAGS) $(AGENT_CFLAGS) -c -o $@ $<
+$(B)/tests/netns/routerctl: $(B)/obj/tests/netns/routerctl.o $(B)/libagent.a $(B)/libcommon.a
+	$(call link,$(AGENT_LIBS))
+TEST_TOOLS += $(B)/tests/netns/routerctl
+
 # Whatever else tests run; modules that bring a tool add it.
 TEST_TOOLS += $(LAB_TOOLS) $(B)/tests/proto/wiretool
 

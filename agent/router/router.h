@@ -92,9 +92,13 @@ struct router_ops {
 	int (*remove)(struct router *router, struct err *err);
 	/* One at a time each: -EBUSY while one runs. */
 	int (*snapshot)(struct router *router, router_snapshot_fn *on_done, void *arg, struct err *err);
-	int (*run_script)(struct router *router, const char *interpreter, const void *script, size_t length,
-			  int64_t timeout_ms, router_script_fn *on_done, void *arg, struct err *err);
-	/* Leaves the forwarding plan in force; ends running snapshot and script children. NULL is fine. */
+	/* job_id: for the script's environment. The script is read before this returns. */
+	int (*run_script)(struct router *router, const char *job_id, const char *interpreter, const void *script,
+			  size_t length, int64_t timeout_ms, router_script_fn *on_done, void *arg, struct err *err);
+	/*
+	 * Leaves the forwarding plan in force and ends a running snapshot. A running script goes on by itself:
+	 * half a script is worse than a script that nobody watches. NULL is fine.
+	 */
 	void (*close)(struct router *router);
 };
 

@@ -1,0 +1,244 @@
+/*
+ * linux_nft_read: reads back the plan that an earlier agent left in force, so that it can be adopted
+ * without replacing a rule. It counts as ours when
+ *   - the marker chain of the wanted structure is in each table (same interfaces, field, hash, NAT),
+ *   - the tables hold as many rules as we would write (nobody added or deleted one), and
+ *   - both maps are complete and point at chains of known uplinks.
+ * Anything else is -ENOENT: the caller installs anew.
+ *
+ * Callers: linux.c.
+ */
+#include "agent/router/linux.h"
+
+#include <errno.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netlink.h>
+#include <stdio.h>
+#include <string.h>
+
+#define CHAIN_NAME_BYTES 32 /* ours are shorter; what does not fit is not ours */
+
+static int has_chain(struct router *router, uint8_t family, const char *chain)
+{
+	struct nl_writer writer;
+	uint32_t sequence = nl_socket_next(&router->netfilter);
+
+	nl_writer_init(&writer, router->memory, sizeof(router->memory));
+	nft_get_begin(&writer, NFT_MSG_GETCHAIN, NLM_F_ACK, sequence, family);
+	nl_attr_string(&writer, NFTA_CHAIN_TABLE, LINUX_TABLE);
+	nl_attr_string(&writer, NFTA_CHAIN_NAME, chain);
+	nl_end(&writer);
+	return nl_socket_request(&router->netfilter, &writer, sequence, sequence, NULL, NULL, NULL);
+}
+
+/* --- number of rules --- */
+
+static int count_rule(void *arg, const struct nl_message *message)
+{
+	unsigned *count = arg;
+
+	if (message->type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWRULE))
+		(*count)++;
+	return 0;
+}
+
+static int count_rules(struct router *router, uint8_t family, unsigned *ret_count)
+{
+	struct nl_writer writer;
+	uint32_t sequence = nl_socket_next(&router->netfilter);
+	unsigned count = 0;
+	int ret;
+
+	nl_writer_init(&writer, router->memory, sizeof(router->memory));
+	nft_get_begin(&writer, NFT_MSG_GETRULE, NLM_F_DUMP, sequence, family);
+	nl_attr_string(&writer, NFTA_RULE_TABLE, LINUX_TABLE);
+	nl_end(&writer);
+	ret = nl_socket_dump(&router->netfilter, &writer, sequence, count_rule, &count);
+	if (ret == 0)
+		*ret_count += count;
+	return ret;
+}
+
+static unsigned count_written_rules(struct router *router, const struct forwarding_plan *plan)
+{
+	struct nl_message message;
+	struct nl_reader reader;
+	unsigned count = 0;
+
+	linux_nft_write(router, plan);
+	nl_reader_init(&reader, router->batch.writer.data, router->batch.writer.length);
+	while (nl_next_message(&reader, &message))
+		(void)count_rule(&count, &message); /* never fails */
+	return count;
+}
+
+/* --- elements of a map --- */
+
+struct map_reader {
+	const char *format; /* "bind_%u%c" */
+	uint32_t key_unit;  /* key = (index + key_offset) * key_unit */
+	uint32_t key_offset;
+	unsigned n_keys, n_uplinks;
+	uint8_t *values;
+	unsigned n_read;
+	bool is_foreign; /* something is in it that we would not have put there */
+};
+
+static void read_verdict(struct nl_reader *data, char *ret_chain, size_t size)
+{
+	struct nl_reader verdict;
+	struct nl_attr attr;
+
+	while (nl_next_attr(data, &attr)) {
+		if (attr.type != NFTA_DATA_VERDICT)
+			continue;
+		nl_enter(&attr, &verdict);
+		while (nl_next_attr(&verdict, &attr)) {
+			if (attr.type == NFTA_VERDICT_CHAIN)
+				nl_get_string(&verdict, &attr, ret_chain, size);
+		}
+		data->failed |= verdict.failed;
+	}
+}
+
+static uint32_t read_key(struct nl_reader *data)
+{
+	struct nl_attr attr;
+	uint32_t key = UINT32_MAX;
+
+	while (nl_next_attr(data, &attr)) {
+		if (attr.type == NFTA_DATA_VALUE)
+			key = nl_get_u32(data, &attr);
+	}
+	return key;
+}
+
+static int read_element(struct map_reader *map, struct nl_reader *element)
+{
+	char chain[CHAIN_NAME_BYTES] = "", rest;
+	struct nl_reader inner;
+	struct nl_attr attr;
+	uint32_t key = UINT32_MAX;
+	unsigned uplink, index;
+
+	while (nl_next_attr(element, &attr)) {
+		nl_enter(&attr, &inner);
+		if (attr.type == NFTA_SET_ELEM_KEY)
+			key = read_key(&inner);
+		else if (attr.type == NFTA_SET_ELEM_DATA)
+			read_verdict(&inner, chain, sizeof(chain));
+		if (inner.failed && (attr.type == NFTA_SET_ELEM_KEY || attr.type == NFTA_SET_ELEM_DATA))
+			map->is_foreign = true;
+	}
+	if (element->failed)
+		return -EBADMSG;
+	index = key / map->key_unit - map->key_offset;
+	if (key % map->key_unit != 0 || index >= map->n_keys || sscanf(chain, map->format, &uplink, &rest) != 1 ||
+	    uplink >= map->n_uplinks) {
+		map->is_foreign = true;
+		return 0;
+	}
+	map->values[index] = (uint8_t)uplink;
+	map->n_read++;
+	return 0;
+}
+
+static int read_elements(void *arg, const struct nl_message *message)
+{
+	struct nl_reader attrs, list, element;
+	struct nfgenmsg header;
+	struct nl_attr attr;
+	int ret = 0;
+
+	if (!nl_message_header(message, &header, sizeof(header), &attrs))
+		return -EBADMSG;
+	while (nl_next_attr(&attrs, &attr)) {
+		if (attr.type != NFTA_SET_ELEM_LIST_ELEMENTS)
+			continue;
+		nl_enter(&attr, &list);
+		while (ret == 0 && nl_next_attr(&list, &attr)) {
+			nl_enter(&attr, &element);
+			ret = read_element(arg, &element);
+		}
+		attrs.failed |= list.failed;
+	}
+	return attrs.failed ? -EBADMSG : ret;
+}
+
+static int read_map(struct router *router, const char *name, struct map_reader *map)
+{
+	struct nl_writer writer;
+	uint32_t sequence = nl_socket_next(&router->netfilter);
+	int ret;
+
+	nl_writer_init(&writer, router->memory, sizeof(router->memory));
+	nft_get_begin(&writer, NFT_MSG_GETSETELEM, NLM_F_DUMP, sequence, NFPROTO_INET);
+	nl_attr_string(&writer, NFTA_SET_ELEM_LIST_TABLE, LINUX_TABLE);
+	nl_attr_string(&writer, NFTA_SET_ELEM_LIST_SET, name);
+	nl_end(&writer);
+	ret = nl_socket_dump(&router->netfilter, &writer, sequence, read_elements, map);
+	if (ret == 0 && (map->is_foreign || map->n_read != map->n_keys))
+		ret = -ENOENT;
+	return ret;
+}
+
+/* --- the whole --- */
+
+static bool wants_nat(const struct router *router, uint8_t family)
+{
+	for (unsigned i = 0; i < router->config->n_uplinks; i++) {
+		const struct config_uplink *uplink = &router->config->uplinks[i];
+
+		if (family == NFPROTO_IPV4 ? uplink->nat : uplink->nat6 && router->has_ipv6)
+			return true;
+	}
+	return false;
+}
+
+static int read_tables(struct router *router, unsigned *ret_rules)
+{
+	static const uint8_t families[] = {NFPROTO_INET, NFPROTO_IPV4, NFPROTO_IPV6};
+	char marker[LINUX_MARKER_BYTES];
+	int ret;
+
+	linux_nft_marker(router->config, marker);
+	for (size_t f = 0; f < sizeof(families); f++) {
+		if (families[f] != NFPROTO_INET && !wants_nat(router, families[f]))
+			continue;
+		ret = has_chain(router, families[f], marker);
+		if (ret == 0)
+			ret = count_rules(router, families[f], ret_rules);
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
+int linux_nft_read(struct router *router, struct forwarding_plan *ret_plan, struct err *err)
+{
+	const struct agent_config *config = router->config;
+	uint32_t lowest = router_uplink_mark(config, 0);
+	struct forwarding_plan plan = {.n_buckets = (uint8_t)config->n_buckets, .n_uplinks = (uint8_t)config->n_uplinks};
+	struct map_reader bucket = {.format = "bind_%u%c", .key_unit = 1, .n_keys = config->n_buckets,
+				    .n_uplinks = config->n_uplinks, .values = plan.bucket};
+	struct map_reader live = {.format = "carry_%u%c", .key_unit = lowest, .key_offset = 1, .n_keys = config->n_uplinks,
+				  .n_uplinks = config->n_uplinks, .values = plan.live};
+	unsigned rules = 0;
+	int ret;
+
+	ret = read_tables(router, &rules);
+	if (ret == 0)
+		ret = read_map(router, "bucket", &bucket);
+	if (ret == 0)
+		ret = read_map(router, "live", &live);
+	if (ret == 0 && count_written_rules(router, &plan) != rules)
+		ret = -ENOENT;
+	if (ret == -ENOENT)
+		return err_set(err, ret, "no forwarding plan of this configuration is in force");
+	if (ret < 0)
+		return err_sys(err, ret, "reading the forwarding plan");
+	*ret_plan = plan;
+	return 0;
+}

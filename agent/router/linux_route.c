@@ -1,0 +1,203 @@
+/*
+ * linux_route: routing table table_base + i of uplink i. Its default route goes through the uplink's
+ * gateway with metric 1; behind it, with higher metrics, stand the other uplinks, so that the kernel
+ * itself steps over an uplink without carrier (ignore_routes_with_linkdown) even when no agent runs, and
+ * a socket that is bound to another uplink's interface finds its way. Fail-over does not touch any of it.
+ *
+ * Ours are recognised by their protocol number, in whatever table: after a crash or under another
+ * configuration as well.
+ *
+ * Callers: linux.c (take-over, removal), linux_event.c (gateway changed, interface came back).
+ */
+#include "agent/router/linux.h"
+
+#include <errno.h>
+#include <linux/if.h>
+#include <linux/rtnetlink.h>
+#include <string.h>
+#include <sys/socket.h>
+
+static bool is_same_place(const struct linux_route *a, const struct linux_route *b)
+{
+	return a->family == b->family && a->table == b->table && a->metric == b->metric;
+}
+
+static bool is_same(const struct linux_route *a, const struct linux_route *b)
+{
+	unsigned family = a->family == AF_INET ? LINUX_V4 : LINUX_V6;
+
+	return is_same_place(a, b) && a->ifindex == b->ifindex && a->gateway.kind == b->gateway.kind &&
+	       (a->gateway.kind != LINUX_GATEWAY_ADDRESS ||
+		memcmp(a->gateway.address, b->gateway.address, linux_address_length(family)) == 0);
+}
+
+static const struct linux_route *find(const struct linux_routes *routes, const struct linux_route *route,
+				      bool (*is_match)(const struct linux_route *a, const struct linux_route *b))
+{
+	for (unsigned i = 0; i < routes->n; i++) {
+		if (is_match(&routes->list[i], route))
+			return &routes->list[i];
+	}
+	return NULL;
+}
+
+/* --- reading --- */
+
+static int read_route(void *arg, const struct nl_message *message)
+{
+	struct linux_routes *routes = arg;
+	struct linux_route route = {.gateway.kind = LINUX_GATEWAY_DEVICE};
+	struct nl_reader attrs;
+	struct rtmsg header;
+	struct nl_attr attr;
+
+	if (message->type != RTM_NEWROUTE)
+		return 0;
+	if (!nl_message_header(message, &header, sizeof(header), &attrs))
+		return -EBADMSG;
+	if (header.rtm_protocol != LINUX_PROTOCOL || header.rtm_dst_len != 0)
+		return 0;
+	route.family = header.rtm_family;
+	route.table = header.rtm_table;
+	while (nl_next_attr(&attrs, &attr)) {
+		switch (attr.type) {
+		case RTA_TABLE:
+			route.table = nl_get_u32(&attrs, &attr);
+			break;
+		case RTA_PRIORITY:
+			route.metric = nl_get_u32(&attrs, &attr);
+			break;
+		case RTA_OIF:
+			route.ifindex = nl_get_u32(&attrs, &attr);
+			break;
+		case RTA_GATEWAY:
+			route.gateway.kind = LINUX_GATEWAY_ADDRESS;
+			nl_get_bytes(&attrs, &attr, route.gateway.address, header.rtm_family == AF_INET ? 4 : 16);
+			break;
+		default:
+			break;
+		}
+	}
+	if (attrs.failed)
+		return -EBADMSG;
+	if (routes->n < LINUX_MAX_ROUTES)
+		routes->list[routes->n++] = route;
+	return 0;
+}
+
+int linux_routes_read(struct router *router, struct linux_routes *ret_routes, struct err *err)
+{
+	uint8_t memory[64] __attribute__((aligned(4)));
+	struct nl_writer writer;
+	uint32_t sequence;
+	int ret = 0, tries = 3;
+
+	do {
+		ret_routes->n = 0;
+		for (unsigned family = LINUX_V4; ret == 0 && family < LINUX_FAMILIES; family++) {
+			/* Kernels with strict checking filter by protocol; others send all, and read_route() filters. */
+			struct rtmsg header = {.rtm_family = linux_address_family(family), .rtm_protocol = LINUX_PROTOCOL};
+
+			if (family == LINUX_V6 && !router->has_ipv6)
+				continue;
+			sequence = nl_socket_next(&router->route);
+			nl_writer_init(&writer, memory, sizeof(memory));
+			nl_begin(&writer, RTM_GETROUTE, NLM_F_REQUEST | NLM_F_DUMP, sequence);
+			nl_put(&writer, &header, sizeof(header));
+			nl_end(&writer);
+			ret = nl_socket_dump(&router->route, &writer, sequence, read_route, ret_routes);
+		}
+	} while (ret == -EAGAIN && --tries > 0 && (ret = 0) == 0);
+	return ret < 0 ? err_sys(err, ret, "asking for our routes") : 0;
+}
+
+/* --- wanting --- */
+
+static bool is_usable(const struct linux_uplink *uplink, unsigned family)
+{
+	return uplink->ifindex && (uplink->flags & IFF_UP) && uplink->has_address[family] &&
+	       uplink->gateway[family].kind != LINUX_GATEWAY_UNKNOWN;
+}
+
+void linux_routes_want(const struct router *router, struct linux_routes *ret_routes)
+{
+	unsigned n = router->config->n_uplinks;
+
+	ret_routes->n = 0;
+	for (unsigned family = LINUX_V4; family < LINUX_FAMILIES; family++) {
+		for (unsigned i = 0; i < n * n; i++) {
+			unsigned owner = i / n, rank = i % n, carrier = (owner + rank) % n;
+			const struct linux_uplink *uplink = &router->uplinks[carrier];
+
+			if (!is_usable(uplink, family))
+				continue;
+			ret_routes->list[ret_routes->n++] = (struct linux_route){
+				.family = linux_address_family(family),
+				.table = router->config->table_base + owner,
+				.metric = 1 + rank,
+				.ifindex = uplink->ifindex,
+				.gateway = uplink->gateway[family],
+			};
+		}
+	}
+}
+
+/* --- changing --- */
+
+static int send_route(struct router *router, const struct linux_route *route, uint16_t type, uint16_t flags)
+{
+	uint32_t sequence = nl_socket_next(&router->route);
+	unsigned family = route->family == AF_INET ? LINUX_V4 : LINUX_V6;
+	bool has_gateway = route->gateway.kind == LINUX_GATEWAY_ADDRESS;
+	uint8_t memory[256] __attribute__((aligned(4)));
+	struct rtmsg header = {
+		.rtm_family = route->family,
+		.rtm_protocol = LINUX_PROTOCOL,
+		.rtm_type = RTN_UNICAST,
+		.rtm_table = RT_TABLE_UNSPEC,
+		.rtm_scope = has_gateway || family == LINUX_V6 ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK,
+		/* A gateway outside every connected network (/32 addresses of hosters) is the user's word: taken. */
+		.rtm_flags = has_gateway ? RTNH_F_ONLINK : 0,
+	};
+	struct nl_writer writer;
+
+	if (type == RTM_DELROUTE)
+		header.rtm_scope = RT_SCOPE_NOWHERE; /* any */
+	nl_writer_init(&writer, memory, sizeof(memory));
+	nl_begin(&writer, type, NLM_F_REQUEST | NLM_F_ACK | flags, sequence);
+	nl_put(&writer, &header, sizeof(header));
+	nl_attr_u32(&writer, RTA_TABLE, route->table);
+	nl_attr_u32(&writer, RTA_PRIORITY, route->metric);
+	nl_attr_u32(&writer, RTA_OIF, route->ifindex);
+	if (has_gateway)
+		nl_attr(&writer, RTA_GATEWAY, route->gateway.address, linux_address_length(family));
+	nl_end(&writer);
+	return nl_socket_request(&router->route, &writer, sequence, sequence, NULL, NULL, NULL);
+}
+
+int linux_routes_change(struct router *router, const struct linux_routes *have, const struct linux_routes *want,
+			struct err *err)
+{
+	int ret;
+
+	for (unsigned i = 0; i < want->n; i++) {
+		const struct linux_route *route = &want->list[i];
+
+		if (find(have, route, is_same))
+			continue;
+		ret = send_route(router, route, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE);
+		/* The interface went away or down since it was read: its event brings us here again. */
+		if (ret < 0 && ret != -ENODEV && ret != -ENETDOWN)
+			return err_sys(err, ret, "default route in table %u", route->table);
+	}
+	for (unsigned i = 0; i < have->n; i++) {
+		const struct linux_route *route = &have->list[i];
+
+		if (find(want, route, is_same_place))
+			continue;
+		ret = send_route(router, route, RTM_DELROUTE, 0);
+		if (ret < 0 && ret != -ESRCH && ret != -ENODEV)
+			return err_sys(err, ret, "deleting the default route in table %u", route->table);
+	}
+	return 0;
+}
