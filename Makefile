@@ -47,6 +47,7 @@ include proto/module.mk
 include agent/module.mk
 include collector/module.mk
 include tests/module.mk
+include install.mk
 
 # pkg-config is asked when a recipe runs, not when this file is read: `make setup` may install it first.
 BASE_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARNINGS) $(HARDEN) $(SANFLAGS) $(CFLAGS) -I. -isystem $(B)/gen \
@@ -107,7 +108,7 @@ clean:
 	rm -rf build/host build/asan build/fuzz build/cov
 
 help:
-	@sed -n 's/^#   //p' Makefile
+	@sed -n 's/^#   \(make .*\)/\1/p' Makefile toolchain/module.mk tests/module.mk install.mk
 
 .PHONY: all clean help
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)

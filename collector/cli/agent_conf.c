@@ -37,7 +37,7 @@ int agent_conf_write(const char *device, const char *collector, FILE *out)
 		end = strchr(line, '\n'); /* every line of the example ends in one */
 		if (is_assignment(line, "identity") && n_identity++ == 0)
 			(void)fprintf(out, "identity = %s\n", device);
-		else if (is_assignment(line, "collector") && n_collector++ == 0)
+		else if (is_assignment(line, "collector") && n_collector++ == 0 && collector)
 			(void)fprintf(out, "collector = %s\n", collector);
 		else
 			(void)fwrite(line, 1, (size_t)(end - line) + 1, out);

@@ -7,7 +7,10 @@
 
 #include <stdio.h>
 
-/* Failures of the stream are the caller's to find (ferror). -ENOENT: the example lacks one of the two lines. */
+/*
+ * collector may be NULL: its line stays a comment, to be filled in. Failures of the stream are the
+ * caller's to find (ferror). -ENOENT: the example lacks one of the two lines.
+ */
 int agent_conf_write(const char *device, const char *collector, FILE *out);
 
 #endif

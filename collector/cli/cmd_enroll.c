@@ -32,14 +32,15 @@ struct enrolment {
 static void format_enrolled(const json_t *row, int64_t now_ms, struct buf *buf)
 {
 	(void)now_ms;
-	buf_printf(buf, "%s may report to %s", row_text_or(row, "device", "?"), row_text_or(row, "collector", "?"));
+	buf_printf(buf, "%s may report to %s", row_text_or(row, "device", "?"),
+		   row_text_or(row, "collector", "this collector"));
 }
 
 static void format_next(const json_t *row, int64_t now_ms, struct buf *buf)
 {
 	(void)now_ms;
-	buf_printf(buf, "name its uplinks in %s, copy both files to /etc/jaga on the router, start jaga-agent there",
-		   row_text_or(row, "conf", "?"));
+	buf_printf(buf, "name its uplinks%s in %s, copy both files to /etc/jaga on the router, start jaga-agent there",
+		   row_text(row, "collector") ? "" : " and the collector's address", row_text_or(row, "conf", "?"));
 }
 
 static const struct column columns[] = {
@@ -167,11 +168,14 @@ static int run(const struct invocation *invocation, struct failure *failure)
 	if (r < 0)
 		return r;
 	enrolment.key = row_text_or(row, "key", "");
-	enrolment.collector = collector ? collector : row_text_or(row, "collector", "");
+	enrolment.collector = collector ? collector : row_text(row, "collector"); /* NULL: it does not know how it is reached */
 	r = write_files(&enrolment, failure);
+	if (r == 0 && !enrolment.collector)
+		(void)fprintf(stderr, "jaga: agent.conf lacks the collector's address: it listens on all of its own\n"
+				      "  next: fill it in, or name it for all routers by `advertise` in collector.conf\n");
 	if (r == 0)
 		r = invocation_print(invocation,
-				     json_pack("{s:s, s:s, s:s, s:s}", "device", enrolment.device, "collector",
+				     json_pack("{s:s, s:s*, s:s, s:s}", "device", enrolment.device, "collector",
 					       enrolment.collector, "conf", enrolment.conf_path, "key_file",
 					       enrolment.key_path),
 				     &shape, failure);

@@ -14,9 +14,10 @@
 #include "agent/config.h"
 #include "collector/cli/agent_conf.h"
 
-static void test_agent_accepts_it(void **state)
+static struct agent_config config;
+
+static void load(const char *collector)
 {
-	static struct agent_config config;
 	char path[] = "/tmp/jaga-test-conf-XXXXXX";
 	char *errors = NULL;
 	size_t length = 0;
@@ -24,10 +25,9 @@ static void test_agent_accepts_it(void **state)
 	FILE *out = fdopen(mkstemp(path), "w");
 	int r;
 
-	(void)state;
 	assert_non_null(out);
 	assert_non_null(error_stream);
-	assert_int_equal(agent_conf_write("berlin-1", "[2001:db8::1]:7000", out), 0);
+	assert_int_equal(agent_conf_write("berlin-1", collector, out), 0);
 	assert_int_equal(fclose(out), 0);
 	r = config_load(path, error_stream, &config);
 	assert_int_equal(fclose(error_stream), 0);
@@ -35,6 +35,12 @@ static void test_agent_accepts_it(void **state)
 	if (r != 0)
 		fail_msg("%s", errors);
 	free(errors);
+}
+
+static void test_agent_accepts_it(void **state)
+{
+	(void)state;
+	load("[2001:db8::1]:7000");
 	assert_string_equal(config.identity, "berlin-1");
 	assert_true(config.has_collector);
 	assert_int_equal(config.collector.family, AF_INET6);
@@ -43,10 +49,19 @@ static void test_agent_accepts_it(void **state)
 	assert_false(config.scripts_unsigned); /* never by default */
 }
 
+static void test_without_collector(void **state)
+{
+	(void)state;
+	load(NULL);
+	assert_string_equal(config.identity, "berlin-1");
+	assert_false(config.has_collector);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_agent_accepts_it),
+		cmocka_unit_test(test_without_collector),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
