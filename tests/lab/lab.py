@@ -357,6 +357,19 @@ class Lab:
         else:
             host.run("nft", "delete", "table", "inet" if what == "ISP forwards nothing" else "netdev", "fault")
 
+    def unplug(self, number=1):
+        """The interface itself goes, as a PPPoE line's or a USB modem's does."""
+        self.rtr.ip("link", "del", UPLINKS[number]["dev"])
+
+    def plug(self, number=1):
+        """It returns: the same name, another index, everything at its defaults, a lease as before."""
+        uplink, host = UPLINKS[number], self.isp(number)
+        self._veth(self.rtr, uplink["dev"], host, "cpe")
+        self._configure(host, ["cpe"], [("cpe", f"{uplink['gateway']}/24"), ("cpe", f"{uplink['gateway6']}/64")], [])
+        self._configure(self.rtr, [uplink["dev"]],
+                        [(uplink["dev"], f"{uplink['address']}/24"), (uplink["dev"], f"{uplink['address6']}/64")],
+                        [f"default via {uplink[g]} dev {uplink['dev']} metric {10 * number}" for g in ("gateway", "gateway6")])
+
     def lose(self, number, percent):
         """Random loss in both directions by that ISP; 0 ends it."""
         host = self.isp(number)
