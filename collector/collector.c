@@ -191,7 +191,7 @@ int collector_start(struct collector *collector, struct ev_loop *loop, const str
 	*collector = (struct collector){
 		.loop = loop,
 		.config = config,
-		.started_ms = clock_wall_ms(),
+		.started_ms = clock_mono_ms(),
 		.faults = { .burst = 1 },
 		.ports = { .loop = loop,
 			   .keepalive_s = (uint32_t)(config->keepalive_ms / 1000),

@@ -34,7 +34,7 @@ struct collector {
 	struct snapshots *snapshots;
 	struct coap_server *coap;
 	struct ctl *ctl;
-	int64_t started_ms; /* wall time */
+	int64_t started_ms; /* monotonic */
 	struct log_limit faults;
 	/* Refused handshakes of the last hour: the counter as it was at each of the last 60 minutes. */
 	ev_timer every_minute;

@@ -6,6 +6,7 @@
 #include "collector/config.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
 

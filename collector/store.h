@@ -15,10 +15,12 @@
  *   outputs    job number                bytes
  *   waiting    device number, job        (empty) jobs that are not final
  *
- * Telemetry costs two puts a batch. Each batch names the device's batch before it, so that no index
- * is needed to read one device's history, newest first:
+ * Telemetry costs two puts a batch. Each batch names those before it, so that no index is needed to
+ * read history newest first: the device's batch before, the device's batch with events before (most
+ * hold samples only), and the last batch with events of any device.
  *
  *   marks[7].last_id ──▶ events[912] ──previous──▶ events[640] ──previous──▶ (trimmed: -ENOENT, the end)
+ *   marks[7].last_event_id ──────────────────────▶ events[640] ──previous_event──▶ events[12]
  *
  * Ids grow by one a record and never come back; records of a batch that an earlier batch has brought
  * already (sequence number up to skip_seq) are to be skipped by the reader.
@@ -97,6 +99,7 @@ struct store_mark {
 	uint8_t boot_id[LIMIT_BOOT_ID_BYTES];
 	uint64_t seq;	  /* highest stored sequence number of that boot */
 	uint64_t last_id; /* newest entry in the event log; 0: none */
+	uint64_t last_event_id; /* newest entry that holds events */
 	int64_t last_ms;
 	uint64_t dropped_events, dropped_samples; /* as the agent reported last */
 };
@@ -111,10 +114,12 @@ enum store_batch_kind {
 struct store_batch {
 	uint64_t id;	   /* of its first record */
 	uint64_t previous; /* this device's batch before; 0: none */
+	uint64_t previous_event; /* this device's batch with events before */
+	uint64_t previous_event_of_any; /* the batch with events before, whoever's */
 	uint64_t skip_seq;
 	int64_t received_ms;
 	uint32_t device_number;
-	uint16_t n_records;
+	uint8_t n_records, n_events;
 	uint16_t kind;
 	const uint8_t *body;
 	size_t length;
@@ -122,7 +127,7 @@ struct store_batch {
 
 struct store_telemetry {
 	uint32_t device_number;
-	uint16_t n_records;
+	uint8_t n_records, n_events;
 	uint8_t boot_id[LIMIT_BOOT_ID_BYTES];
 	uint64_t seq_to;
 	int64_t received_ms;
@@ -145,9 +150,9 @@ int store_trim_events(struct store_txn *txn);
 
 int store_get_mark(struct store_txn *txn, uint32_t number, struct store_mark *ret_mark);
 int store_get_batch(struct store_txn *txn, uint64_t id, struct store_batch *ret_batch);
-/* The first batch with id >= `id`, and the last batch with id < `id`. -ENOENT */
+/* The first batch with id >= `id`. -ENOENT */
 int store_find_batch_from(struct store_txn *txn, uint64_t id, struct store_batch *ret_batch);
-int store_find_batch_before(struct store_txn *txn, uint64_t id, struct store_batch *ret_batch);
+int store_find_last_batch(struct store_txn *txn, struct store_batch *ret_batch);
 
 /* --- snapshots ------------------------------------------------------------------------------------ */
 

@@ -32,6 +32,7 @@ enum store_table {
 /* Numbers handed out next; a transaction works on a copy that becomes the store's when it commits. */
 struct store_counters {
 	uint64_t event_id;
+	uint64_t last_event_batch; /* handed out last to a batch with events */
 	uint64_t job;
 	uint32_t device;
 	uint32_t batches_added; /* in this transaction */

@@ -8,11 +8,11 @@
 #include "collector/store_lmdb.h"
 
 struct batch_head { /* before the body in a value of the log */
-	uint64_t previous;
+	uint64_t previous, previous_event, previous_event_of_any;
 	uint64_t skip_seq;
 	int64_t received_ms;
 	uint32_t device_number;
-	uint16_t n_records;
+	uint8_t n_records, n_events;
 	uint16_t kind;
 };
 
@@ -28,10 +28,13 @@ static int read_batch(const MDB_val *key, const MDB_val *value, struct store_bat
 	*ret_batch = (struct store_batch){
 		.id = id,
 		.previous = head.previous,
+		.previous_event = head.previous_event,
+		.previous_event_of_any = head.previous_event_of_any,
 		.skip_seq = head.skip_seq,
 		.received_ms = head.received_ms,
 		.device_number = head.device_number,
 		.n_records = head.n_records,
+		.n_events = head.n_events,
 		.kind = head.kind,
 		.body = (const uint8_t *)value->mv_data + sizeof(head),
 		.length = value->mv_size - sizeof(head),
@@ -42,15 +45,18 @@ static int read_batch(const MDB_val *key, const MDB_val *value, struct store_bat
 int store_load_event_counter(struct store_txn *txn)
 {
 	struct store_batch batch;
-	int r = store_find_batch_before(txn, UINT64_MAX, &batch);
+	int r = store_find_last_batch(txn, &batch);
 
 	if (r == -ENOENT) {
 		txn->next.event_id = 1;
+		txn->next.last_event_batch = 0;
 		return 0;
 	}
-	if (r == 0)
-		txn->next.event_id = batch.id + batch.n_records;
-	return r;
+	if (r < 0)
+		return r;
+	txn->next.event_id = batch.id + batch.n_records;
+	txn->next.last_event_batch = batch.n_events > 0 ? batch.id : batch.previous_event_of_any;
+	return 0;
 }
 
 int store_get_mark(struct store_txn *txn, uint32_t number, struct store_mark *ret_mark)
@@ -60,8 +66,8 @@ int store_get_mark(struct store_txn *txn, uint32_t number, struct store_mark *re
 	return store_get_fixed(txn, STORE_MARKS, &key, ret_mark, sizeof(*ret_mark));
 }
 
-/* Appends head and body to the log and links it into the device's chain. */
-static int append(struct store_txn *txn, const struct batch_head *head, const void *body, size_t length,
+/* Appends head and body to the log and links it into the chains. */
+static int append(struct store_txn *txn, struct batch_head *head, const void *body, size_t length,
 		  struct store_mark *mark)
 {
 	uint64_t id = txn->next.event_id;
@@ -69,12 +75,17 @@ static int append(struct store_txn *txn, const struct batch_head *head, const vo
 	uint32_t number = head->device_number;
 	int r;
 
+	head->previous = mark->last_id;
+	head->previous_event = mark->last_event_id;
+	head->previous_event_of_any = txn->next.last_event_batch;
 	r = store_put(txn, STORE_EVENTS, &key, &value, MDB_RESERVE | MDB_APPEND);
 	if (r < 0)
 		return r;
 	memcpy(value.mv_data, head, sizeof(*head));
 	memcpy((char *)value.mv_data + sizeof(*head), body, length);
 	mark->last_id = id;
+	if (head->n_events > 0)
+		mark->last_event_id = id;
 	mark->last_ms = head->received_ms;
 	key = STORE_VAL(number);
 	value = STORE_VAL(*mark);
@@ -82,6 +93,8 @@ static int append(struct store_txn *txn, const struct batch_head *head, const vo
 	if (r < 0)
 		return r;
 	txn->next.event_id = id + head->n_records;
+	if (head->n_events > 0)
+		txn->next.last_event_batch = id;
 	txn->next.batches_added++;
 	return 0;
 }
@@ -107,11 +120,11 @@ int store_add_telemetry(struct store_txn *txn, const struct store_telemetry *tel
 		return 0;
 	}
 	head = (struct batch_head){
-		.previous = mark.last_id,
 		.skip_seq = mark.seq,
 		.received_ms = telemetry->received_ms,
 		.device_number = telemetry->device_number,
 		.n_records = telemetry->n_records,
+		.n_events = telemetry->n_events,
 		.kind = STORE_BATCH_TELEMETRY,
 	};
 	mark.seq = telemetry->seq_to;
@@ -130,14 +143,13 @@ int store_add_event(struct store_txn *txn, uint32_t device_number, enum store_ba
 {
 	struct store_mark mark = { 0 };
 	struct batch_head head = { .received_ms = now_ms, .device_number = device_number, .n_records = 1,
-				   .kind = (uint16_t)kind };
+				   .n_events = 1, .kind = (uint16_t)kind };
 	uint64_t id = txn->next.event_id;
 	int r;
 
 	r = store_get_mark(txn, device_number, &mark);
 	if (r < 0 && r != -ENOENT)
 		return r;
-	head.previous = mark.last_id;
 	r = append(txn, &head, text, strlen(text), &mark);
 	if (r == 0)
 		*ret_id = id;
@@ -188,10 +200,10 @@ int store_find_batch_from(struct store_txn *txn, uint64_t id, struct store_batch
 	return r < 0 ? r : read_batch(&key, &value, ret_batch);
 }
 
-int store_find_batch_before(struct store_txn *txn, uint64_t id, struct store_batch *ret_batch)
+int store_find_last_batch(struct store_txn *txn, struct store_batch *ret_batch)
 {
-	MDB_val key = STORE_VAL(id), value;
-	int r = store_seek_before(txn, STORE_EVENTS, &key, &value);
+	MDB_val key, value;
+	int r = store_seek(txn, STORE_EVENTS, MDB_LAST, &key, &value);
 
 	return r < 0 ? r : read_batch(&key, &value, ret_batch);
 }

@@ -1,0 +1,340 @@
+/*
+ * ctl_status: what is wrong now, each with what to do about it, then the counters. Nothing that is in
+ * order makes a row.
+ *
+ *   phases: the collector itself ─▶ devices, 64 a turn ─▶ jobs of the last day, 64 a turn ─▶ counters
+ */
+#include "collector/ctl_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+#include "collector/ingest.h"
+#include "collector/ingest_rows.h"
+#include "collector/jobs.h"
+#include "collector/snapshots.h"
+#include "collector/writer.h"
+#include "common/clock.h"
+#include "common/wire.h"
+
+#define DAY_MS (24 * 3600 * 1000LL)
+#define LOW_DISK_BYTES (256ull << 20) /* less free than this is told; a busy fleet writes it in minutes */
+#define STATUS_JOBS 1000	      /* newest jobs that are looked at */
+
+enum phase { PHASE_SELF, PHASE_DEVICES, PHASE_JOBS, PHASE_COUNTERS };
+
+struct problem {
+	const char *kind, *device, *hint;
+	int64_t since_ms;
+	char text[LIMIT_ERR_TEXT];
+};
+
+static enum ctl_next put_problem(struct ctl_client *client, const struct problem *problem)
+{
+	json_t *row = json_object();
+
+	json_row_set_text(row, "problem", problem->kind);
+	if (problem->device)
+		json_row_set_text(row, "device", problem->device);
+	json_row_set_number(row, "since_ms", problem->since_ms);
+	json_row_set_text(row, "text", problem->text);
+	json_row_set_text(row, "hint", problem->hint);
+	return ctl_put_row(client, row);
+}
+
+/* --- the collector itself --------------------------------------------------------------------- */
+
+static int read_usage(struct ctl_client *client, struct store_usage *ret_usage)
+{
+	struct store_txn *txn;
+	int r = store_read_begin(client->collector->ports.store, &txn);
+
+	if (r < 0)
+		return r;
+	r = store_read_usage(txn, ret_usage);
+	store_read_end(txn);
+	return r;
+}
+
+static enum ctl_next put_store_fault(struct ctl_client *client)
+{
+	struct problem problem = { .kind = "store-fault", .hint = "make room on its file system or raise [store] size; agents "
+								  "keep their reports meanwhile" };
+	struct writer_counters writer;
+
+	writer_read_counters(client->collector->ports.writer, &writer);
+	if (writer.fault == 0)
+		return CTL_MORE;
+	problem.since_ms = writer.fault_since_ms;
+	snprintf(problem.text, sizeof(problem.text), "nothing can be stored in %s: %s",
+		 client->collector->config->store_path, strerror(-writer.fault));
+	return put_problem(client, &problem);
+}
+
+static enum ctl_next put_store_full(struct ctl_client *client)
+{
+	struct problem problem = { .kind = "store-full", .hint = "raise [store] size and restart the collector" };
+	struct store_usage usage;
+	int r = read_usage(client, &usage);
+
+	if (r < 0)
+		return ctl_fail_store(client, r);
+	if (usage.used_bytes < usage.size_bytes / 10 * 8)
+		return CTL_MORE;
+	snprintf(problem.text, sizeof(problem.text), "the store holds %llu of %llu MiB",
+		 (unsigned long long)(usage.used_bytes >> 20), (unsigned long long)(usage.size_bytes >> 20));
+	return put_problem(client, &problem);
+}
+
+static enum ctl_next put_disk_low(struct ctl_client *client)
+{
+	const char *path = client->collector->config->store_path;
+	struct problem problem = { .kind = "disk-low", .hint = "make room on this file system" };
+	struct statvfs fs;
+	unsigned long long free_bytes;
+
+	if (statvfs(path, &fs) < 0)
+		return CTL_MORE;
+	free_bytes = (unsigned long long)fs.f_bavail * fs.f_frsize;
+	if (free_bytes >= LOW_DISK_BYTES)
+		return CTL_MORE;
+	snprintf(problem.text, sizeof(problem.text), "%llu MiB are free at %s", free_bytes >> 20, path);
+	return put_problem(client, &problem);
+}
+
+static enum ctl_next put_refused(struct ctl_client *client)
+{
+	struct problem problem = { .kind = "handshakes-refused",
+				   .hint = "a wrong agent.key, a removed device, or a stranger; the log names addresses" };
+	uint64_t refused = collector_count_refused(client->collector);
+
+	if (refused == 0)
+		return CTL_MORE;
+	snprintf(problem.text, sizeof(problem.text), "%llu handshakes were refused within the last hour",
+		 (unsigned long long)refused);
+	return put_problem(client, &problem);
+}
+
+/* --- devices ---------------------------------------------------------------------------------- */
+
+static enum ctl_next put_uplinks(struct ctl_client *client, const struct fleet_device *device)
+{
+	enum ctl_next next = CTL_MORE;
+
+	for (unsigned i = 0; i < device->n_uplinks && next == CTL_MORE; i++) {
+		const struct fleet_uplink *uplink = &device->uplinks[i];
+		struct problem problem = { .kind = "uplink", .device = device->name, .since_ms = uplink->since_ms,
+					   .hint = "jaga events --device shows the evidence" };
+
+		if (uplink->state != JAGA__V1__UPLINK_STATE__UPLINK_STATE_DOWN &&
+		    uplink->state != JAGA__V1__UPLINK_STATE__UPLINK_STATE_SUSPECT)
+			continue;
+		snprintf(problem.text, sizeof(problem.text), "uplink %s is %s", uplink->name,
+			 ingest_state_name(uplink->state));
+		next = put_problem(client, &problem);
+	}
+	return next;
+}
+
+static enum ctl_next put_device(struct ctl_client *client, const struct fleet_device *device)
+{
+	struct problem problem = { .device = device->name };
+	enum ctl_next next = CTL_MORE;
+
+	if (!device->is_online) {
+		problem.kind = "offline";
+		problem.since_ms = device->last_seen_ms ? device->session_since_ms : device->enrolled_ms;
+		problem.hint = device->last_seen_ms ? "is the router powered, and does any of its uplinks work?"
+						    : "start jaga-agent there with the agent.conf and agent.key of its enrolment";
+		snprintf(problem.text, sizeof(problem.text), "%s",
+			 device->last_seen_ms ? "no session" : "has never connected");
+		return put_problem(client, &problem); /* what it said of its uplinks is old */
+	}
+	next = put_uplinks(client, device);
+	if (next != CTL_MORE || (device->dropped_events == 0 && device->dropped_samples == 0) ||
+	    clock_wall_ms() - device->dropped_since_ms > DAY_MS)
+		return next;
+	problem.kind = "dropped";
+	problem.since_ms = device->dropped_since_ms;
+	problem.hint = "it was cut off for longer than its spool lasts; raise `spool` in its agent.conf";
+	snprintf(problem.text, sizeof(problem.text), "%llu events and %llu samples were dropped by the agent",
+		 (unsigned long long)device->dropped_events, (unsigned long long)device->dropped_samples);
+	return put_problem(client, &problem);
+}
+
+static enum ctl_next step_devices(struct ctl_client *client)
+{
+	const struct fleet *fleet = client->collector->ports.fleet;
+	struct ctl_cursor *cursor = &client->cursor;
+	enum ctl_next next = CTL_MORE;
+
+	for (unsigned passed = 0; passed < LIMIT_CTL_ROWS && next == CTL_MORE; passed++) {
+		const struct fleet_device *device;
+
+		if (cursor->next >= fleet_count(fleet)) {
+			cursor->phase = PHASE_JOBS;
+			cursor->next = UINT64_MAX;
+			cursor->since_ms = clock_wall_ms() - DAY_MS;
+			break;
+		}
+		device = fleet_get(fleet, (uint32_t)++cursor->next);
+		if (device && device->has_key)
+			next = put_device(client, device);
+	}
+	return next;
+}
+
+/* --- jobs ------------------------------------------------------------------------------------- */
+
+static bool is_bad(const struct store_job *job)
+{
+	return job->phase == JAGA__V1__JOB_PHASE__JOB_PHASE_FAILED ||
+	       job->phase == JAGA__V1__JOB_PHASE__JOB_PHASE_INTERRUPTED ||
+	       job->phase == JAGA__V1__JOB_PHASE__JOB_PHASE_EXPIRED;
+}
+
+static enum ctl_next put_job(struct ctl_client *client, const struct store_job *job)
+{
+	const struct fleet_device *device = fleet_get(client->collector->ports.fleet, job->device_number);
+	struct problem problem = { .kind = "job", .device = device ? device->name : "?", .since_ms = job->changed_ms,
+				   .hint = "jaga job shows its output" };
+
+	snprintf(problem.text, sizeof(problem.text), "job %llu (%s) %s%s%s", (unsigned long long)job->number, job->name,
+		 jobs_phase_name(job->phase), job->reason[0] ? ": " : "", job->reason);
+	return put_problem(client, &problem);
+}
+
+static enum ctl_next step_jobs(struct ctl_client *client)
+{
+	struct ctl_cursor *cursor = &client->cursor;
+	enum ctl_next next = CTL_MORE;
+	struct store_job job;
+	struct store_txn *txn;
+	int r = store_read_begin(client->collector->ports.store, &txn);
+
+	if (r < 0)
+		return ctl_fail_store(client, r);
+	for (unsigned passed = 0; passed < LIMIT_CTL_ROWS && next == CTL_MORE; passed++) {
+		r = store_find_job_before(txn, cursor->next, &job);
+		if (r < 0 || ++cursor->at > STATUS_JOBS) {
+			cursor->phase = PHASE_COUNTERS;
+			break;
+		}
+		cursor->next = job.number;
+		if (is_bad(&job) && job.changed_ms >= cursor->since_ms)
+			next = put_job(client, &job);
+	}
+	store_read_end(txn);
+	return next;
+}
+
+/* --- counters --------------------------------------------------------------------------------- */
+
+static void set(json_t *row, const char *key, uint64_t value)
+{
+	json_object_set_new(row, key, json_integer((json_int_t)value));
+}
+
+static uint64_t count_devices(const struct fleet *fleet)
+{
+	uint64_t n = 0;
+
+	for (uint32_t i = 1; i <= fleet_count(fleet); i++) {
+		const struct fleet_device *device = fleet_get(fleet, i);
+
+		n += device && device->has_key;
+	}
+	return n;
+}
+
+static json_t *make_counters(struct ctl_client *client, const struct store_usage *usage)
+{
+	const struct collector *collector = client->collector;
+	struct snapshots_counters snapshots;
+	struct ingest_counters ingest;
+	struct writer_counters writer;
+	struct coap_counters coap;
+	json_t *row = json_object();
+
+	ingest_read_counters(collector->ingest, &ingest);
+	snapshots_read_counters(collector->snapshots, &snapshots);
+	writer_read_counters(collector->ports.writer, &writer);
+	coap_server_read_counters(collector->coap, &coap);
+	set(row, "uptime_s", (uint64_t)(clock_mono_ms() - collector->started_ms) / 1000);
+	set(row, "devices", count_devices(collector->ports.fleet));
+	set(row, "online", fleet_count_online(collector->ports.fleet));
+	set(row, "sessions_opened", coap.sessions_opened);
+	set(row, "handshakes_refused", coap.handshakes_refused);
+	set(row, "requests", coap.requests);
+	set(row, "requests_refused", coap.requests_refused + ingest.refused);
+	set(row, "rate_limited", coap.rate_limited);
+	set(row, "replies_dropped", coap.replies_dropped);
+	set(row, "hellos", ingest.hellos);
+	set(row, "batches", ingest.batches);
+	set(row, "records", ingest.records);
+	set(row, "duplicates", ingest.duplicates);
+	set(row, "unavailable", ingest.unavailable);
+	set(row, "snapshots_stored", snapshots.stored);
+	set(row, "snapshots_confirmed", snapshots.confirmed);
+	set(row, "snapshots_refused", snapshots.refused);
+	set(row, "commits", writer.groups);
+	set(row, "commits_failed", writer.failed_groups);
+	set(row, "writes", writer.ops);
+	set(row, "writes_waiting", writer_count_waiting(collector->ports.writer));
+	set(row, "store_bytes", usage->used_bytes);
+	set(row, "store_size_bytes", usage->size_bytes);
+	set(row, "event_bytes", usage->event_bytes);
+	set(row, "event_batches", usage->batches);
+	return row;
+}
+
+static enum ctl_next put_counters(struct ctl_client *client)
+{
+	struct store_usage usage;
+	enum ctl_next next;
+	json_t *row;
+	int r = read_usage(client, &usage);
+
+	if (r < 0)
+		return ctl_fail_store(client, r);
+	row = json_object();
+	json_object_set_new(row, "counters", make_counters(client, &usage));
+	next = ctl_put_row(client, row);
+	return next == CTL_MORE ? CTL_DONE : next;
+}
+
+static enum ctl_next begin_status(struct ctl_client *client)
+{
+	(void)client;
+	return CTL_MORE;
+}
+
+static enum ctl_next step_self(struct ctl_client *client)
+{
+	static enum ctl_next (*const checks[])(struct ctl_client *client) = { put_store_fault, put_store_full,
+									      put_disk_low, put_refused };
+	enum ctl_next next = CTL_MORE;
+
+	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]) && next == CTL_MORE; i++)
+		next = checks[i](client);
+	client->cursor.phase = PHASE_DEVICES;
+	return next;
+}
+
+static enum ctl_next step_status(struct ctl_client *client)
+{
+	switch (client->cursor.phase) {
+	case PHASE_SELF:
+		return step_self(client);
+	case PHASE_DEVICES:
+		return step_devices(client);
+	case PHASE_JOBS:
+		return step_jobs(client);
+	default:
+		return put_counters(client);
+	}
+}
+
+const struct ctl_operation ctl_status = { .begin = begin_status, .step = step_status };

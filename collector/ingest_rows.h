@@ -1,0 +1,20 @@
+/*
+ * ingest_rows: entries of the event log as rows for people and scripts (ctl.h describes them). The
+ * reading half of what ingest stores.
+ */
+#ifndef JAGA_COLLECTOR_INGEST_ROWS_H
+#define JAGA_COLLECTOR_INGEST_ROWS_H
+
+#include <jansson.h>
+
+#include "collector/store.h"
+
+/* "up", "suspect", "down", "unknown" */
+const char *ingest_state_name(int state);
+/*
+ * The events of a batch as a new JSON array, oldest first; events that an earlier batch brought and
+ * samples are not among them. device: the name. NULL: out of memory.
+ */
+json_t *ingest_make_rows(const struct store_batch *batch, const char *device);
+
+#endif
