@@ -9,7 +9,7 @@ import pathlib
 import subprocess
 import sys
 
-from tests.lab.lab import COLLECTOR, INTERNET, UPLINKS, LabError, wait_until
+from tests.lab.lab import COLLECTOR, INTERNET, INTERNET6, UPLINKS, LabError, wait_until
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PORT = 7
@@ -59,10 +59,10 @@ def start_echo(lab):
 class LanProbe(Piped):
     """lanprobe: what a LAN client sees every 10 ms (its head comment says what counts)."""
 
-    def __init__(self, lab, via=1, measure=4, control=2, destinations=None):
-        super().__init__(lab.lan.start("lanprobe", build_dir() / "tests/lab/lanprobe",
-                                       "--via", UPLINKS[via]["address"], "--measure", measure, "--control", control,
-                                       *(destinations or INTERNET), piped=True))
+    def __init__(self, lab, via=1, measure=4, control=2, family=4):
+        address, destinations = ("address", INTERNET) if family == 4 else ("address6", INTERNET6)
+        super().__init__(lab.lan.start("lanprobe", build_dir() / "tests/lab/lanprobe", "--via", UPLINKS[via][address],
+                                       "--measure", measure, "--control", control, *destinations, piped=True))
         self.seen_as = {}
         while True:
             line = self.read_line()
@@ -88,12 +88,25 @@ class LanProbe(Piped):
             else:
                 summary = {key: float(value) for key, value in key_values(line).items()}
 
-    def is_settled(self):
-        """All is well now and every gap so far is final."""
-        return self.report()[0]["silent_ms"] < 100
+    def wait_ticks(self, ticks, timeout_s):
+        """Until that many more ticks of every stream have their verdict, and the newest succeeded."""
+        def count():
+            return [int(s["ok"]) + int(s["failed"]) for s in self.report()[1] if s["stream"] != "tcp"]
+        before = count()
 
-    def wait_settled(self, timeout_s):
-        wait_until(self.is_settled, timeout_s, "every measured stream works again", poll_s=0.05)
+        def is_settled():
+            return (self.report()[0]["silent_ms"] < 100
+                    and all(now - then >= ticks for now, then in zip(count(), before)))
+        wait_until(is_settled, timeout_s, "every measured stream works", poll_s=0.05)
+
+    def cut(self, lab, fault, number=1, timeout_s=30):
+        """Breaks the uplink in a fresh window and waits until the LAN is online again: (summary, streams)."""
+        self.reset()
+        lab.cut(fault, number)
+        self.wait_ticks(40, timeout_s)  # 400 ms: a tick that the cut met has its verdict after 250
+        report = self.report()
+        lab.prove_fault(number)
+        return report
 
 
 class Flows(Piped):
