@@ -10,8 +10,8 @@
  *
  * Loss is credited when a run ends in an answer, and only runs shorter than k: what was taken for
  * an outage is no loss of a working line, and an outage must not make the next one slower to
- * detect. Whether a down was a burst of losses in truth shows right after it: answers that come
- * within DOUBT_US of the decision double k for an hour (twice at most).
+ * detect. Whether a down was a burst of losses in truth shows right after it: an answer within
+ * DOUBT_US of the decision doubles k (twice at most) for an hour, or longer if that happens again.
  */
 #include "agent/uplink/detector.h"
 
@@ -29,7 +29,8 @@
 #define MISSES_DOUBTED_MAX 24
 #define DOUBT_US 1000000    /* a burst that lasts for k rounds is over within about as long again */
 #define DOUBT_MAX 2
-#define DOUBT_DECAY_US (INT64_C(3600) * 1000000) /* a level an hour: bursty lines stay so for hours */
+#define DOUBT_DECAY_US (INT64_C(3600) * 1000000) /* a level an hour, twice as long when it comes back within that */
+#define DOUBT_DECAY_MAX_US (16 * DOUBT_DECAY_US) /* bursty lines stay so for days, but not for ever */
 #define RELAPSE_US (INT64_C(30) * 1000000)	 /* down again within this after coming up: a relapse */
 #define RELAPSE_DECAY_US (INT64_C(60) * 1000000) /* a level for every minute that it stayed up */
 #define RELAPSE_MAX 3				 /* hold-down of 8 x 20 rounds: 16 s */
@@ -72,14 +73,24 @@ static int64_t hold_down_us(const struct detector *detector)
 	return (RECOVER_ANSWERS * detector->config.interval_us) << detector->relapses;
 }
 
+/* An answer came right after the line was declared down: that was a burst of losses. */
+static void doubt(struct detector *detector, int64_t now_us)
+{
+	int64_t decay_us = 2 * detector->doubt_decay_us;
+
+	if (now_us - detector->doubt_since_us >= detector->doubt_decay_us)
+		decay_us = DOUBT_DECAY_US;
+	detector->doubt_decay_us = decay_us < DOUBT_DECAY_MAX_US ? decay_us : DOUBT_DECAY_MAX_US;
+	detector->doubt_since_us = now_us;
+	detector->doubt += detector->doubt < DOUBT_MAX;
+}
+
 static void forgive(struct detector *detector, int64_t now_us)
 {
-	int64_t levels = (now_us - detector->doubt_since_us) / DOUBT_DECAY_US;
-
-	if (levels == 0)
-		return;
-	detector->doubt = levels < detector->doubt ? detector->doubt - (unsigned)levels : 0;
-	detector->doubt_since_us += levels * DOUBT_DECAY_US;
+	while (detector->doubt > 0 && now_us - detector->doubt_since_us >= detector->doubt_decay_us) {
+		detector->doubt--;
+		detector->doubt_since_us += detector->doubt_decay_us;
+	}
 }
 
 /* The state that follows from the runs. */
@@ -161,10 +172,8 @@ static void note_answered(struct detector *detector, struct detector_round *roun
 		detector->is_steady = true;
 		detector->steady_since_us = now_us;
 	}
-	if (detector->doubt_until_us >= now_us) {
-		detector->doubt += detector->doubt < DOUBT_MAX;
-		detector->doubt_since_us = now_us;
-	}
+	if (detector->doubt_until_us >= now_us)
+		doubt(detector, now_us);
 	detector->doubt_until_us = INT64_MIN;
 }
 

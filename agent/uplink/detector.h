@@ -10,8 +10,8 @@
  * are under way, too: it grows while a line fills its buffers.
  *
  * k = ceil(8 / -log10 p), p the loss of rounds (moving average over 400), within 5..12; doubled
- * for an hour by a down that turned out to be a burst of losses. Lines that go down again soon
- * after they came back wait longer each time. Constants and reasons: docs/failover.md.
+ * for an hour or more by a down that turned out to be a burst of losses. Lines that go down again
+ * soon after they came back wait longer each time. Constants and reasons: docs/failover.md.
  */
 #ifndef JAGA_AGENT_UPLINK_DETECTOR_H
 #define JAGA_AGENT_UPLINK_DETECTOR_H
@@ -87,7 +87,8 @@ struct detector {
 	int64_t up_since_us;
 	unsigned relapses;	 /* lengthens the hold-down */
 	unsigned doubt;		 /* multiplies k by 2 ^ doubt */
-	int64_t doubt_since_us;
+	int64_t doubt_since_us;	 /* when it last rose or fell */
+	int64_t doubt_decay_us;	 /* it falls after so long */
 	int64_t doubt_until_us;	 /* down: an answer up to then casts doubt on the verdict */
 };
 

@@ -74,10 +74,7 @@ static inline uint64_t lab_random(struct lab *lab, uint64_t below)
 
 static inline enum uplink_state lab_state(const struct lab *lab, unsigned uplink)
 {
-	struct engine_uplink_status status;
-
-	engine_read_status(&lab->engine, uplink, &status);
-	return status.state;
+	return lab->engine.uplinks[uplink].detector.state;
 }
 
 static inline void lab_check(const struct lab *lab)
@@ -93,16 +90,15 @@ static inline void lab_check(const struct lab *lab)
 		any_usable |= lab_state(lab, i) != UPLINK_DOWN;
 	}
 	for (unsigned i = 0; i < plan->n_uplinks; i++) {
-		struct engine_uplink_status status;
+		const struct engine_uplink *uplink = &lab->engine.uplinks[i];
 
-		engine_read_status(&lab->engine, i, &status);
 		assert_true(plan->live[i] < plan->n_uplinks);
 		if (any_usable)
 			assert_true(lab_state(lab, plan->live[i]) != UPLINK_DOWN);
-		if (status.state != UPLINK_DOWN && lab->engine.forced == BALANCE_NO_UPLINK)
+		if (lab_state(lab, i) != UPLINK_DOWN && lab->engine.forced == BALANCE_NO_UPLINK)
 			assert_int_equal(plan->live[i], i);
-		if (!status.has_carrier || !status.has_address)
-			assert_int_equal(status.state, UPLINK_DOWN);
+		if (!uplink->has_carrier || !uplink->has_address)
+			assert_int_equal(lab_state(lab, i), UPLINK_DOWN);
 	}
 	for (unsigned b = 0; b < plan->n_buckets; b++) {
 		assert_true(plan->bucket[b] < plan->n_uplinks);

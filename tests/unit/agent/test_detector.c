@@ -215,7 +215,15 @@ static void test_outage_does_not_raise_k(void **state)
 	assert_true(detector.loss_ppb > before + 9000000);
 }
 
-/* A burst of losses that looked like an outage doubles k, twice at most, and is forgiven by the hour. */
+/* After so long a silence, is k what it should be? */
+static void expect_needed_after(int64_t us, unsigned needed)
+{
+	now += us;
+	detector_tick(&detector, now);
+	assert_int_equal(detector_misses_needed(&detector), needed);
+}
+
+/* A burst of losses that looked like an outage doubles k, twice at most; it is forgiven more slowly each time. */
 static void test_doubt(void **state)
 {
 	static const unsigned needed[] = { 10, 20, 20 };
@@ -227,18 +235,28 @@ static void test_doubt(void **state)
 		outage(detector_misses_needed(&detector));
 		assert_int_equal(detector_misses_needed(&detector), needed[i]);
 	}
-	now += HOUR - 60 * S;
-	play_times(".", 10);
-	assert_int_equal(detector_misses_needed(&detector), 20);
-	now += 60 * S;
-	play(".");
-	assert_int_equal(detector_misses_needed(&detector), 10);
-	now += HOUR / 2;
-	play(".");
-	assert_int_equal(detector_misses_needed(&detector), 10);
-	now += HOUR / 2;
-	detector_tick(&detector, now);
-	assert_int_equal(detector_misses_needed(&detector), 5);
+	/* The third within a short time: a level every four hours. */
+	expect_needed_after(4 * HOUR - 60 * S, 20);
+	expect_needed_after(60 * S, 10);
+	expect_needed_after(4 * HOUR - 60 * S, 10);
+	expect_needed_after(60 * S, 5);
+	/* Soon after: eight, then sixteen hours, and never more; long after: one hour again. */
+	outage(5);
+	expect_needed_after(8 * HOUR - 60 * S, 10);
+	expect_needed_after(60 * S, 5);
+	for (unsigned i = 0; i < 3; i++) {
+		outage(5);
+		expect_needed_after(16 * HOUR - 60 * S, 10);
+		expect_needed_after(60 * S, 5);
+	}
+	expect_needed_after(17 * HOUR, 5);
+	outage(5);
+	expect_needed_after(HOUR - 60 * S, 10);
+	expect_needed_after(60 * S, 5);
+	/* Years at once. */
+	outage(5);
+	outage(10);
+	expect_needed_after(100000 * HOUR, 5);
 	/* Not in doubt: an outage that lasts; none by probes. */
 	outage(30);
 	detector_set_link(&detector, false, now);
