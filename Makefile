@@ -25,6 +25,8 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-pr
 HARDEN   := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
 LDHARDEN := -pie -Wl,-z,relro,-z,now
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0)
+# Time of the last commit: no wall time before it is believed. The same for everybody who builds that commit.
+BUILD_TIME := $(or $(shell git log -1 --format=%ct 2>/dev/null),0)
 
 ifeq ($(SAN),asan)
 SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
@@ -51,7 +53,7 @@ include install.mk
 
 # pkg-config is asked when a recipe runs, not when this file is read: `make setup` may install it first.
 BASE_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARNINGS) $(HARDEN) $(SANFLAGS) $(CFLAGS) -I. -isystem $(B)/gen \
-	-DJAGA_VERSION='"$(VERSION)"' -MMD -MP
+	-DJAGA_VERSION='"$(VERSION)"' -DJAGA_BUILD_TIME_S=$(BUILD_TIME) -MMD -MP
 AGENT_CFLAGS      = $(DEPS_AGENT_CFLAGS)
 COLLECTOR_CFLAGS  = $(DEPS_COLLECTOR_CFLAGS)
 COMMON_LIBS       = -lprotobuf-c

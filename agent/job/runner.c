@@ -1,0 +1,340 @@
+/*
+ * runner: see runner.h. Called by agent.c, which passes on what the link tells.
+ *
+ * The journal is written by a child process: flash can take a second for an fsync, and the probes do
+ * not wait. What has to be durable (STARTED, the result) is followed by the next step only in the
+ * child's callback. Not written: that the collector has acknowledged a result. After a restart the
+ * last result is sent once more instead, which the collector ignores, and flash is spared a third
+ * write for each job.
+ */
+#include "agent/job/runner.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/parse.h"
+
+#define WRITER_MS 60000 /* flash that takes longer than this is broken */
+
+static void next_step(struct runner *runner);
+
+static void trouble(struct runner *runner, enum log_level level, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static void trouble(struct runner *runner, enum log_level level, const char *format, ...)
+{
+	char text[LIMIT_ERR_TEXT];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	runner->ops->on_trouble(runner->arg, level, text);
+}
+
+/* --- time --------------------------------------------------------------------------------------- */
+
+/* Never before what is known to have passed: a collector with a wrong clock cannot bring old jobs back. */
+static int64_t wall_now_ms(const struct runner *runner)
+{
+	int64_t now_ms = clock_mono_ms() + runner->wall_offset_ms, floor_ms = JAGA_BUILD_TIME_S * 1000LL;
+
+	if (runner->record.wall_ms > floor_ms)
+		floor_ms = runner->record.wall_ms;
+	return now_ms > floor_ms ? now_ms : floor_ms;
+}
+
+/* --- journal ------------------------------------------------------------------------------------ */
+
+static int write_journal(void *arg)
+{
+	struct runner *runner = arg;
+	struct err err = { "" };
+	int r = journal_save(runner->dir, &runner->record, runner->output, &err);
+
+	if (r < 0)
+		dprintf(1, "%s", err.text);
+	return r < 0 ? 1 : 0;
+}
+
+static void on_written(void *arg, const struct child_result *result)
+{
+	struct runner *runner = arg;
+
+	if (result->exit_status != 0) {
+		runner->complaint[result->output_length] = '\0';
+		trouble(runner, LOG_LEVEL_ERROR, "the journal cannot be written: %s",
+			result->reason[0] ? result->reason : runner->complaint);
+		if (runner->phase == RUNNER_STARTING) {
+			/* Running it now could mean running it twice. */
+			runner->record.phase = JOB_FAILED;
+			runner->record.exit_status = -1;
+			snprintf(runner->record.reason, sizeof(runner->record.reason),
+				 "not run: the router cannot write its journal; see its events");
+			runner->phase = RUNNER_ENDING;
+		}
+	}
+	next_step(runner);
+}
+
+/* next_step() follows when the record is on the disk, or cannot get there. */
+static void save(struct runner *runner, enum runner_phase phase)
+{
+	const struct child_spec spec = { .function = write_journal, .function_arg = runner, .extra_fd = -1,
+					 .output = runner->complaint, .output_size = sizeof(runner->complaint) - 1,
+					 .timeout_ms = WRITER_MS };
+	struct err err = { "" };
+
+	runner->phase = phase;
+	runner->record.wall_ms = wall_now_ms(runner);
+	if (child_start(&runner->writer, runner->loop, &spec, on_written, runner, &err) < 0)
+		on_written(runner, &(struct child_result){ .exit_status = -1, .reason = err.text });
+}
+
+/* --- results ------------------------------------------------------------------------------------ */
+
+/* Sends the state of the job. What cannot be sent now goes when the session opens or is free again. */
+static void send_state(struct runner *runner)
+{
+	const struct journal_record *record = &runner->record;
+	struct link_job_state state = {
+		.seq = record->seq,
+		.phase = (int)record->phase,
+		.exit_status = record->exit_status,
+		.output = runner->output,
+		.output_length = record->output_length,
+		.output_truncated = record->output_truncated,
+		.attempt = record->attempt,
+		.reason = record->reason,
+		.duration_ms = record->duration_ms,
+	};
+	int r;
+
+	memcpy(state.job_id, record->job_id, sizeof(state.job_id));
+	r = runner->ops->send_state(runner->arg, &state);
+	if (r < 0 && r != -EBUSY && r != -ENOTCONN)
+		log_warning("job", "state not sent job=%s error=%s, trying again with the next session", record->job_id,
+			    strerror(-r));
+}
+
+static void end_job(struct runner *runner, enum job_phase phase, const char *reason)
+{
+	runner->record.phase = phase;
+	snprintf(runner->record.reason, sizeof(runner->record.reason), "%s", reason);
+	log_info("job", "job=%s phase=%d exit=%d duration_ms=%" PRId64 " reason=\"%s\"", runner->record.job_id, (int)phase,
+		 runner->record.exit_status, runner->record.duration_ms, reason);
+	save(runner, RUNNER_ENDING);
+}
+
+static void on_script_done(void *arg, const struct router_script_result *result)
+{
+	struct runner *runner = arg;
+	struct journal_record *record = &runner->record;
+	char reason[sizeof(record->reason)];
+
+	record->exit_status = result->exit_status;
+	record->duration_ms = result->duration_ms;
+	record->output_truncated = result->output_truncated;
+	record->output_length = result->output_length < sizeof(runner->output) ? result->output_length
+										: sizeof(runner->output);
+	memcpy(runner->output, result->output, record->output_length);
+	snprintf(reason, sizeof(reason), "%s", result->reason);
+	if (result->exit_status != 0 && reason[0] == '\0')
+		snprintf(reason, sizeof(reason), "exit status %d", result->exit_status);
+	end_job(runner, result->exit_status == 0 ? JOB_APPLIED : JOB_FAILED, reason);
+	runner->ops->on_script_ended(runner->arg);
+}
+
+static void run(struct runner *runner)
+{
+	struct err err = { "" };
+
+	runner->phase = RUNNER_RUNNING;
+	if (runner->ops->run_script(runner->arg, runner->record.job_id, runner->interpreter, runner->script,
+				    runner->script_length, on_script_done, runner, &err) < 0) {
+		end_job(runner, JOB_FAILED, err.text);
+		return;
+	}
+	log_info("job", "job=%s started", runner->record.job_id);
+	if (runner->is_open)
+		send_state(runner); /* for people who watch; the result follows for certain */
+}
+
+/* --- jobs --------------------------------------------------------------------------------------- */
+
+static void ask(struct runner *runner)
+{
+	int r;
+
+	if (!runner->is_open || runner->phase != RUNNER_IDLE)
+		return;
+	runner->ask_again = false;
+	r = runner->ops->ask_job(runner->arg, runner->record.hiwater);
+	if (r == 0)
+		runner->phase = RUNNER_ASKING;
+	else
+		log_debug("job", "not asked error=%s", strerror(-r));
+}
+
+/* The record is on the disk (or the disk is broken, which has been told). */
+static void next_step(struct runner *runner)
+{
+	if (runner->phase == RUNNER_STARTING) {
+		run(runner);
+	} else if (runner->phase == RUNNER_ENDING) {
+		runner->phase = RUNNER_REPORTING;
+		if (runner->is_open)
+			send_state(runner);
+	}
+}
+
+/* NULL, or why the job must not run. */
+static const char *refuse(const struct runner *runner, const struct link_job *job, enum job_phase *ret_phase)
+{
+	*ret_phase = JOB_FAILED;
+	if (!runner->scripts_unsigned)
+		return "refused: this router takes no scripts (scripts = off in its agent.conf)";
+	if (job->script_length == 0)
+		return "refused: the script is empty";
+	if (job->script_length > sizeof(runner->script))
+		return "refused: the script is larger than this router takes";
+	if (job->rollback_length > 0 || job->confirm_s > 0)
+		return "refused: this version of the agent cannot roll back";
+	if (strlen(job->interpreter) >= sizeof(runner->interpreter))
+		return "refused: no such interpreter on this router";
+	*ret_phase = JOB_EXPIRED;
+	if (job->not_after_ms != 0 && wall_now_ms(runner) > job->not_after_ms)
+		return "the job came after its time";
+	return NULL;
+}
+
+static void take(struct runner *runner, const struct link_job *job)
+{
+	enum job_phase phase;
+	const char *reason = refuse(runner, job, &phase);
+
+	runner->record = (struct journal_record){
+		.hiwater = job->seq,
+		.wall_ms = runner->record.wall_ms,
+		.phase = JOB_STARTED,
+		.seq = job->seq,
+		.attempt = 1,
+	};
+	memcpy(runner->record.job_id, job->job_id, strlen(job->job_id) + 1);
+	if (reason) {
+		end_job(runner, phase, reason);
+		return;
+	}
+	memcpy(runner->script, job->script, job->script_length);
+	runner->script_length = job->script_length;
+	memcpy(runner->interpreter, job->interpreter, strlen(job->interpreter) + 1);
+	save(runner, RUNNER_STARTING);
+}
+
+void runner_on_job(struct runner *runner, const struct link_job *job)
+{
+	if (runner->phase != RUNNER_ASKING)
+		return;
+	runner->phase = RUNNER_IDLE;
+	if (!job) {
+		if (runner->ask_again)
+			ask(runner);
+		return;
+	}
+	/* Neither can be answered to: not ours, or a name that makes no path. The collector is broken, so do not ask on. */
+	if (job->seq <= runner->record.hiwater || !parse_is_name(job->job_id)) {
+		trouble(runner, LOG_LEVEL_ERROR, "the collector sent a job that is refused: seq=%" PRIu64 " hiwater=%" PRIu64,
+			job->seq, runner->record.hiwater);
+		return;
+	}
+	take(runner, job);
+}
+
+void runner_on_wake(struct runner *runner, uint64_t job_seq)
+{
+	if (job_seq <= runner->record.hiwater)
+		return;
+	runner->ask_again = true;
+	ask(runner);
+}
+
+void runner_on_state_acked(struct runner *runner, uint64_t seq, int phase)
+{
+	if (runner->phase != RUNNER_REPORTING || seq != runner->record.seq)
+		return;
+	if (phase != (int)runner->record.phase) { /* it was STARTED; the result could not go beside it */
+		send_state(runner);
+		return;
+	}
+	runner->phase = RUNNER_IDLE;
+	ask(runner);
+}
+
+void runner_on_open(struct runner *runner, int64_t wall_ms)
+{
+	runner->is_open = true;
+	runner->wall_offset_ms = wall_ms - clock_mono_ms();
+	if (runner->phase == RUNNER_REPORTING)
+		send_state(runner);
+	else
+		ask(runner);
+}
+
+void runner_on_closed(struct runner *runner)
+{
+	runner->is_open = false;
+	if (runner->phase == RUNNER_ASKING)
+		runner->phase = RUNNER_IDLE;
+}
+
+/* --- start and stop ------------------------------------------------------------------------------- */
+
+void runner_init(struct runner *runner, struct ev_loop *loop, const char *dir, bool scripts_unsigned,
+		 const struct runner_ops *ops, void *arg)
+{
+	struct err err = { "" };
+	int r;
+
+	runner->loop = loop;
+	runner->dir = dir;
+	runner->scripts_unsigned = scripts_unsigned;
+	runner->ops = ops;
+	runner->arg = arg;
+	runner->phase = RUNNER_IDLE;
+	child_init(&runner->writer);
+	r = journal_load(dir, &runner->record, runner->output, &err);
+	if (r < 0 && r != -ENOENT) {
+		runner->phase = RUNNER_REFUSING;
+		trouble(runner, LOG_LEVEL_ERROR, "%s", err.text);
+	} else if (runner->record.phase == JOB_STARTED) {
+		runner->record.exit_status = -1;
+		end_job(runner, JOB_INTERRUPTED, "the agent or the router stopped while it ran; it may be half done");
+	} else if (runner->record.phase != JOB_NONE) {
+		runner->phase = RUNNER_REPORTING;
+	}
+}
+
+void runner_stop(struct runner *runner)
+{
+	child_abandon(&runner->writer);
+}
+
+uint64_t runner_hiwater(const struct runner *runner)
+{
+	return runner->record.hiwater;
+}
+
+const char *runner_phase_name(const struct runner *runner)
+{
+	static const char *const names[] = { "idle", "asking", "starting", "running", "ending", "reporting", "refusing" };
+
+	return names[runner->phase];
+}
+
+const char *runner_last_job(const struct runner *runner)
+{
+	return runner->record.job_id;
+}

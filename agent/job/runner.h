@@ -1,0 +1,84 @@
+/*
+ * runner: scripts from the collector, each run at most once.
+ *
+ *   idle -> asking -> starting -> running -> ending -> reporting -> idle
+ *            job?     journal:    script     journal:   until the collector
+ *                     STARTED                result     has it durably
+ *
+ * The journal (journal.h) is on the disk before a script's first instruction, so a job that was
+ * running when the power went is INTERRUPTED afterwards, never run again. Scripts run only with
+ * scripts = unsigned in the agent's own file; every refusal is reported with its reason. One job at a
+ * time; the next is asked for when the result of the last has been acknowledged. Loop thread only.
+ */
+#ifndef JAGA_AGENT_JOB_RUNNER_H
+#define JAGA_AGENT_JOB_RUNNER_H
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/child.h"
+#include "agent/job/journal.h"
+#include "agent/link.h"
+#include "agent/router/router.h"
+#include "common/err.h"
+#include "common/log.h"
+
+struct runner_ops { /* the link and the router, or their fakes */
+	int (*ask_job)(void *arg, uint64_t after_seq);		       /* as link_ask_job */
+	int (*send_state)(void *arg, const struct link_job_state *state); /* as link_send_job_state */
+	int (*run_script)(void *arg, const char *job_id, const char *interpreter, const void *script, size_t length,
+			  router_script_fn *on_done, void *done_arg, struct err *err);
+	void (*on_script_ended)(void *arg); /* the configuration may have changed */
+	void (*on_trouble)(void *arg, enum log_level level, const char *text);
+};
+
+enum runner_phase {
+	RUNNER_IDLE,
+	RUNNER_ASKING,
+	RUNNER_STARTING,
+	RUNNER_RUNNING,
+	RUNNER_ENDING,
+	RUNNER_REPORTING,
+	RUNNER_REFUSING, /* the journal is damaged: what was run before is not known */
+};
+
+struct runner {
+	struct ev_loop *loop;
+	const char *dir;
+	bool scripts_unsigned;
+	const struct runner_ops *ops;
+	void *arg;
+
+	enum runner_phase phase;
+	bool ask_again;	      /* a wake came while busy */
+	bool is_open;	      /* the link has a session */
+	int64_t wall_offset_ms; /* wall time - monotonic time, by the collector; 0: unknown */
+	struct journal_record record;
+	struct child writer;	 /* puts the journal on the disk ... */
+	char complaint[160];	 /* ... and says here why it could not */
+	char interpreter[16];
+	size_t script_length;
+	char script[LIMIT_JOB_BYTES];
+	char output[LIMIT_OUTPUT_BYTES];
+};
+
+/* dir, ops: borrowed. Reads the journal; never fails towards the caller: trouble is told and jobs are refused. */
+void runner_init(struct runner *runner, struct ev_loop *loop, const char *dir, bool scripts_unsigned,
+		 const struct runner_ops *ops, void *arg);
+/* A running script goes on; its job will be INTERRUPTED. */
+void runner_stop(struct runner *runner);
+
+/* From the link. */
+void runner_on_open(struct runner *runner, int64_t wall_ms);
+void runner_on_closed(struct runner *runner);
+void runner_on_wake(struct runner *runner, uint64_t job_seq);
+void runner_on_job(struct runner *runner, const struct link_job *job); /* NULL: there is none */
+void runner_on_state_acked(struct runner *runner, uint64_t seq, int phase);
+
+uint64_t runner_hiwater(const struct runner *runner);
+/* "idle", "running", ... and the last job, "" when there was none. */
+const char *runner_phase_name(const struct runner *runner);
+const char *runner_last_job(const struct runner *runner);
+
+#endif
