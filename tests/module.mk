@@ -28,6 +28,7 @@ $(B)/tests/fake/collector: $(B)/obj/tests/fake/collector.o $(B)/libcollector.a $
 	$(call link,$(COLLECTOR_LIBS))
 TEST_TOOLS += $(B)/tests/fake/collector
 $(B)/tests/unit/agent/test_link: | $(B)/tests/fake/collector
+$(B)/tests/unit/collector/test_coap: $(B)/obj/tests/bench/dtls_client.o
 
 # The Linux driver by hand (tests/netns/test_router_*.py).
 $(B)/obj/tests/netns/routerctl.o: tests/netns/routerctl.c $(DEPS_AGENT_STAMP) | $(PROTO_C)

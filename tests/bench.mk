@@ -1,0 +1,20 @@
+# Benchmarks of the transport and the collector; each writes build/bench/NAME.json.
+LOAD := $(B)/tests/bench/load
+$(LOAD): $(B)/obj/tests/bench/load.o $(B)/obj/tests/bench/dtls_client.o $(B)/libcommon.a
+	$(call link,$(COLLECTOR_LIBS))
+
+bench-collector: ready $(LOAD)
+	@$(PYTHON) -m tests.bench.collector --build $(B)
+
+.PHONY: bench-collector
+
+# The detector on simulated lines; a pure computation, twelve seconds.
+SIM_DETECTOR := $(B)/tests/bench/sim_detector
+$(SIM_DETECTOR): $(B)/obj/tests/bench/sim_detector.o $(B)/obj/agent/uplink/detector.o $(B)/obj/agent/uplink/rtt.o
+	$(call link,-lm)
+
+bench-detector: $(SIM_DETECTOR)
+	@mkdir -p build/bench && $(SIM_DETECTOR) >build/bench/detector.json.part
+	@mv build/bench/detector.json.part build/bench/detector.json && cat build/bench/detector.json
+
+.PHONY: bench-detector
