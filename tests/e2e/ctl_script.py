@@ -129,11 +129,11 @@ class ScriptedCollector:
             threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
 
     def _answer(self, connection):
-        with connection, connection.makefile("rwb") as stream:
-            try:
+        try:
+            with connection, connection.makefile("rwb") as stream:
                 self._answer_on(stream)
-            except (BrokenPipeError, ConnectionResetError):
-                pass  # the client has seen enough
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # the client has seen enough
 
     def _answer_on(self, stream):
         line = stream.readline()
