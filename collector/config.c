@@ -22,7 +22,8 @@ struct parser {
 	const char *path;
 	FILE *errors;
 	unsigned line, n_errors;
-	char section[LIMIT_NAME];
+	char section[LIMIT_NAME]; /* "": none, or one that was refused */
+	bool has_header;
 	struct collector_config config;
 };
 
@@ -137,6 +138,7 @@ static void read_section(struct parser *parser, char *text)
 {
 	size_t length = strlen(text);
 
+	parser->has_header = true;
 	parser->section[0] = '\0';
 	if (text[length - 1] != ']') {
 		tell(parser, "'%s' has no closing ]; write it as [collector]", text);
@@ -176,7 +178,6 @@ static void read_field(struct parser *parser, const char *name, const char *valu
 
 static void read_line(struct parser *parser, char *line, bool seen[static N_FIELDS])
 {
-	bool was_in_section = parser->section[0] != '\0';
 	char *text = trim(line), *equals;
 
 	if (text[0] == '\0' || text[0] == '#' || text[0] == ';')
@@ -191,7 +192,9 @@ static void read_line(struct parser *parser, char *line, bool seen[static N_FIEL
 		return;
 	}
 	*equals = '\0';
-	if (was_in_section) /* fields of a refused section were told with its header */
+	if (!parser->has_header)
+		tell(parser, "%s: stands before any section; begin with [collector]", trim(text));
+	else if (parser->section[0] != '\0') /* a refused section was told with its header */
 		read_field(parser, trim(text), trim(equals + 1), seen);
 }
 
