@@ -55,21 +55,6 @@ def wait_new_flows(flows, *numbers, timeout_s=5, count=20):
     wait_until(lambda: uses(flows.open(count), *numbers), timeout_s, f"new flows take uplinks {numbers}")
 
 
-class Capture:
-    """tcpdump of the CoAP datagrams at a host's interface."""
-
-    LINE = re.compile(r"^(\d+\.\d+) .*?(\S+) > (\S+): UDP, length (\d+)", re.M)
-
-    def __init__(self, host, dev, name="capture", expression=f"udp port {COLLECTOR_PORT}"):
-        self.program = host.start(name, "tcpdump", "-nqttl", "--immediate-mode", "-i", dev, expression)
-        self.program.wait_log("listening on")
-
-    def datagrams(self):
-        """[(time of day, "up" to the collector or "down" from it, bytes of UDP payload)]"""
-        return [(float(at), "up" if to.endswith(f".{COLLECTOR_PORT}") else "down", int(size))
-                for at, _, to, size in self.LINE.findall(self.program.read_log())]
-
-
 def told(rows):
     """[(uplink, from, to, cause)] as the collector's event rows tell."""
     return [(row["uplink"], row["from"], row["to"], row["cause"]) for row in rows if row["kind"] == "uplink"]
