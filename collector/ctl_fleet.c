@@ -199,7 +199,7 @@ static enum ctl_next answer_enroll(struct ctl_client *client, const struct key_o
 	json_t *row;
 
 	if (result == -EEXIST)
-		return ctl_fail(client, "exists", "to give it another key: jaga enroll --replace", "%s is enrolled already",
+		return ctl_fail(client, "exists", "to give it another key: jaga enroll --force", "%s is enrolled already",
 				op->device.name);
 	if (result < 0)
 		return ctl_fail_store(client, result);
