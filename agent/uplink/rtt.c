@@ -67,15 +67,16 @@ void rtt_learn(struct rtt *rtt, int64_t rtt_us)
 
 uint32_t rtt_p99_us(const struct rtt *rtt)
 {
-	unsigned above = 0, bin = RTT_BINS;
+	/* One in a hundred is ignored, and one of the first hundred: a slow first answer is no habit. */
+	unsigned above = 0, ignored = (rtt->total + 90U) / 100, bin = RTT_BINS;
 
 	if (rtt->total == 0)
 		return 0;
-	/* Down from the top until more than one in a hundred is at or above the bin; total > 0 ends it. */
+	/* Down from the top; more than is ignored lies in the bins, so it ends. */
 	do {
 		bin--;
 		above += rtt->bins[bin];
-	} while (above * 100 <= rtt->total);
+	} while (above <= ignored);
 	return upper_edge_us(bin);
 }
 

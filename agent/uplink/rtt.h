@@ -22,7 +22,7 @@ struct rtt {
 void rtt_init(struct rtt *rtt);
 /* One answer, late ones too: they are what a saturated line tells about itself. */
 void rtt_learn(struct rtt *rtt, int64_t rtt_us);
-/* Upper edge of the bin that holds the 99th percentile (the highest answer while there are few); 0: never answered. */
+/* Upper edge of the bin that holds the 99th percentile (the highest of fewer than ten answers); 0: never answered. */
 uint32_t rtt_p99_us(const struct rtt *rtt);
 /* clamp(1.5 x max(p99, peak), min, max); clamp(1 s, min, max) before the first answer (RFC 6298, 2.1). */
 int64_t rtt_timeout_us(const struct rtt *rtt, int64_t min_us, int64_t max_us);

@@ -241,10 +241,14 @@ static void test_orders_are_permutations(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_shares_follow_weights), cmocka_unit_test(test_every_set_of_survivors),
-		cmocka_unit_test(test_tiers),		      cmocka_unit_test(test_live_map),
-		cmocka_unit_test(test_suspects),	      cmocka_unit_test(test_nothing_left),
-		cmocka_unit_test(test_force),		      cmocka_unit_test(test_orders_are_permutations),
+		cmocka_unit_test(test_shares_follow_weights),
+		cmocka_unit_test(test_every_set_of_survivors),
+		cmocka_unit_test(test_tiers),
+		cmocka_unit_test(test_live_map),
+		cmocka_unit_test(test_suspects),
+		cmocka_unit_test(test_nothing_left),
+		cmocka_unit_test(test_force),
+		cmocka_unit_test(test_orders_are_permutations),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

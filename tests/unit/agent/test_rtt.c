@@ -82,6 +82,21 @@ static void test_outlier_fades(void **state)
 	assert_int_equal(rtt_timeout_us(&rtt, 200 * MS, 3000 * MS), 200 * MS);
 }
 
+/* The first answer waits for neighbour discovery: it is forgotten when the second and more have come. */
+static void test_slow_first_answer(void **state)
+{
+	struct rtt rtt = learnt(400 * MS, 1);
+
+	(void)state;
+	assert_int_equal(rtt_timeout_us(&rtt, 200 * MS, 3000 * MS), 688128); /* the bin's edge, and half of it */
+	for (unsigned i = 0; i < 20; i++)
+		rtt_learn(&rtt, 5 * MS);
+	assert_int_equal(rtt_p99_us(&rtt), 8192);
+	assert_int_equal(rtt_timeout_us(&rtt, 200 * MS, 3000 * MS), 200 * MS);
+	rtt_learn(&rtt, 400 * MS); /* twice: a habit */
+	assert_true(rtt_p99_us(&rtt) > 400 * MS);
+}
+
 /* A line that is slow two times in a hundred keeps its long time-out, and loses it when that has ended. */
 static void test_history_is_forgotten(void **state)
 {
@@ -115,9 +130,13 @@ static void test_follows_a_filling_line(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_never_answered),	     cmocka_unit_test(test_percentile_of_constants),
-		cmocka_unit_test(test_extremes),	     cmocka_unit_test(test_outlier_fades),
-		cmocka_unit_test(test_history_is_forgotten), cmocka_unit_test(test_follows_a_filling_line),
+		cmocka_unit_test(test_never_answered),
+		cmocka_unit_test(test_percentile_of_constants),
+		cmocka_unit_test(test_extremes),
+		cmocka_unit_test(test_outlier_fades),
+		cmocka_unit_test(test_slow_first_answer),
+		cmocka_unit_test(test_history_is_forgotten),
+		cmocka_unit_test(test_follows_a_filling_line),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
