@@ -451,7 +451,9 @@ def test_enrolment_and_removal(cli, tmp_path):
     assert_error(jaga("diff", "rtr1"), NOT_FOUND, "no snapshot yet", "--take")
     assert_error(jaga("snapshots", "rtr1", "--take"), OFFLINE, "", "")
     assert jaga("remove", "rtr1").returncode == 0
-    assert_error(jaga("remove", "rtr1"), NOT_FOUND, "rtr1", "")
+    assert jaga("devices").stdout.startswith("no devices yet")
+    assert_error(jaga("push", "rtr1", "-", stdin="echo\n"), NOT_FOUND, "rtr1", "jaga enroll")
+    assert_error(jaga("remove", "rtr2"), NOT_FOUND, "rtr2", "jaga enroll")
 
 
 def test_a_job_that_expires(cli, tmp_path):
@@ -500,4 +502,4 @@ def test_a_day_with_a_router(lab, cli, tmp_path):
     wait_until(lambda: "isp1" in jaga("status").stdout, 10, "status names the uplink")
     assert jaga("status", "--check").returncode == FAILED
     assert jaga("remove", agent.name).returncode == OK
-    cli.wait_online(agent.name, online=False)
+    assert cli.device(agent.name) is None
