@@ -3,7 +3,8 @@
  *
  *   router ──▶ steer ──▶ router        carrier and addresses in, plans and flushes out
  *                `─────▶ report ──▶ spool ──▶ link       what people should know
- *   link ────▶ agent ──▶ (wakes, the collector's time)
+ *   link ────▶ runner ──▶ router       jobs down, their results up
+ *   link ────▶ snapshot ─▶ router      the configuration, when it is wanted
  *   local ───▶ commands ─▶ steer
  *
  * Called by main.c. Everything runs on libev's default loop; nothing here blocks.
@@ -17,7 +18,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "agent/doctor.h"
 #include "common/clock.h"
 #include "common/log.h"
 
@@ -77,16 +77,56 @@ static void on_uplink(void *arg, unsigned uplink, const struct router_uplink_sta
 
 static const struct router_events router_events = { .on_uplink = on_uplink };
 
+/* --- the link's side --------------------------------------------------------------------------- */
+
 static void on_link_open(void *arg, int64_t wall_ms)
 {
-	(void)arg;
-	log_info("link", "session open collector_time_ms=%lld", (long long)wall_ms);
+	struct agent *agent = arg;
+
+	log_info("link", "session open");
+	agent->identity.job_hiwater = runner_hiwater(&agent->runner);
+	runner_on_open(&agent->runner, wall_ms);
+	snapshot_on_open(&agent->snapshot);
 }
 
 static void on_link_closed(void *arg, const char *reason)
 {
-	(void)arg;
+	struct agent *agent = arg;
+
 	log_warning("link", "session lost reason=\"%s\", reconnecting", reason);
+	runner_on_closed(&agent->runner);
+	snapshot_on_closed(&agent->snapshot);
+}
+
+static void on_wake(void *arg, uint64_t job_seq, bool take_snapshot)
+{
+	struct agent *agent = arg;
+
+	runner_on_wake(&agent->runner, job_seq);
+	if (take_snapshot)
+		snapshot_request(&agent->snapshot);
+}
+
+static void on_job(void *arg, const struct link_job *job)
+{
+	struct agent *agent = arg;
+
+	runner_on_job(&agent->runner, job);
+	agent->identity.job_hiwater = runner_hiwater(&agent->runner);
+}
+
+static void on_job_state_acked(void *arg, uint64_t seq, int phase)
+{
+	struct agent *agent = arg;
+
+	runner_on_state_acked(&agent->runner, seq, phase);
+}
+
+static void on_snapshot_done(void *arg, int result, bool transferred)
+{
+	struct agent *agent = arg;
+
+	snapshot_on_offered(&agent->snapshot, result, transferred);
 }
 
 static int read_uplink_state(void *arg, unsigned uplink)
@@ -101,8 +141,94 @@ static int read_uplink_state(void *arg, unsigned uplink)
 static const struct link_events link_events = {
 	.on_open = on_link_open,
 	.on_closed = on_link_closed,
+	.on_wake = on_wake,
+	.on_job = on_job,
+	.on_job_state_acked = on_job_state_acked,
+	.on_snapshot_done = on_snapshot_done,
 	.read_uplink_state = read_uplink_state,
 };
+
+/* --- jobs and snapshots -------------------------------------------------------------------------- */
+
+static int ask_job(void *arg, uint64_t after_seq)
+{
+	struct agent *agent = arg;
+
+	return agent->link ? link_ask_job(agent->link, after_seq) : -ENOTCONN;
+}
+
+static int send_job_state(void *arg, const struct link_job_state *state)
+{
+	struct agent *agent = arg;
+
+	return agent->link ? link_send_job_state(agent->link, state) : -ENOTCONN;
+}
+
+static int run_script(void *arg, const char *job_id, const char *interpreter, const void *script, size_t length,
+		      router_script_fn *on_done, void *done_arg, struct err *err)
+{
+	struct agent *agent = arg;
+
+	return agent->router_ops->run_script(agent->router, job_id, interpreter, script, length, LIMIT_SCRIPT_MS, on_done,
+					     done_arg, err);
+}
+
+static void on_script_ended(void *arg)
+{
+	struct agent *agent = arg;
+
+	snapshot_request(&agent->snapshot);
+}
+
+static void on_job_trouble(void *arg, enum log_level level, const char *text)
+{
+	notice(arg, level, "job", text);
+}
+
+static const struct runner_ops runner_ops = {
+	.ask_job = ask_job,
+	.send_state = send_job_state,
+	.run_script = run_script,
+	.on_script_ended = on_script_ended,
+	.on_trouble = on_job_trouble,
+};
+
+static int take_snapshot(void *arg, router_snapshot_fn *on_done, void *done_arg, struct err *err)
+{
+	struct agent *agent = arg;
+
+	return agent->router_ops->snapshot(agent->router, on_done, done_arg, err);
+}
+
+static int offer_snapshot(void *arg, const char *text, size_t length)
+{
+	struct agent *agent = arg;
+
+	return agent->link ? link_offer_snapshot(agent->link, text, length) : -ENOTCONN;
+}
+
+static void on_snapshot_finished(void *arg, const struct snapshot_result *result)
+{
+	struct agent *agent = arg;
+
+	log_info("snapshot", "taken bytes=%zu outcome=%s reason=\"%s\"", result->bytes,
+		 snapshot_outcome_name(result->outcome), result->reason);
+	commands_answer_snapshot(agent);
+}
+
+static void on_snapshot_trouble(void *arg, enum log_level level, const char *text)
+{
+	notice(arg, level, "snapshot", text);
+}
+
+static const struct snapshot_ops snapshot_ops = {
+	.take = take_snapshot,
+	.offer = offer_snapshot,
+	.on_finished = on_snapshot_finished,
+	.on_trouble = on_snapshot_trouble,
+};
+
+/* --- time and signals ---------------------------------------------------------------------------- */
 
 static void on_sample_time(struct ev_loop *loop, ev_timer *timer, int revents)
 {
@@ -255,6 +381,10 @@ static int start(struct agent *agent, struct err *err)
 	agent->started_ms = clock_mono_ms();
 	report_started(&agent->report, agent->adopted, agent->adopted ? "adopted the plan in force" : "", agent->started_ms);
 	/* Forwarding has begun: from here on nothing is worth giving it up. */
+	runner_init(&agent->runner, agent->loop, agent->config->state_dir, agent->config->scripts_unsigned, &runner_ops,
+		    agent);
+	agent->identity.job_hiwater = runner_hiwater(&agent->runner);
+	snapshot_init(&agent->snapshot, agent->loop, agent->config->snapshot_interval_ms, &snapshot_ops, agent);
 	if (local_open(&agent->local, agent->loop, agent->config->socket_path, commands_handle, agent, &local_err) < 0)
 		notice(agent, LOG_LEVEL_ERROR, "local", local_err.text);
 	start_link(agent, key);
@@ -281,6 +411,8 @@ static void stop(struct agent *agent)
 		ev_signal_stop(agent->loop, &agent->sigterm);
 		ev_signal_stop(agent->loop, &agent->sigint);
 		ev_signal_stop(agent->loop, &agent->sighup);
+		snapshot_stop(&agent->snapshot);
+		runner_stop(&agent->runner);
 		steer_stop(&agent->steer);
 		agent->router_ops->close(agent->router);
 	}
@@ -322,57 +454,4 @@ int agent_run(const struct agent_config *config)
 	stop(agent);
 	free(agent);
 	return r;
-}
-
-/* --- the other ways to start the program ------------------------------------------------------------ */
-
-int agent_check(const struct agent_config *config, enum table_format format, FILE *out)
-{
-	struct agent *agent = create(config);
-	enum router_trap_level worst = ROUTER_TRAP_OK;
-	struct doctor doctor;
-	struct err err = { "" };
-	int r;
-
-	if (!agent)
-		return EXIT_FAILED;
-	agent->loop = ev_default_loop(EVFLAG_NOENV);
-	doctor_begin(&doctor, format, out);
-	r = agent->router_ops->open(agent->loop, config, &router_events, agent, &agent->router, &err);
-	if (r == 0)
-		r = agent->router_ops->check(agent->router, doctor_on_trap, &doctor, &worst, &err);
-	if (r == 0)
-		r = doctor_finish(&doctor, &err);
-	if (r < 0)
-		fprintf(stderr, "jaga-agent: the router cannot be checked: %s\n", err.text);
-	agent->router_ops->close(agent->router);
-	free(agent);
-	if (r < 0)
-		return EXIT_FAILED;
-	return worst == ROUTER_TRAP_FATAL ? EXIT_REFUSED : EXIT_OK;
-}
-
-int agent_remove(const struct agent_config *config)
-{
-	struct agent *agent = create(config);
-	struct err err = { "" };
-	int r;
-
-	if (!agent)
-		return EXIT_FAILED;
-	agent->loop = ev_default_loop(EVFLAG_NOENV);
-	r = system_make_dir(config->state_dir, &err);
-	if (r == 0)
-		r = system_lock(config->state_dir, &agent->lock_fd, &err);
-	if (r == 0)
-		r = agent->router_ops->open(agent->loop, config, &router_events, agent, &agent->router, &err);
-	if (r == 0)
-		r = agent->router_ops->remove(agent->router, &err);
-	if (r < 0)
-		fprintf(stderr, "jaga-agent: not removed: %s\n", err.text);
-	agent->router_ops->close(agent->router);
-	if (agent->lock_fd >= 0)
-		close(agent->lock_fd);
-	free(agent);
-	return r < 0 ? EXIT_FAILED : EXIT_OK;
 }

@@ -1,7 +1,7 @@
 /*
  * agent: the one context of jaga-agent; start and stop order.
  *
- * Start   lock, key, state directory, router, doctor, take-over, probes, local socket, link.
+ * Start   key, state directory, lock, router, doctor, take-over, probes, journal, local socket, link.
  *         Nothing on the router is changed before the doctor has found no fatal trap.
  * Stop    (SIGTERM, SIGINT) the other way round. The forwarding plan stays in force: routing goes on,
  *         by the last decisions, until the next start adopts it or `jaga-agent --remove` takes it away.
@@ -16,10 +16,12 @@
 #include <stdint.h>
 
 #include "agent/config.h"
+#include "agent/job/runner.h"
 #include "agent/link.h"
 #include "agent/local.h"
 #include "agent/report.h"
 #include "agent/router/router.h"
+#include "agent/snapshot.h"
 #include "agent/spool.h"
 #include "agent/steer.h"
 #include "agent/system.h"
@@ -34,8 +36,11 @@ struct agent {
 	struct spool *spool;
 	struct report report;
 	struct link *link; /* NULL: no collector, or it could not be set up */
+	struct runner runner;
+	struct snapshot snapshot;
 	struct local local;
 	struct table table; /* answers are built here */
+	enum table_format snapshot_format; /* for those who wait for one */
 	ev_signal sigterm, sigint, sighup;
 	ev_timer sample_timer;
 
@@ -49,15 +54,13 @@ struct agent {
 
 /* Runs until a signal ends it. Returns the exit status (enum local_exit). */
 int agent_run(const struct agent_config *config);
-/* jaga-agent --check: prints what the doctor found. Changes nothing. */
-int agent_check(const struct agent_config *config, enum table_format format, FILE *out);
-/* jaga-agent --remove: takes every trace of Jaga from the forwarding of this router. */
-int agent_remove(const struct agent_config *config);
 
 /* "up", "suspect", "down" */
 const char *agent_state_name(enum uplink_state state);
 
 /* commands.c: answers requests of the local socket; arg is the struct agent. */
 local_handler_fn commands_handle;
+/* A snapshot has ended: answers those who wait for it. */
+void commands_answer_snapshot(struct agent *agent);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * commands: what the running agent answers to `jaga-agent status`, `uplinks`, `force`, `unforce`,
- * over the local socket (local.h). One row of the table below is one command; the words
+ * commands: what the running agent answers to `jaga-agent status`, `uplinks`, `force`, `unforce` and
+ * `snapshot` over the local socket (local.h). One row of the table below is one command; the words
  * after its name are its arguments. Reads the modules' states and steers through steer.h only.
  */
 #include <errno.h>
@@ -12,6 +12,7 @@
 #include "common/log.h"
 
 #define FORCE_MAX_MS (7 * 24 * 3600 * 1000LL) /* an order that everybody has forgotten must end */
+#define SNAPSHOT_WAIT_MS 110000		    /* below the client's patience: taking and sending 1 MiB over a slow line */
 
 /* Sends the table that has been filled. */
 static void answer_table(struct agent *agent, struct local_client *client, const struct local_request *request,
@@ -56,7 +57,7 @@ static void answer_status(struct agent *agent, struct local_client *client, cons
 	static const char *const columns[] = {
 		"version", "identity", "uptime_s", "adopted", "plan_in_force", "scripts",
 		"session", "session_age_s", "retry_in_s", "session_error", "batches_acknowledged",
-		"spool_records", "spool_bytes", "dropped_events", "dropped_samples",
+		"spool_records", "spool_bytes", "dropped_events", "dropped_samples", "job", "job_phase", "snapshot",
 	};
 	struct spool_stats spool;
 
@@ -73,6 +74,9 @@ static void answer_status(struct agent *agent, struct local_client *client, cons
 	table_put_number(&agent->table, (int64_t)spool.bytes_used);
 	table_put_number(&agent->table, (int64_t)spool.dropped_events);
 	table_put_number(&agent->table, (int64_t)spool.dropped_samples);
+	table_put_text(&agent->table, "%s", runner_last_job(&agent->runner));
+	table_put_text(&agent->table, "%s", runner_phase_name(&agent->runner));
+	table_put_text(&agent->table, "%s", snapshot_outcome_name(agent->snapshot.result.outcome));
 	answer_table(agent, client, request, out);
 }
 
@@ -186,6 +190,38 @@ static void answer_unforce(struct agent *agent, struct local_client *client, con
 	answer_text(client, EXIT_OK, out);
 }
 
+/* --- snapshot ---------------------------------------------------------------------------------- */
+
+static void answer_snapshot(struct agent *agent, struct local_client *client, const struct local_request *request,
+			    struct buf *out)
+{
+	(void)out;
+	agent->snapshot_format = request->format; /* of who asked last: people do not ask for two at once */
+	local_wait(client, SNAPSHOT_WAIT_MS);
+	snapshot_request(&agent->snapshot);
+}
+
+void commands_answer_snapshot(struct agent *agent)
+{
+	static const char *const columns[] = { "outcome", "sha256", "bytes", "reason" };
+	const struct snapshot_result *result = &agent->snapshot.result;
+	char memory[512], hex[2 * SNAPSHOT_HASH_BYTES + 1];
+	struct buf hash, out;
+
+	buf_init(&hash, hex, sizeof(hex));
+	if (result->has_hash)
+		buf_put_hex(&hash, result->hash, sizeof(result->hash));
+	table_init(&agent->table, "snapshot", columns, 4, true);
+	table_put_text(&agent->table, "%s", snapshot_outcome_name(result->outcome));
+	table_put_text(&agent->table, "%s", hash.data);
+	table_put_number(&agent->table, (int64_t)result->bytes);
+	table_put_text(&agent->table, "%s", result->reason);
+	buf_init(&out, memory, sizeof(memory));
+	if (table_render(&agent->table, agent->snapshot_format, &out) < 0)
+		buf_clear(&out);
+	local_answer_waiting(&agent->local, result->outcome == SNAPSHOT_FAILED ? EXIT_FAILED : EXIT_OK, out.data, out.length);
+}
+
 /* --- dispatch ---------------------------------------------------------------------------------- */
 
 static const struct command {
@@ -198,6 +234,7 @@ static const struct command {
 	{ "uplinks", 1, answer_uplinks },
 	{ "force", 3, answer_force }, /* UPLINK DURATION */
 	{ "unforce", 1, answer_unforce },
+	{ "snapshot", 1, answer_snapshot },
 };
 
 void commands_handle(void *arg, struct local_client *client, const struct local_request *request, struct buf *out)

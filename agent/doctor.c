@@ -1,6 +1,6 @@
 /*
  * doctor: see doctor.h. A technician reads the text at the router, so it goes from the finding to the
- * remedy and ends with one line that says whether a take-over would be refused. Called by agent.c.
+ * remedy and ends with one line that says whether a take-over would be refused. Called by maintenance.c.
  */
 #include "agent/doctor.h"
 

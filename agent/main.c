@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "agent/agent.h"
+#include "agent/maintenance.h"
 #include "common/log.h"
 
 static const char usage[] =
@@ -129,8 +130,8 @@ int main(int argc, char **argv)
 	if (optind < argc)
 		return ask(&config, &arguments, argv + optind, argc - optind);
 	if (arguments.mode == MODE_REMOVE)
-		return agent_remove(&config);
+		return maintenance_remove(&config);
 	if (arguments.mode == MODE_CHECK)
-		return table_format_parse(arguments.format, &format) < 0 ? EXIT_USAGE : agent_check(&config, format, stdout);
+		return table_format_parse(arguments.format, &format) < 0 ? EXIT_USAGE : maintenance_check(&config, format, stdout);
 	return agent_run(&config);
 }

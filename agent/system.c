@@ -213,7 +213,7 @@ static int read_key_file(int fd, const char *path, char text[static 2 * LIMIT_PS
 	if (!S_ISREG(info.st_mode))
 		return err_set(err, -EINVAL, "%s is not a regular file", path);
 	if ((info.st_mode & 077) != 0)
-		return err_set(err, -EACCES, "%s can be read by others (mode %03o); chmod 600 %s", path,
+		return err_set(err, -EACCES, "%s can be read by others (mode %04o); chmod 0600 %s", path,
 			       (unsigned)info.st_mode & 0777, path);
 	n = read(fd, text, 2 * LIMIT_PSK_BYTES + 2);
 	if (n < 0)

@@ -185,11 +185,9 @@ static bool filter_address(struct context *context, char *line)
 
 static bool filter_rule(struct context *context, char *line)
 {
-	char *at = find_word(line, "proto");
-
 	(void)context;
 	squeeze(line);
-	return !at || strcmp(at, "proto 74") != 0;
+	return true;
 }
 
 /* --- the whole ------------------------------------------------------------------------------------- */

@@ -10,7 +10,7 @@
  *              routing daemons) or are Jaga's own; sorted
  *   ip addr    interface numbers, life times, states of duplicate detection; link-local, temporary and
  *              leased addresses, and those of PPP, which change with every dial; sorted
- *   ip rule    Jaga's own rules
+ *   ip rule    nothing: rules do not move, not even Jaga's own
  */
 #ifndef JAGA_AGENT_ROUTER_CANONICAL_H
 #define JAGA_AGENT_ROUTER_CANONICAL_H
