@@ -91,13 +91,14 @@ $(B)/obj/tests/%.o: tests/%.c $(DEPS_COLLECTOR_STAMP) | $(PROTO_C)
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(BASE_CFLAGS) $(COLLECTOR_CFLAGS) -c -o $@ $<
 
-$(B)/libcommon.a: $(COMMON_OBJS)
-$(B)/libagent.a: $(call objs,$(filter-out agent/main.c,$(AGENT_SRCS)))
-$(B)/libcollector.a: $(call objs,$(filter-out collector/main.c,$(COLLECTOR_SRCS)))
-$(B)/libcli.a: $(call objs,$(filter-out collector/cli/main.c,$(CLI_SRCS)))
+# A module.mk that lists another source makes its archive anew.
+$(B)/libcommon.a: $(COMMON_OBJS) common/module.mk
+$(B)/libagent.a: agent/module.mk $(call objs,$(filter-out agent/main.c,$(AGENT_SRCS)))
+$(B)/libcollector.a: collector/module.mk $(call objs,$(filter-out collector/main.c,$(COLLECTOR_SRCS)))
+$(B)/libcli.a: collector/module.mk $(call objs,$(filter-out collector/cli/main.c,$(CLI_SRCS)))
 $(B)/lib%.a:
 	$(call say,AR,$@)
-	$(Q)mkdir -p $(@D) && rm -f $@ && $(AR) rcs $@ $^
+	$(Q)mkdir -p $(@D) && rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 
 $(B)/jaga-agent: $(B)/obj/agent/main.o $(B)/libagent.a $(B)/libcommon.a
 	$(call link,$(AGENT_LIBS))
