@@ -475,7 +475,7 @@ def test_a_day_with_a_router(lab, cli, tmp_path):
     agent.start()
     cli.wait_online(agent.name)
     cli.wait_event(agent.name, kind="started")
-    assert re.search(rf"^{agent.name}  online ", jaga("devices").stdout, re.M)
+    assert re.search(rf"^{agent.name} +online ", jaga("devices").stdout, re.M)
     wait_until(lambda: "isp2" in jaga("show", agent.name).stdout, 10, "its uplinks are known")
 
     assert jaga("snapshots", agent.name, "--take").returncode == 0
