@@ -209,6 +209,8 @@ int collector_start(struct collector *collector, struct ev_loop *loop, const str
 	if (r == 0)
 		r = coap_server_create(loop, &config->listen, &coap_events, collector, &collector->coap, err);
 	if (r == 0)
+		coap_server_set_silence(collector->coap, config->keepalive_ms * 5 / 2); /* one lost ping and its grace */
+	if (r == 0)
 		r = ctl_create(loop, collector, config->socket_path, &collector->ctl, err);
 	if (r < 0) {
 		collector_stop(collector);
