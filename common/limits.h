@@ -67,6 +67,10 @@
 #define LIMIT_NETLINK_BATCH_BYTES (64 * 1024)	/* 16 uplinks, 64 buckets: the whole plan is 45 KB; one nest holds 64 KB */
 #define LIMIT_NETLINK_MESSAGES 512		/* messages in one batch; the whole plan of 16 uplinks has 160 */
 #define LIMIT_NETLINK_RECEIVE_BYTES (32 * 1024) /* the kernel makes no datagram of a dump larger than this */
+#define LIMIT_NFT_NAME 64		/* names of others' tables and chains shown by the doctor; longer ones are cut */
+#define LIMIT_DOCTOR_CHAINS 128		/* base chains of others that the doctor looks at; fw4 has 12, Docker 20 */
+#define LIMIT_DOCTOR_SETS 64		/* sets of interface names that the doctor looks into; fw4 makes one a zone */
+#define LIMIT_DOCTOR_ADDRESSES 64	/* addresses and default routes compared by the doctor */
 #define LIMIT_SAVED_SYSCTLS 64		/* three for each of 16 uplinks, and room for interfaces that were renamed */
 #define LIMIT_NETLINK_ANSWER_MS 5000		/* a kernel that takes longer is broken: give up, report */
 

@@ -46,6 +46,7 @@ struct linux_uplink {
 	unsigned flags;	  /* IFF_* */
 	bool has_carrier;
 	bool has_address[LINUX_FAMILIES]; /* of global scope */
+	bool has_default[LINUX_FAMILIES]; /* somebody's default route leads through it */
 	struct linux_gateway gateway[LINUX_FAMILIES];
 	struct router_uplink_state reported; /* last told to events->on_uplink */
 };
@@ -114,7 +115,15 @@ static inline size_t linux_address_length(unsigned family)
 	return family == LINUX_V4 ? 4 : 16;
 }
 
-/* linux_link.c: fills ifindex, flags, has_carrier, has_address of every uplink. */
+/* linux_link.c */
+struct linux_link {
+	unsigned ifindex, flags;
+	uint8_t operstate;
+	uint32_t mtu, master; /* master: the bridge or bond that it belongs to, 0 when to none */
+	struct router_counters counters;
+};
+int linux_link_ask(struct router *router, const char *name, struct linux_link *ret_link); /* -ENODEV: there is none */
+/* Fills ifindex, flags, has_carrier, has_address of every uplink. */
 int linux_links_read(struct router *router, struct err *err);
 int linux_link_counters(struct router *router, unsigned uplink, struct router_counters *ret_counters);
 void linux_uplink_state(const struct router *router, unsigned uplink, struct router_uplink_state *ret_state);

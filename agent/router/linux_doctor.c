@@ -5,8 +5,10 @@
  *
  * The checks are a table; each lives beside its like:
  *   linux_doctor.c         kernel, sysctls, connection tracking
- *   linux_doctor_net.c     interfaces, addresses, gateways, routes, rules
- *   linux_doctor_nft.c     rules of others: flowtables, marks, NAT, fast paths
+ *   linux_doctor_net.c     interfaces, addresses, gateways, IPv6
+ *   linux_doctor_rules.c   ip rules and routing tables of others
+ *   linux_doctor_nft.c     nf_tables of others: fast paths, marks, NAT, policies
+ *   linux_doctor_facts.c   what a single rule or flowtable does, for the former
  *
  * Callers: linux.c (ops->check, and before a take-over).
  */
@@ -15,6 +17,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -95,31 +98,58 @@ static int check_conntrack(struct linux_doctor *doctor, struct err *err)
 	return 0;
 }
 
+static const struct {
+	const char *id;
+	const char *fine; /* what is said when nothing was found */
+	linux_check_fn *run;
+} checks[] = {
+	{"kernel", "the kernel has what the forwarding plan needs", linux_check_kernel},
+	{"ip_forward", "this machine routes", check_forwarding},
+	{"interface", "the interfaces are there and up", linux_check_interfaces},
+	{"address", "uplinks have addresses and gateways of their own", linux_check_addresses},
+	{"defaults", "default routes differ in metric", linux_check_defaults},
+	{"ipv6", "no IPv6 leaves by chance", linux_check_ipv6},
+	{"rp_filter", "reverse path filters let answers in", check_rp_filter},
+	{"conntrack", "connection tracking has room", check_conntrack},
+	{"rules", "ip rules of others leave ours alone", linux_check_rules},
+	{"table", "our routing tables are free", linux_check_tables},
+	{"flowtable", "no flowtable bypasses the rules", linux_check_flowtables},
+	{"chains", "no other program balances uplinks", linux_check_chains}, /* before nft_rules, which needs them */
+	{"nft_rules", "nf_tables rules of others leave our mark bits alone", linux_check_nft_rules},
+	{"mss", "segment sizes fit the uplinks", linux_check_mss},
+	{"nat", "users' addresses are translated", linux_check_nat},
+	{"iptables-legacy", "no rules are hidden in iptables-legacy", linux_check_legacy},
+};
+
 int linux_check(struct router *router, router_trap_fn *on_trap, void *arg, enum router_trap_level *ret_worst,
 		struct err *err)
 {
-	static const struct {
-		const char *id;
-		const char *fine;
-		int (*run)(struct linux_doctor *doctor, struct err *err);
-	} checks[] = {
-		{"ip_forward", "this machine routes", check_forwarding},
-		{"rp_filter", "reverse path filters let answers in", check_rp_filter},
-		{"conntrack", "connection tracking has room", check_conntrack},
-	};
-	struct linux_doctor doctor = {.router = router, .config = router->config, .on_trap = on_trap, .arg = arg};
+	struct linux_doctor *doctor = NULL;
+	struct forwarding_plan plan;
+	int ret;
 
-	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
-		unsigned before = doctor.n_found;
-		int ret = checks[i].run(&doctor, err);
+	doctor = calloc(1, sizeof(*doctor)); /* 20 KB that nobody needs afterwards */
+	if (!doctor)
+		return err_sys(err, -ENOMEM, "cannot check");
+	doctor->router = router;
+	doctor->config = router->config;
+	doctor->on_trap = on_trap;
+	doctor->arg = arg;
+	doctor->is_plan_in_force = linux_nft_read(router, &plan, NULL) == 0;
+	ret = linux_links_read(router, err);
+	if (ret == 0)
+		ret = linux_gateways_read(router, err);
+	for (size_t i = 0; ret == 0 && i < sizeof(checks) / sizeof(checks[0]); i++) {
+		unsigned before = doctor->n_found;
 
-		if (ret < 0) {
+		ret = checks[i].run(doctor, err);
+		if (ret < 0)
 			err_prefix(err, "check %s: ", checks[i].id);
-			return ret;
-		}
-		if (doctor.n_found == before)
-			linux_trap(&doctor, ROUTER_TRAP_OK, checks[i].id, "", "%s", checks[i].fine);
+		else if (doctor->n_found == before)
+			linux_trap(doctor, ROUTER_TRAP_OK, checks[i].id, "", "%s", checks[i].fine);
 	}
-	*ret_worst = doctor.worst;
-	return 0;
+	if (ret == 0)
+		*ret_worst = doctor->worst;
+	free(doctor);
+	return ret;
 }

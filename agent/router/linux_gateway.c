@@ -17,6 +17,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#define OWN_ROUTE ((uint64_t)1 << 34) /* ranks above metrics and other tables */
+
 struct candidate { /* best default route found through one uplink */
 	bool is_found;
 	uint64_t rank; /* lower is better */
@@ -38,7 +40,7 @@ static void consider(struct search *search, const struct default_route *route, u
 	uint64_t rank = route->metric;
 
 	if (route->protocol == LINUX_PROTOCOL)
-		rank |= (uint64_t)1 << 34;
+		rank |= OWN_ROUTE;
 	else if (route->table != RT_TABLE_MAIN)
 		rank |= (uint64_t)1 << 33;
 	for (unsigned i = 0; i < search->router->config->n_uplinks; i++) {
@@ -156,6 +158,7 @@ static void settle(struct linux_uplink *uplink, const struct config_uplink *conf
 	struct linux_gateway *gateway = &uplink->gateway[family];
 	struct linux_gateway fixed = {.kind = LINUX_GATEWAY_ADDRESS};
 
+	uplink->has_default[family] = found->is_found && found->rank < OWN_ROUTE;
 	switch (config->gateway_kind[family]) {
 	case CONFIG_GATEWAY_ADDRESS:
 		memcpy(fixed.address, family == LINUX_V4 ? (const void *)&config->gateway4 : (const void *)&config->gateway6,

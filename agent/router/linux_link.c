@@ -18,16 +18,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
-struct link_answer {
-	unsigned ifindex;
-	unsigned flags;
-	uint8_t operstate;
-	struct router_counters counters;
-};
-
 static int read_link(void *arg, const struct nl_message *message)
 {
-	struct link_answer *answer = arg;
+	struct linux_link *answer = arg;
 	struct rtnl_link_stats64 stats;
 	struct ifinfomsg header;
 	struct nl_reader attrs;
@@ -42,6 +35,10 @@ static int read_link(void *arg, const struct nl_message *message)
 	while (nl_next_attr(&attrs, &attr)) {
 		if (attr.type == IFLA_OPERSTATE) {
 			answer->operstate = nl_get_u8(&attrs, &attr);
+		} else if (attr.type == IFLA_MTU) {
+			answer->mtu = nl_get_u32(&attrs, &attr);
+		} else if (attr.type == IFLA_MASTER) {
+			answer->master = nl_get_u32(&attrs, &attr);
 		} else if (attr.type == IFLA_STATS64 && attr.length >= offsetof(struct rtnl_link_stats64, rx_errors)) {
 			/* The struct grows with the kernel; its head is stable. */
 			memcpy(&stats, attr.data, offsetof(struct rtnl_link_stats64, rx_errors));
@@ -52,20 +49,20 @@ static int read_link(void *arg, const struct nl_message *message)
 	return attrs.failed ? -EBADMSG : 0;
 }
 
-static int ask_link(struct router *router, const char *name, struct link_answer *ret_answer)
+int linux_link_ask(struct router *router, const char *name, struct linux_link *ret_link)
 {
 	uint32_t sequence = nl_socket_next(&router->route);
 	struct ifinfomsg header = {.ifi_family = AF_UNSPEC};
 	uint8_t memory[128] __attribute__((aligned(4)));
 	struct nl_writer writer;
 
-	*ret_answer = (struct link_answer){0};
+	*ret_link = (struct linux_link){0};
 	nl_writer_init(&writer, memory, sizeof(memory));
 	nl_begin(&writer, RTM_GETLINK, NLM_F_REQUEST | NLM_F_ACK, sequence);
 	nl_put(&writer, &header, sizeof(header));
 	nl_attr_string(&writer, IFLA_IFNAME, name);
 	nl_end(&writer);
-	return nl_socket_request(&router->route, &writer, sequence, sequence, NULL, read_link, ret_answer);
+	return nl_socket_request(&router->route, &writer, sequence, sequence, NULL, read_link, ret_link);
 }
 
 static bool carries(unsigned flags, uint8_t operstate)
@@ -124,14 +121,14 @@ static int dump_addresses(struct router *router, uint8_t family)
 
 int linux_links_read(struct router *router, struct err *err)
 {
-	struct link_answer answer;
+	struct linux_link answer;
 	int ret;
 
 	for (unsigned i = 0; i < router->config->n_uplinks; i++) {
 		struct linux_uplink *uplink = &router->uplinks[i];
 		const char *name = router->config->uplinks[i].interface;
 
-		ret = ask_link(router, name, &answer);
+		ret = linux_link_ask(router, name, &answer);
 		if (ret < 0 && ret != -ENODEV)
 			return err_sys(err, ret, "asking for interface %s", name);
 		uplink->ifindex = ret == 0 ? answer.ifindex : 0;
@@ -147,8 +144,8 @@ int linux_links_read(struct router *router, struct err *err)
 
 int linux_link_counters(struct router *router, unsigned uplink, struct router_counters *ret_counters)
 {
-	struct link_answer answer;
-	int ret = ask_link(router, router->config->uplinks[uplink].interface, &answer);
+	struct linux_link answer;
+	int ret = linux_link_ask(router, router->config->uplinks[uplink].interface, &answer);
 
 	if (ret == 0)
 		*ret_counters = answer.counters;

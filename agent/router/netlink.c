@@ -270,6 +270,29 @@ void nl_get_string(struct nl_reader *reader, const struct nl_attr *attr, char *r
 	ret_text[length] = '\0';
 }
 
+void nl_get_string_cut(const struct nl_attr *attr, char *ret_text, size_t size)
+{
+	size_t length = strnlen((const char *)attr->data, attr->length < size ? attr->length : size - 1);
+
+	memcpy(ret_text, attr->data, length);
+	ret_text[length] = '\0';
+}
+
+bool nl_find(const struct nl_attr *nest, unsigned type, struct nl_attr *ret_attr)
+{
+	struct nl_reader reader;
+	struct nl_attr attr;
+
+	nl_enter(nest, &reader);
+	while (nl_next_attr(&reader, &attr)) {
+		if (attr.type == type) {
+			*ret_attr = attr;
+			return true;
+		}
+	}
+	return false;
+}
+
 /* The extended acknowledgement: attributes behind the echoed request (only its header when capped). */
 static void nl_read_explanation(const struct nl_message *message, struct nl_result *result)
 {

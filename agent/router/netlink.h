@@ -84,6 +84,11 @@ void nl_get_bytes(struct nl_reader *reader, const struct nl_attr *attr, void *re
 /* Up to the first NUL or the attribute's end; longer than size - 1 fails. */
 void nl_get_string(struct nl_reader *reader, const struct nl_attr *attr, char *ret_text, size_t size);
 
+/* For names of others that are only shown: what does not fit is cut. */
+void nl_get_string_cut(const struct nl_attr *attr, char *ret_text, size_t size);
+/* The first attribute of that type inside a nested one; false when there is none. */
+bool nl_find(const struct nl_attr *nest, unsigned type, struct nl_attr *ret_attr);
+
 /* An NLMSG_ERROR (error 0: acknowledged) or NLMSG_DONE message. */
 struct nl_result {
 	int error;	     /* 0 or negative errno */

@@ -19,10 +19,7 @@
 #include <net/if.h>
 #include <string.h>
 
-/* What the nft program calls types; the kernel keeps them for it (nftables: include/datatype.h). */
-#define DATATYPE_MARK 19
-#define DATATYPE_IFNAME 41
-/* ... and what it writes beside a set (libnftnl: enum nftnl_udata_set_types; nftables: enum byteorder). */
+/* What the nft program writes beside a set (libnftnl: enum nftnl_udata_set_types; nftables: enum byteorder). */
 #define UDATA_SET_KEYBYTEORDER 0
 #define BYTEORDER_HOST 1
 
@@ -73,18 +70,13 @@ bool nft_batch_is_empty(const struct nft_batch *batch)
 	return batch->next - batch->first <= 1;
 }
 
-int nft_batch_commit(struct nft_batch *batch, struct nl_socket *sock, struct err *err)
+/* Sends what is written and turns a refusal into words. */
+static int send_batch(struct nft_batch *batch, struct nl_socket *sock, uint32_t last, struct err *err)
 {
 	struct nl_refusal refusal = {0};
-	uint32_t last = batch->next - 1;
 	const char *label = "transaction";
 	int ret;
 
-	if (nft_batch_is_empty(batch))
-		return 0;
-	nl_add_flags(&batch->writer, NLM_F_ACK);
-	begin(batch, NFNL_MSG_BATCH_END, 0, NFPROTO_UNSPEC, NFNL_SUBSYS_NFTABLES);
-	nl_end(&batch->writer);
 	sock->sequence = batch->next;
 	ret = nl_socket_request(sock, &batch->writer, batch->first, last, &refusal, NULL, NULL);
 	if (ret == 0)
@@ -96,6 +88,24 @@ int nft_batch_commit(struct nft_batch *batch, struct nl_socket *sock, struct err
 	if (refusal.result.explanation[0])
 		return err_sys(err, ret, "the kernel refused the %s: %s", label, refusal.result.explanation);
 	return err_sys(err, ret, "the kernel refused the %s", label);
+}
+
+int nft_batch_commit(struct nft_batch *batch, struct nl_socket *sock, struct err *err)
+{
+	uint32_t last = batch->next - 1;
+
+	if (nft_batch_is_empty(batch))
+		return 0;
+	nl_add_flags(&batch->writer, NLM_F_ACK);
+	begin(batch, NFNL_MSG_BATCH_END, 0, NFPROTO_UNSPEC, NFNL_SUBSYS_NFTABLES);
+	nl_end(&batch->writer);
+	return send_batch(batch, sock, last, err);
+}
+
+int nft_batch_try(struct nft_batch *batch, struct nl_socket *sock, struct err *err)
+{
+	nl_add_flags(&batch->writer, NLM_F_ACK);
+	return send_batch(batch, sock, batch->next - 1, err);
 }
 
 void nft_label(struct nft_batch *batch, const char *label)
@@ -159,7 +169,7 @@ static void set_add(struct nft_batch *batch, const char *set, enum nft_key key, 
 	nl_attr_string(w, NFTA_SET_TABLE, batch->table);
 	nl_attr_string(w, NFTA_SET_NAME, set);
 	nl_attr_be32(w, NFTA_SET_FLAGS, is_vmap ? NFT_SET_MAP : 0);
-	nl_attr_be32(w, NFTA_SET_KEY_TYPE, key == NFT_KEY_MARK ? DATATYPE_MARK : DATATYPE_IFNAME);
+	nl_attr_be32(w, NFTA_SET_KEY_TYPE, key == NFT_KEY_MARK ? NFT_DATATYPE_MARK : NFT_DATATYPE_IFNAME);
 	nl_attr_be32(w, NFTA_SET_KEY_LEN, key == NFT_KEY_MARK ? sizeof(uint32_t) : IFNAMSIZ);
 	nl_attr_be32(w, NFTA_SET_ID, ++batch->set_ids);
 	if (is_vmap)

@@ -33,6 +33,11 @@ void nft_batch_begin(struct nft_batch *batch, void *memory, size_t size, uint32_
  * kernel refused and why. sock->sequence is moved on. An empty transaction is not sent.
  */
 int nft_batch_commit(struct nft_batch *batch, struct nl_socket *sock, struct err *err);
+/*
+ * Sends it without its end: the kernel checks every message and then drops all of it. Returns and says
+ * what a commit would, but for errors that only show when all is put together.
+ */
+int nft_batch_try(struct nft_batch *batch, struct nl_socket *sock, struct err *err);
 /* Text for errors from here on: "hash of addresses (CONFIG_NFT_HASH)". Static storage. */
 void nft_label(struct nft_batch *batch, const char *label);
 bool nft_batch_is_empty(const struct nft_batch *batch);
@@ -47,6 +52,10 @@ struct nft_hook {
 	int priority;
 };
 void nft_chain_add(struct nft_batch *batch, const char *chain, const struct nft_hook *hook); /* NULL: not a base chain */
+
+/* What the nft program calls types of keys; the kernel keeps them for it (nftables: include/datatype.h). */
+#define NFT_DATATYPE_MARK 19
+#define NFT_DATATYPE_IFNAME 41
 
 enum nft_key { NFT_KEY_MARK, NFT_KEY_IFNAME };
 void nft_set_add(struct nft_batch *batch, const char *set, enum nft_key key);

@@ -1,0 +1,238 @@
+/*
+ * linux_doctor_rules: the doctor's look at ip rules and routing tables of others: those that stand at our
+ * preferences, test our bits, catch what should reach ours, or use our tables. See linux_doctor.c.
+ */
+#include "agent/router/linux_doctor.h"
+
+#include <errno.h>
+#include <linux/fib_rules.h>
+#include <linux/rtnetlink.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* mwan3 keeps its number in these bits of the mark and its rules from here on. */
+#define MWAN3_MASK 0x3f00
+#define MWAN3_PREFERENCE_MIN 1001
+#define MWAN3_PREFERENCE_MAX 3000
+
+struct foreign_rule {
+	uint32_t preference, table, mark, mask;
+	bool has_mark, is_narrow; /* narrow: it names addresses, interfaces, users or ports */
+	bool is_inverted, suppresses;
+	uint8_t action, protocol, family;
+};
+
+static int read_rule(const struct nl_message *message, struct foreign_rule *ret_rule)
+{
+	struct foreign_rule rule = {0};
+	struct fib_rule_hdr header;
+	struct nl_reader attrs;
+	struct nl_attr attr;
+
+	if (!nl_message_header(message, &header, sizeof(header), &attrs))
+		return -EBADMSG;
+	rule.family = header.family;
+	rule.table = header.table;
+	rule.action = header.action;
+	rule.is_inverted = header.flags & FIB_RULE_INVERT;
+	rule.is_narrow = header.src_len || header.dst_len || header.tos;
+	rule.mask = UINT32_MAX;
+	while (nl_next_attr(&attrs, &attr)) {
+		switch (attr.type) {
+		case FRA_PRIORITY:
+			rule.preference = nl_get_u32(&attrs, &attr);
+			break;
+		case FRA_TABLE:
+			rule.table = nl_get_u32(&attrs, &attr);
+			break;
+		case FRA_FWMARK:
+			rule.mark = nl_get_u32(&attrs, &attr);
+			rule.has_mark = true;
+			break;
+		case FRA_FWMASK:
+			rule.mask = nl_get_u32(&attrs, &attr);
+			break;
+		case FRA_PROTOCOL:
+			rule.protocol = nl_get_u8(&attrs, &attr);
+			break;
+		case FRA_SUPPRESS_PREFIXLEN:
+			/* The kernel says -1 where nothing is suppressed. */
+			rule.suppresses = nl_get_u32(&attrs, &attr) != UINT32_MAX;
+			break;
+		case FRA_IIFNAME:
+		case FRA_OIFNAME:
+		case FRA_UID_RANGE:
+		case FRA_IP_PROTO:
+		case FRA_SPORT_RANGE:
+		case FRA_DPORT_RANGE:
+		case FRA_TUN_ID:
+		case FRA_L3MDEV:
+			rule.is_narrow = true;
+			break;
+		default:
+			break;
+		}
+	}
+	if (attrs.failed)
+		return -EBADMSG;
+	/* A rule without a mark has mask 0 or none; mark 0 with a mask is a condition. */
+	rule.has_mark |= rule.mask != UINT32_MAX && rule.mask != 0;
+	*ret_rule = rule;
+	return 0;
+}
+
+static bool is_at_our_preference(const struct agent_config *config, uint32_t preference)
+{
+	uint32_t first = config->rule_base, fallback = first + LINUX_FALLBACK_RULE_OFFSET;
+
+	return (preference >= first && preference <= first + config->n_uplinks) ||
+	       (preference > fallback && preference <= fallback + config->n_uplinks);
+}
+
+static void judge_mark(struct linux_doctor *doctor, const struct foreign_rule *rule)
+{
+	uint32_t clash = rule->mask & doctor->config->mark_field;
+
+	if (rule->mask == MWAN3_MASK && rule->preference >= MWAN3_PREFERENCE_MIN &&
+	    rule->preference <= MWAN3_PREFERENCE_MAX) {
+		linux_trap(doctor, ROUTER_TRAP_FATAL, "mwan3", "/etc/init.d/mwan3 stop; /etc/init.d/mwan3 disable",
+			   "mwan3 balances this router already (ip rule %u, fwmark mask 0x%x)", rule->preference, rule->mask);
+		return;
+	}
+	/* "not fwmark X" catches whatever is not X: our bits change nothing about that. */
+	if (clash == 0 || rule->is_inverted)
+		return;
+	linux_trap(doctor, ROUTER_TRAP_FATAL, "mark-clash",
+		   "give that rule a mask without our bits (fwmark 0x100/0xff00), or set another mark_field in agent.conf",
+		   "ip rule %u tests bits 0x%x of the mark (fwmark 0x%x/0x%x), which mark_field 0x%x claims", rule->preference,
+		   clash, rule->mark, rule->mask, doctor->config->mark_field);
+}
+
+static void judge_order(struct linux_doctor *doctor, const struct foreign_rule *rule)
+{
+	bool is_catch_all = (!rule->has_mark || rule->is_inverted) && !rule->is_narrow && !rule->suppresses;
+
+	if (!is_catch_all || rule->action != FR_ACT_TO_TBL || rule->table == RT_TABLE_LOCAL ||
+	    rule->table == RT_TABLE_MAIN || rule->table == RT_TABLE_DEFAULT)
+		return;
+	if (rule->preference < doctor->config->rule_base)
+		linux_trap(doctor, ROUTER_TRAP_WARNING, "rule-order",
+			   "move it behind ours, or set rule_base in agent.conf below it",
+			   "ip rule %u sends everything to table %u before ours (from %u) are asked", rule->preference,
+			   rule->table, doctor->config->rule_base);
+	else
+		linux_trap(doctor, ROUTER_TRAP_WARNING, "rule-order",
+			   "if that is a VPN for everything (wg-quick), set rule_base in agent.conf above it; else nothing",
+			   "ip rule %u sends everything else to table %u: users' traffic that we balance will not go there",
+			   rule->preference, rule->table);
+}
+
+static int judge_rule(void *arg, const struct nl_message *message)
+{
+	struct linux_doctor *doctor = arg;
+	struct foreign_rule rule;
+	int ret;
+
+	if (message->type != RTM_NEWRULE)
+		return 0;
+	ret = read_rule(message, &rule);
+	if (ret < 0 || rule.protocol == LINUX_PROTOCOL)
+		return ret;
+	if (is_at_our_preference(doctor->config, rule.preference))
+		linux_trap(doctor, ROUTER_TRAP_FATAL, "rule-preference",
+			   "set another rule_base in agent.conf, or move that rule",
+			   "ip rule %u belongs to someone else; Jaga needs preferences %u to %u", rule.preference,
+			   doctor->config->rule_base, doctor->config->rule_base + doctor->config->n_uplinks);
+	if (rule.has_mark)
+		judge_mark(doctor, &rule);
+	judge_order(doctor, &rule);
+	return 0;
+}
+
+int linux_check_rules(struct linux_doctor *doctor, struct err *err)
+{
+	for (unsigned family = LINUX_V4; family < LINUX_FAMILIES; family++) {
+		struct fib_rule_hdr header = {.family = linux_address_family(family)};
+		uint8_t memory[64] __attribute__((aligned(4)));
+		struct nl_writer writer;
+		uint32_t sequence;
+		int ret;
+
+		if (family == LINUX_V6 && !doctor->router->has_ipv6)
+			continue;
+		sequence = nl_socket_next(&doctor->router->route);
+		nl_writer_init(&writer, memory, sizeof(memory));
+		nl_begin(&writer, RTM_GETRULE, NLM_F_REQUEST | NLM_F_DUMP, sequence);
+		nl_put(&writer, &header, sizeof(header));
+		nl_end(&writer);
+		ret = nl_socket_dump(&doctor->router->route, &writer, sequence, judge_rule, doctor);
+		if (ret == -EOPNOTSUPP || ret == -EAFNOSUPPORT)
+			linux_trap(doctor, ROUTER_TRAP_FATAL, "kernel", "a kernel with CONFIG_IP_MULTIPLE_TABLES (and its IPv6 twin)",
+				   "this kernel has no ip rules for IPv%c", family == LINUX_V4 ? '4' : '6');
+		else if (ret < 0 && ret != -EAGAIN)
+			return err_sys(err, ret, "asking for ip rules");
+	}
+	return 0;
+}
+
+/* --- tables --- */
+
+struct table_users {
+	struct linux_doctor *doctor;
+	bool is_told[LIMIT_UPLINKS];
+};
+
+static int judge_route(void *arg, const struct nl_message *message)
+{
+	struct table_users *users = arg;
+	const struct agent_config *config = users->doctor->config;
+	struct nl_reader attrs;
+	struct rtmsg header;
+	struct nl_attr attr;
+	uint32_t table, index;
+
+	if (message->type != RTM_NEWROUTE)
+		return 0;
+	if (!nl_message_header(message, &header, sizeof(header), &attrs))
+		return -EBADMSG;
+	table = header.rtm_table;
+	while (nl_next_attr(&attrs, &attr)) {
+		if (attr.type == RTA_TABLE)
+			table = nl_get_u32(&attrs, &attr);
+	}
+	if (attrs.failed)
+		return -EBADMSG;
+	index = table - config->table_base;
+	if (header.rtm_protocol == LINUX_PROTOCOL || index >= config->n_uplinks || users->is_told[index])
+		return 0;
+	users->is_told[index] = true;
+	linux_trap(users->doctor, ROUTER_TRAP_FATAL, "table", "set another table_base in agent.conf, or empty that table",
+		   "routing table %u holds routes of someone else; it would be the table of uplink %s", table,
+		   config->uplinks[index].name);
+	return 0;
+}
+
+int linux_check_tables(struct linux_doctor *doctor, struct err *err)
+{
+	struct table_users users = {.doctor = doctor};
+
+	for (unsigned family = LINUX_V4; family < LINUX_FAMILIES; family++) {
+		struct rtmsg header = {.rtm_family = linux_address_family(family)};
+		uint8_t memory[64] __attribute__((aligned(4)));
+		struct nl_writer writer;
+		uint32_t sequence;
+		int ret;
+
+		if (family == LINUX_V6 && !doctor->router->has_ipv6)
+			continue;
+		sequence = nl_socket_next(&doctor->router->route);
+		nl_writer_init(&writer, memory, sizeof(memory));
+		nl_begin(&writer, RTM_GETROUTE, NLM_F_REQUEST | NLM_F_DUMP, sequence);
+		nl_put(&writer, &header, sizeof(header));
+		nl_end(&writer);
+		ret = nl_socket_dump(&doctor->router->route, &writer, sequence, judge_route, &users);
+		if (ret < 0 && ret != -EAGAIN)
+			return err_sys(err, ret, "asking for routes");
+	}
+	return 0;
+}
