@@ -59,6 +59,9 @@ static void on_change(void *arg, const struct engine_change *change, int64_t swi
 		  (long long)((change->decided_us - change->began_us) / 1000), (long long)switch_us, flows_moved,
 		  carried_by);
 	report_uplink_change(&agent->report, change, switch_us, flows_moved);
+	/* A suspect moves no flow that has seen a reply; everything else may have moved the session's, too. */
+	if (agent->link && change->to != UPLINK_SUSPECT)
+		link_path_changed(agent->link);
 }
 
 static void on_trouble(void *arg, enum log_level level, const char *text)
