@@ -102,6 +102,7 @@ def list_jobs(args):
     jobs += [
         Job("boundaries", [sys.executable, "tests/check_boundaries.py", args.build], parse_counts),
         Job("boundaries-self-test", [sys.executable, "tests/check_boundaries.py", "--self-test"], parse_counts),
+        Job("docs", [sys.executable, "tests/check_docs.py", args.build], parse_counts),
         Job("check-coverage", ["make", "--no-print-directory", "check-coverage"], parse_status, 600),
     ]
     for page in sorted(glob.glob("docs/man/*.[0-9]")):
@@ -109,7 +110,7 @@ def list_jobs(args):
                         parse_status))
     fuzzers = [Job(f"fuzz-{path[16:-2]}",
                    ["make", "--no-print-directory", "fuzz-smoke", f"FUZZ={path[16:-2]}",
-                    f"FUZZ_SECONDS={args.fuzz_seconds}"], parse_status, args.fuzz_seconds + 240)
+                    f"FUZZ_SECONDS={args.fuzz_seconds}"], parse_counts, args.fuzz_seconds + 240)
                for path in sorted(glob.glob("tests/fuzz/fuzz_*.c"))]
     return jobs, fuzzers
 

@@ -62,6 +62,7 @@ check-build: all $(UNIT_BINS) $(TEST_TOOLS)
 # ONLY=REGEX runs the jobs of that name; the logs lie in build/check.
 check: ready
 	@$(MAKE) --no-print-directory $(PARALLEL) check-build
+	$(if $(SAN),,@$(MAKE) --no-print-directory $(PARALLEL) SAN=fuzz fuzz-build)
 	@$(PYTHON) tests/check.py --build $(B) --san '$(SAN)' --fuzz-seconds $(FUZZ_SECONDS) --only '$(ONLY)'
 
 # The same programs and tests, instrumented. Fuzzers are instrumented always, and run in `make check`.

@@ -51,6 +51,10 @@ UPLINKS = {
 }
 
 
+# What AddressSanitizer, LeakSanitizer and UBSan say in the log of a program that they found something in.
+SANITIZER_FOUND = re.compile(r"ERROR: \w+Sanitizer|runtime error: ")
+
+
 class LabError(Exception):
     """The laboratory is not what it should be; the message says what was seen."""
 
@@ -78,8 +82,11 @@ class Namespace:
 
     def run(self, *argv, check=True, timeout=30, **kwargs):
         """Runs to the end; returns the CompletedProcess with text output."""
-        done = subprocess.run(self.argv(argv), text=True, capture_output=True, timeout=timeout,
-                              check=False, **kwargs)
+        try:
+            done = subprocess.run(self.argv(argv), text=True, capture_output=True, timeout=timeout,
+                                  check=False, **kwargs)
+        except subprocess.TimeoutExpired:
+            raise LabError(f"{self.name}: {' '.join(map(str, argv))}: no end within {timeout} s") from None
         if check and done.returncode != 0:
             raise LabError(f"{self.name}: {' '.join(map(str, argv))}: exit {done.returncode}: "
                            f"{done.stderr.strip() or done.stdout.strip()}")
@@ -214,6 +221,9 @@ class Lab:
                     program.stop()
                 except LabError as error:
                     problems.append(str(error))
+                found = SANITIZER_FOUND.search(program.read_log())
+                if found:
+                    problems.append(f"{program.name}: {program.read_log()[found.start():][:4000]}")
             remove(self.prefix)
             self.lock.close()
         if problems and sys.exc_info()[0] is None:

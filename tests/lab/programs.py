@@ -251,7 +251,10 @@ class Cli:
         return [str(self.binary), "--socket", str(self.collector.socket), *map(str, arguments)]
 
     def run(self, *arguments, check=True, timeout=60):
-        done = subprocess.run(self.argv(*arguments), text=True, capture_output=True, timeout=timeout, check=False)
+        try:
+            done = subprocess.run(self.argv(*arguments), text=True, capture_output=True, timeout=timeout, check=False)
+        except subprocess.TimeoutExpired:
+            raise LabError(f"jaga {' '.join(map(str, arguments))}: no end within {timeout} s") from None
         if check and done.returncode != 0:
             raise LabError(f"jaga {' '.join(map(str, arguments))}: exit {done.returncode}: {done.stderr.strip()}")
         return done
