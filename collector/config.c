@@ -1,14 +1,14 @@
 /*
  * config: see config.h. One table of fields drives everything; a field is a name, a setter and a
- * remedy. The format is the agent's (`[section]`, `field = value`, `#` and `;` at the start of a line
- * for comments), read line by line here: inih knows neither line numbers nor where a section began.
+ * remedy. common/ini reads the lines and tells the errors.
  */
 #include "collector/config.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
+
+#include "common/ini.h"
 
 struct field {
 	const char *section, *name;
@@ -18,12 +18,11 @@ struct field {
 	const char *remedy;
 };
 
+#define MAX_FIELDS 16
+
 struct parser {
-	const char *path;
-	FILE *errors;
-	unsigned line, n_errors;
-	char section[LIMIT_NAME]; /* "": none, or one that was refused */
-	bool has_header;
+	struct ini ini;
+	unsigned seen[MAX_FIELDS]; /* line of each field, 0: not seen */
 	struct collector_config config;
 };
 
@@ -104,98 +103,43 @@ static const struct field fields[] = {
 	{ "control", "group", set_group, AT(socket_group), "use the name of a group of this machine" },
 };
 #define N_FIELDS (sizeof(fields) / sizeof(fields[0]))
+_Static_assert(N_FIELDS <= MAX_FIELDS, "seen[] has a place for each");
 
 /* --- lines --------------------------------------------------------------------------------------- */
 
-static void tell(struct parser *parser, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void tell(struct parser *parser, const char *format, ...)
+static bool on_section(void *arg, struct ini *ini)
 {
-	va_list args;
-
-	if (parser->n_errors++ >= LIMIT_INI_ERRORS)
-		return;
-	fprintf(parser->errors, "%s:%u: ", parser->path, parser->line);
-	va_start(args, format);
-	vfprintf(parser->errors, format, args);
-	va_end(args);
-	fputc('\n', parser->errors);
+	(void)arg;
+	for (size_t i = 0; i < N_FIELDS; i++)
+		if (strcmp(fields[i].section, ini->header) == 0)
+			return true;
+	ini_tell(ini, ini->line, "[%s]: no such section; there are [collector], [store] and [control]", ini->header);
+	return false;
 }
 
-/* Cuts blanks at both ends, in place. */
-static char *trim(char *text)
+static void on_value(void *arg, struct ini *ini, const char *name, const char *value)
 {
-	size_t length;
+	struct parser *parser = arg;
 
-	text += strspn(text, " \t");
-	length = strlen(text);
-	while (length > 0 && strchr(" \t\r\n", text[length - 1]))
-		text[--length] = '\0';
-	return text;
-}
-
-static void read_section(struct parser *parser, char *text)
-{
-	size_t length = strlen(text);
-
-	parser->has_header = true;
-	parser->section[0] = '\0';
-	if (text[length - 1] != ']') {
-		tell(parser, "'%s' has no closing ]; write it as [collector]", text);
-		return;
-	}
-	text[length - 1] = '\0';
-	for (size_t i = 0; i < N_FIELDS; i++) {
-		if (strcmp(fields[i].section, text + 1) == 0) {
-			strcpy(parser->section, fields[i].section);
-			return;
-		}
-	}
-	tell(parser, "[%s]: no such section; there are [collector], [store] and [control]", text + 1);
-}
-
-static void read_field(struct parser *parser, const char *name, const char *value, bool seen[static N_FIELDS])
-{
 	for (size_t i = 0; i < N_FIELDS; i++) {
 		const struct field *field = &fields[i];
 		int r;
 
-		if (strcmp(field->section, parser->section) != 0 || strcmp(field->name, name) != 0)
+		if (strcmp(field->section, ini->header) != 0 || strcmp(field->name, name) != 0)
 			continue;
-		if (seen[i]) {
-			tell(parser, "[%s] %s: given twice; keep one of them", parser->section, name);
+		if (parser->seen[i] != 0) {
+			ini_tell(ini, ini->line, "[%s] %s: is on line %u already; keep one", ini->header, name,
+				 parser->seen[i]);
 			return;
 		}
-		seen[i] = true;
+		parser->seen[i] = ini->line;
 		r = field->set((char *)&parser->config + field->offset, value);
 		if (r < 0)
-			tell(parser, "[%s] %s: '%s' is %s; %s", parser->section, name, value,
-			     r == -ERANGE ? "out of range" : "not understood", field->remedy);
+			ini_tell(ini, ini->line, "[%s] %s: '%s' is %s; %s", ini->header, name, value,
+				 r == -ERANGE ? "out of range" : "not understood", field->remedy);
 		return;
 	}
-	tell(parser, "[%s] %s: no such field here; see jaga-collector.conf(5)", parser->section, name);
-}
-
-static void read_line(struct parser *parser, char *line, bool seen[static N_FIELDS])
-{
-	char *text = trim(line), *equals;
-
-	if (text[0] == '\0' || text[0] == '#' || text[0] == ';')
-		return;
-	if (text[0] == '[') {
-		read_section(parser, text);
-		return;
-	}
-	equals = strchr(text, '=');
-	if (!equals) {
-		tell(parser, "'%s' is not understood; write field = value", text);
-		return;
-	}
-	*equals = '\0';
-	if (!parser->has_header)
-		tell(parser, "%s: stands before any section; begin with [collector]", trim(text));
-	else if (parser->section[0] != '\0') /* a refused section was told with its header */
-		read_field(parser, trim(text), trim(equals + 1), seen);
+	ini_tell(ini, ini->line, "[%s] %s: no such field here; see jaga-collector.conf(5)", ini->header, name);
 }
 
 static void set_defaults(struct collector_config *config)
@@ -217,35 +161,17 @@ static bool is_any(const struct parse_address *address)
 
 int config_load(const char *path, FILE *errors, struct collector_config *ret_config)
 {
-	struct parser parser = { .path = path, .errors = errors };
-	bool seen[N_FIELDS] = { false };
-	char line[LIMIT_INI_LINE + 2];
-	FILE *in = fopen(path, "re");
+	static const struct ini_events events = { "collector", on_section, on_value };
+	struct parser parser = { .seen = { 0 } };
 	int r;
 
-	if (!in)
-		return -errno;
 	set_defaults(&parser.config);
-	while (fgets(line, sizeof(line), in)) {
-		bool is_whole = strchr(line, '\n') || feof(in);
-
-		parser.line++;
-		if (!is_whole) {
-			tell(&parser, "the line is longer than %d characters; split it", LIMIT_INI_LINE);
-			for (int c = getc(in); c != EOF && c != '\n'; c = getc(in))
-				;
-			continue;
-		}
-		read_line(&parser, line, seen);
-	}
-	r = ferror(in) ? -EIO : 0;
-	fclose(in);
+	r = ini_read(&parser.ini, path, errors, &events, &parser);
 	if (r < 0)
 		return r;
-	if (parser.n_errors > LIMIT_INI_ERRORS)
-		fprintf(errors, "%s: and %u more errors\n", path, parser.n_errors - LIMIT_INI_ERRORS);
-	if (parser.n_errors > 0)
-		return -EINVAL;
+	r = ini_finish(&parser.ini);
+	if (r < 0)
+		return r;
 	if (!parser.config.has_advertise && !is_any(&parser.config.listen)) {
 		parser.config.advertise = parser.config.listen;
 		parser.config.has_advertise = true;

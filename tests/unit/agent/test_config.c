@@ -316,7 +316,7 @@ static void test_too_much(void **state)
 	assert_int_equal(load(text, used), -EINVAL);
 	assert_non_null(strstr(errors_text, "25: [uplink isp1] foo19"));
 	assert_null(strstr(errors_text, "foo20"));
-	assert_non_null(strstr(errors_text, "and 10 errors more\n"));
+	assert_non_null(strstr(errors_text, "and 10 more errors\n"));
 
 	used = (size_t)snprintf(text, sizeof(text), LAN);
 	for (unsigned i = 0; i < LIMIT_UPLINKS + 1; i++)
