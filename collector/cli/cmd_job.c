@@ -2,12 +2,14 @@
  * cmd_job: `jaga job ID`, one script closely: how it went and what it printed. With --wait until it
  * has ended, and then its exit status is ours, as with `push --wait`.
  */
+#include <errno.h>
 #include <inttypes.h>
 
 #include "collector/cli/command.h"
 #include "collector/cli/human.h"
 #include "collector/cli/job_view.h"
 #include "collector/cli/row.h"
+#include "common/parse.h"
 
 static void format_exit(const json_t *row, int64_t now_ms, struct buf *buf)
 {
@@ -57,8 +59,12 @@ static int run(const struct invocation *invocation, struct failure *failure)
 	bool output_only = invocation_value(invocation, "output") != NULL;
 	bool is_human = invocation->format == RENDER_HUMAN;
 	json_t *job = NULL;
+	uint64_t number;
 	int r;
 
+	if (parse_u64(invocation->operands[0], 1, INT64_MAX, &number) < 0)
+		return failure_set(failure, -EINVAL, "`jaga jobs` lists all", "\"%s\" is no number of a job",
+				   invocation->operands[0]);
 	r = job_fetch(invocation, invocation->operands[0], wait, &job, failure);
 	if (r < 0)
 		return r;

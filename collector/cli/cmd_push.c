@@ -77,6 +77,7 @@ static int make_request(const struct invocation *invocation, json_t **ret_reques
 {
 	const char *path = invocation->operands[1];
 	const char *slash = strrchr(path, '/');
+	const char *name = strcmp(path, "-") == 0 ? "stdin" : slash ? slash + 1 : path;
 	const char *expires = invocation_value(invocation, "expires");
 	int64_t expires_ms = 0;
 	json_t *script = NULL, *request;
@@ -88,8 +89,8 @@ static int make_request(const struct invocation *invocation, json_t **ret_reques
 	r = read_script(path, &script, failure);
 	if (r < 0)
 		return r;
-	request = json_pack("{s:s, s:s, s:s%, s:o, s:s}", "op", "push", "device", invocation->operands[0], "name",
-			    slash ? slash + 1 : path, strlen(slash ? slash + 1 : path), "script", script, "interpreter", "sh");
+	request = json_pack("{s:s, s:s, s:s, s:o, s:s}", "op", "push", "device", invocation->operands[0], "name", name,
+			    "script", script, "interpreter", "sh");
 	if (request && expires && json_object_set_new(request, "not_after_s", json_integer(expires_ms / 1000)) < 0) {
 		json_decref(request);
 		request = NULL;

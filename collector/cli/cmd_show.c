@@ -131,10 +131,8 @@ static void format_uplink_state(const json_t *row, int64_t now_ms, struct buf *b
 {
 	buf_puts(buf, row_text_or(row, "state", "unknown"));
 	if (row_has_number(row, "since_ms")) {
-		int64_t lasts_ms = now_ms - row_number(row, "since_ms");
-
 		buf_puts(buf, " ");
-		human_duration_ms(buf, lasts_ms < 1000 ? 1000 : lasts_ms / 1000 * 1000);
+		human_seconds(buf, now_ms - row_number(row, "since_ms"));
 	}
 }
 

@@ -9,6 +9,9 @@
 #include "collector/cli/human.h"
 #include "collector/cli/row.h"
 
+#define COUNTER_BYTES 96 /* a name and a number */
+#define LINE_WIDTH 76	 /* of the counters: every terminal has that */
+
 static void format_problem(const json_t *row, int64_t now_ms, struct buf *buf)
 {
 	if (row_text(row, "device"))
@@ -49,20 +52,56 @@ static const struct render_shape problem_shape = {
 /* --json and --kv: the rows as they come. */
 static const struct render_shape all_shape = { .name = "status", .layout = LAYOUT_TABLE };
 
+static bool ends_in(const char *name, const char *end, size_t *ret_stem)
+{
+	size_t n_name = strlen(name), n_end = strlen(end);
+
+	if (n_name <= n_end || strcmp(name + n_name - n_end, end) != 0)
+		return false;
+	*ret_stem = n_name - n_end;
+	return true;
+}
+
+/* "uptime_s" 67 as "uptime 67 s", "store_bytes" 45056 as "store 45 kB": the unit stands in the name. */
+static void format_counter(const char *name, int64_t value, struct buf *buf)
+{
+	size_t stem = strlen(name);
+	bool is_duration = ends_in(name, "_s", &stem), is_size = ends_in(name, "_bytes", &stem);
+
+	for (size_t i = 0; i < stem; i++)
+		buf_put(buf, name[i] == '_' ? " " : &name[i], 1);
+	buf_puts(buf, " ");
+	if (is_duration)
+		human_seconds(buf, value * 1000);
+	else if (is_size)
+		human_bytes(buf, value);
+	else
+		buf_printf(buf, "%" PRId64, value);
+}
+
 static void print_counters(const json_t *counters, FILE *out)
 {
-	const char *separator = "\ncounters: ";
+	size_t width = 0;
 	const char *name;
 	json_t *value;
 
 	/* main() checks the stream. The names are the collector's own, no router's. */
 	json_object_foreach((json_t *)(uintptr_t)counters, name, value) {
+		char memory[COUNTER_BYTES];
+		struct buf text;
+
+		buf_init(&text, memory, sizeof(memory));
+		format_counter(name, json_integer_value(value), &text);
 		if (json_integer_value(value) == 0)
 			continue;
-		(void)fprintf(out, "%s%s %" PRId64, separator, name, (int64_t)json_integer_value(value));
-		separator = ", ";
+		if (width == 0)
+			width = (size_t)fprintf(out, "\ncounters: %s", text.data);
+		else if (width + text.length > LINE_WIDTH)
+			width = (size_t)fprintf(out, ",\n  %s", text.data);
+		else
+			width += (size_t)fprintf(out, ", %s", text.data);
 	}
-	if (strcmp(separator, ", ") == 0)
+	if (width > 0)
 		(void)fputc('\n', out);
 }
 

@@ -50,6 +50,14 @@ void human_duration_ms(struct buf *buf, int64_t duration_ms)
 	human_duration_us(buf, duration_ms < 0 ? -1 : duration_ms * 1000);
 }
 
+void human_seconds(struct buf *buf, int64_t duration_ms)
+{
+	if (duration_ms < 10 * MS_PER_S)
+		buf_printf(buf, "%" PRId64 " s", duration_ms > 0 ? duration_ms / MS_PER_S : 0);
+	else
+		human_duration_ms(buf, duration_ms);
+}
+
 void human_age(struct buf *buf, int64_t then_ms, int64_t now_ms)
 {
 	static const struct {
@@ -103,7 +111,7 @@ void human_since(struct buf *buf, int64_t then_ms, int64_t now_ms)
 	buf_puts(buf, "since ");
 	human_clock(buf, then_ms, now_ms);
 	buf_puts(buf, " (");
-	human_duration_us(buf, now_ms > then_ms ? (now_ms - then_ms) / MS_PER_S * 1000000 : 0);
+	human_seconds(buf, now_ms - then_ms);
 	buf_puts(buf, ")");
 }
 

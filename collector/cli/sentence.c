@@ -87,6 +87,14 @@ void sentence_of_event(const json_t *event, int64_t now_ms, struct buf *buf)
 	const char *text = row_text_or(event, "text", "");
 
 	(void)now_ms;
+	if (row_equals(event, "kind", "online") || row_equals(event, "kind", "offline")) {
+		bool is_online = row_equals(event, "kind", "online");
+
+		buf_puts(buf, is_online ? "online" : "OFFLINE");
+		if (text[0] != '\0') /* the router's address; or why */
+			buf_printf(buf, "%s%s", is_online ? " from " : ": ", text);
+		return;
+	}
 	if (!row_equals(event, "kind", "uplink") || !row_text(event, "to")) {
 		buf_puts(buf, text[0] != '\0' ? text : row_text_or(event, "kind", "?"));
 		return;

@@ -59,9 +59,9 @@ EXAMPLE = {
     "devices": [DEVICE, OFFLINE, UNSEEN],
     "show": [SHOW],
     "events": [
-        {"id": 40, "device": "rtr1", "time_ms": NOW_MS - 130 * MINUTE_MS, "kind": "online", "text": "online from 192.0.2.2"},
+        {"id": 40, "device": "rtr1", "time_ms": NOW_MS - 130 * MINUTE_MS, "kind": "online", "text": "192.0.2.2:40123"},
         UPLINK_DOWN,
-        {"id": 42, "device": "café-2", "time_ms": NOW_MS - 11 * MINUTE_MS, "kind": "offline", "text": "offline: silent"},
+        {"id": 42, "device": "café-2", "time_ms": NOW_MS - 11 * MINUTE_MS, "kind": "offline", "text": "silent for 60 s"},
         {"id": 43, "device": "rtr1", "time_ms": NOW_MS - MINUTE_MS, "kind": "uplink", "text": "isp1 up", "uplink": "isp1",
          "from": "down", "to": "up", "cause": "recovered", "switch_us": 380, "lasted_ms": 11 * MINUTE_MS,
          "carried_by": "isp1"},
@@ -80,7 +80,7 @@ EXAMPLE = {
                 "text": "uplink isp1 is down", "hint": "jaga events --device rtr1 shows the evidence"},
                {"problem": "offline", "device": "café-2", "since_ms": NOW_MS - 180 * MINUTE_MS,
                 "text": "the router is offline", "hint": "is it powered, and does it reach the collector's UDP port?"},
-               {"counters": {"batches": 1203, "events": 44, "refused": 0}}],
+               {"counters": {"uptime_s": 4000, "batches": 1203, "events": 44, "refused": 0, "store_bytes": 45056}}],
     "enroll": [{"device": "rtr9", "key": "5a" * 32, "collector": "192.0.2.10:5684"}],
     "remove": [],
 }

@@ -171,7 +171,7 @@ def test_nothing_to_show(scripted, jaga):
 def test_status_tells_what_to_do_and_check_fails(jaga):
     out = jaga("status").stdout
     assert re.search(r"^rtr1: uplink isp1 is down since \S+ \(12 min\)\n  next: jaga events --device rtr1", out, re.M)
-    assert "counters: batches 1203, events 44\n" in out
+    assert "counters: uptime 1 h 6 min, batches 1203, events 44, store 45 kB\n" in out
     assert jaga("status").returncode == OK
     assert jaga("status", "--check").returncode == FAILED
 
@@ -188,6 +188,7 @@ def test_status_tells_what_to_do_and_check_fails(jaga):
     ("events --limit 0", "0", "--limit"),
     ("cat rtr1 zero", "zero", "jaga snapshots"),
     ("diff rtr1 0", "0", "jaga snapshots"),
+    ("job last", "last", "jaga jobs"),
     ("push rtr1 - --expires soon", "soon", "2h"),
     ("enroll rtr1", "--out", "jaga enroll"),
     ("enroll bad/name --out /tmp/x", "bad/name", "letters"),

@@ -78,6 +78,12 @@ static void test_times(void **state)
 	human_since(&buf, NOON, NOON + 12 * MIN + 40 * S);
 	assert_string_equal(memory, "since 12:03:22 (12 min)");
 	buf_clear(&buf);
+	human_since(&buf, NOON, NOON + 2500);
+	assert_string_equal(memory, "since 12:03:22 (2 s)");
+	buf_clear(&buf);
+	human_since(&buf, NOON + S, NOON); /* its clock is ahead */
+	assert_string_equal(memory, "since 12:03:23 (0 s)");
+	buf_clear(&buf);
 	human_time(&buf, INT64_MAX); /* a hostile year */
 	assert_string_equal(memory, "292278994-08-17 07:12:55");
 }
