@@ -9,7 +9,7 @@
  *   run SECONDS RATE WINDOW   telemetry batches of 10 events: RATE a second in all (open loop: latency counts from
  *                        the moment a batch was due), or with RATE 0 as many as WINDOW unacknowledged ones allow
  *   close                goodbye to all
- * A batch that is not acknowledged within 5 s goes again, as an agent would do it; an Ack that does not say what
+ * No agent sends more than LIMIT_BATCHES_PER_S batches a second. A batch that is not acknowledged within 5 s goes again, as an agent would do it; an Ack that does not say what
  * was sent is an error. Bounded: 20,000 sessions, 600 s a run.
  */
 #include <arpa/inet.h>
@@ -35,6 +35,7 @@
 #define HANDSHAKES_AT_ONCE 64
 #define EVENTS_PER_BATCH 10
 #define RESEND_US 5000000
+#define PACE_US (1000000 / LIMIT_BATCHES_PER_S) /* an agent's own pace, below the collector's limit */
 #define HISTOGRAM_US 100 /* resolution */
 #define HISTOGRAM_SIZE 100000
 
@@ -290,7 +291,12 @@ static void send_overdue_again(int64_t now_us)
 	}
 }
 
-/* Sends what is due, in turn over the sessions; one that still waits for its last Ack is passed over once. */
+static bool may_send(const struct agent *agent, int64_t now_us)
+{
+	return agent->due_us == 0 && now_us - agent->sent_us >= PACE_US;
+}
+
+/* Sends what is due, in turn over the sessions; one that waits for its last Ack or keeps its pace is passed over. */
 static void send_due(int64_t begin_us, int64_t end_us, unsigned rate, unsigned window, unsigned *next, uint64_t *n_sent)
 {
 	int64_t now_us = clock_mono_us();
@@ -301,9 +307,9 @@ static void send_due(int64_t begin_us, int64_t end_us, unsigned rate, unsigned w
 
 		if (due_us > now_us)
 			return;
-		for (unsigned tries = 0; agents[*next].due_us && tries < n_open; tries++)
+		for (unsigned tries = 0; !may_send(&agents[*next], now_us) && tries < n_open; tries++)
 			*next = (*next + 1) % n_open;
-		if (agents[*next].due_us)
+		if (!may_send(&agents[*next], now_us))
 			return;
 		begin_batch(&agents[*next], due_us);
 		*next = (*next + 1) % n_open;
