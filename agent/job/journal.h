@@ -19,7 +19,7 @@
 enum job_phase { /* the numbers of JobPhase in proto/jaga.proto */
 	JOB_NONE = 0,
 	JOB_STARTED = 3,
-	JOB_APPLIED = 4,
+	JOB_CONFIRMED = 5,
 	JOB_FAILED = 7,
 	JOB_EXPIRED = 8,
 	JOB_INTERRUPTED = 9,
