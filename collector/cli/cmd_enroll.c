@@ -72,6 +72,7 @@ static int prepare(const struct invocation *invocation, struct enrolment *enrolm
 {
 	const char *collector = invocation_value(invocation, "collector");
 	struct parse_address address;
+	size_t n;
 	int r;
 
 	if (!parse_is_name(enrolment->device))
@@ -82,10 +83,14 @@ static int prepare(const struct invocation *invocation, struct enrolment *enrolm
 	if (collector && parse_address(collector, 5684, &address) < 0)
 		return failure_set(failure, -EINVAL, "a numeric address, as in 192.0.2.1 or [2001:db8::1]:5684",
 				   "\"%s\" is no address for --collector", collector);
-	if (strlen(enrolment->directory) + sizeof("/" CONF_NAME ".XXXXXX") > LIMIT_PATH)
+	n = strlen(enrolment->directory);
+	if (n + sizeof("/" CONF_NAME ".XXXXXX") > LIMIT_PATH)
 		return failure_set(failure, -EINVAL, "choose a shorter path", "the path of --out is too long");
-	(void)snprintf(enrolment->conf_path, LIMIT_PATH, "%s/" CONF_NAME, enrolment->directory); /* fits: just checked */
-	(void)snprintf(enrolment->key_path, LIMIT_PATH, "%s/" KEY_NAME, enrolment->directory);
+	while (n > 1 && enrolment->directory[n - 1] == '/')
+		n--;
+	/* They fit: just checked. */
+	(void)snprintf(enrolment->conf_path, LIMIT_PATH, "%.*s/" CONF_NAME, (int)n, enrolment->directory);
+	(void)snprintf(enrolment->key_path, LIMIT_PATH, "%.*s/" KEY_NAME, (int)n, enrolment->directory);
 	if (mkdir(enrolment->directory, 0700) < 0 && errno != EEXIST)
 		return failure_set(failure, -errno == -ENOENT ? -EIO : -errno, "make its parent, or choose another --out",
 				   "%s: %s", enrolment->directory, strerror(errno));

@@ -26,7 +26,8 @@ static const struct render_shape shape = {
 
 static int run(const struct invocation *invocation, struct failure *failure)
 {
-	return invocation_list(invocation, invocation_request("jobs", invocation->operands[0]), &shape, LIMIT_CLI_SILENCE_MS, failure);
+	return invocation_list(invocation, invocation_request("jobs", invocation->operands[0]), &shape,
+			       LIMIT_CLI_SILENCE_MS, failure);
 }
 
 const struct command command_jobs = {

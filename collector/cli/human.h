@@ -9,7 +9,8 @@
 
 #include "common/buf.h"
 
-void human_duration_us(struct buf *buf, int64_t duration_us); /* "0.4 ms" "612 ms" "2.3 s" "12 min" "3 h 5 min" "2 d 4 h" */
+/* "0.4 ms" "612 ms" "2.3 s" "12 min" "3 h 5 min" "2 d 4 h" */
+void human_duration_us(struct buf *buf, int64_t duration_us);
 void human_duration_ms(struct buf *buf, int64_t duration_ms);
 void human_seconds(struct buf *buf, int64_t duration_ms); /* the same in whole seconds: "0 s" "2 s" "12 min" */
 void human_age(struct buf *buf, int64_t then_ms, int64_t now_ms);   /* "now" "40s ago" "3m ago" "5h ago" "2d ago" */

@@ -1,8 +1,8 @@
 /*
  * render_lines: the two layouts that need no look at other rows. Lines are for logs: each row is one
- * line, printed at once, columns padded to a width known beforehand (one may continue below, indented), so that --follow and a finished
- * list look the same and grep works. Records are for one thing seen closely: a line for each column
- * that has a value, titles aligned.
+ * line, printed at once, columns padded to a width known beforehand (one may continue below,
+ * indented), so that --follow and a finished list look the same and grep works. Records are for one
+ * thing seen closely: a line for each column that has a value, titles aligned.
  */
 #include <string.h>
 
