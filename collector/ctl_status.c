@@ -125,12 +125,14 @@ static enum ctl_next put_uplinks(struct ctl_client *client, const struct fleet_d
 
 	for (unsigned i = 0; i < device->n_uplinks && next == CTL_MORE; i++) {
 		const struct fleet_uplink *uplink = &device->uplinks[i];
-		struct problem problem = { .kind = "uplink", .device = device->name, .since_ms = uplink->since_ms,
+		struct problem problem = { .kind = "uplink-down", .device = device->name, .since_ms = uplink->since_ms,
 					   .hint = "jaga events --device shows the evidence" };
 
 		if (uplink->state != JAGA__V1__UPLINK_STATE__UPLINK_STATE_DOWN &&
 		    uplink->state != JAGA__V1__UPLINK_STATE__UPLINK_STATE_SUSPECT)
 			continue;
+		if (uplink->state == JAGA__V1__UPLINK_STATE__UPLINK_STATE_SUSPECT)
+			problem.kind = "uplink-suspect";
 		snprintf(problem.text, sizeof(problem.text), "uplink %s is %s", uplink->name,
 			 ingest_state_name(uplink->state));
 		next = put_problem(client, &problem);
