@@ -163,7 +163,7 @@ static bool receive_block(struct link *link, enum link_token kind, struct link_r
 		return false;
 	}
 	if (!response->block2.more) {
-		response->body = exchange->answer.data;
+		response->body = exchange->answer.data ? exchange->answer.data : (const uint8_t *)"";
 		response->length = exchange->answer.length;
 		return false;
 	}

@@ -72,8 +72,8 @@ static coap_response_t on_response(coap_session_t *session, const coap_pdu_t *se
 	if (token.length != LINK_TOKEN_BYTES)
 		return COAP_RESPONSE_OK;
 	memcpy(response.token, token.s, LINK_TOKEN_BYTES);
-	/* No payload: length stays 0. */
-	(void)coap_get_data(received, &response.length, &response.body);
+	if (!coap_get_data(received, &response.length, &response.body))
+		response.body = (const uint8_t *)""; /* length is 0 then */
 	response.has_block1 = read_block(received, COAP_OPTION_BLOCK1, &response.block1);
 	response.has_block2 = read_block(received, COAP_OPTION_BLOCK2, &response.block2);
 	if (read_uint(received, COAP_OPTION_ETAG, &number))
@@ -88,8 +88,8 @@ static void on_wake(coap_resource_t *resource, coap_session_t *session, const co
 		    const coap_string_t *query, coap_pdu_t *response)
 {
 	struct link *link = link_of(session);
-	const uint8_t *body = NULL;
-	size_t length = 0;
+	const uint8_t *body;
+	size_t length;
 	uint64_t format;
 
 	(void)resource;
@@ -97,7 +97,8 @@ static void on_wake(coap_resource_t *resource, coap_session_t *session, const co
 	if (!link)
 		return;
 	link_heard(link);
-	(void)coap_get_data(request, &length, &body); /* none: an empty Wake is well-formed and says nothing */
+	if (!coap_get_data(request, &length, &body))
+		body = (const uint8_t *)""; /* an empty Wake is well-formed and says nothing */
 	if (!read_uint(request, COAP_OPTION_CONTENT_FORMAT, &format) || format != WIRE_FORMAT_PROTOBUF)
 		coap_pdu_set_code(response, COAP_RESPONSE_CODE_UNSUPPORTED_CONTENT_FORMAT);
 	else if (link_on_wake(link, body, length))

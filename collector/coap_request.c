@@ -220,9 +220,9 @@ static void handle(struct request *request)
 {
 	struct coap_server *server = request->server;
 	struct route_request route = { 0 };
-	const uint8_t *bytes = (const uint8_t *)"";
+	const uint8_t *bytes;
 	const char *problem;
-	size_t length = 0;
+	size_t length;
 	int code;
 
 	server->counters.requests++;
@@ -245,7 +245,8 @@ static void handle(struct request *request)
 		refuse(request, code, problem);
 		return;
 	}
-	(void)coap_get_data(request->pdu, &length, &bytes); /* none: length stays 0 */
+	if (!coap_get_data(request->pdu, &length, &bytes))
+		bytes = (const uint8_t *)""; /* handlers get a pointer in any case */
 	code = check_format(request, length);
 	if (code)
 		refuse(request, code, code == CODE_FORMAT ? "content format" : "body of a GET");
