@@ -11,7 +11,7 @@
  *
  *   prerouting   iifname @uplinks goto from_uplink; ct mark & F != 0 goto steer; iifname @lans ct state new goto from_lan
  *   from_uplink  ct state new ct mark & F == 0 iifname vmap @by_interface        inbound flows go home by their uplink
- *   from_lan     not by way of an uplink: return; jump pick; goto steer
+ *   from_lan     main would send it to uplink i, or nowhere: goto to_uplink      to_uplink    jump pick; goto steer
  *   output       own probes, ESP, AH, DHCP: return; ct mark & F != 0 goto steer;
  *                oifname != @uplinks return; ct state new jump pick; goto steer
  *   pick         not unicast, link-local: return; goto hash      hash   jhash of addresses vmap @bucket
@@ -37,7 +37,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define STRUCTURE_VERSION 1
+#define STRUCTURE_VERSION 1 /* of the rules below: another number makes the next start replace them */
 #define HASH_SEED 0x6a616761 /* fixed: a restarted agent must hash as the one before it */
 #define REG32(n) (NFT_REG32_00 + (n))
 
@@ -175,25 +175,25 @@ static void add_maps(struct nft_batch *b, const struct agent_config *config, con
 	add_name_set(b, "lans", config->n_lans, config->lans[0], sizeof(config->lans[0]));
 
 	nft_label(b, "verdict maps");
-	nft_vmap_add(b, "bucket", NFT_KEY_MARK);
+	nft_vmap_add(b, "bucket", NFT_KEY_NUMBER, plan->n_buckets);
 	nest = nft_elements_begin(b, NFT_MSG_NEWSETELEM, "bucket");
 	for (unsigned i = 0; i < plan->n_buckets; i++)
 		linux_nft_put_bucket(b, i, plan->bucket[i]);
 	nft_elements_end(b, nest);
 
-	nft_vmap_add(b, "live", NFT_KEY_MARK);
+	nft_vmap_add(b, "live", NFT_KEY_MARK, 0);
 	nest = nft_elements_begin(b, NFT_MSG_NEWSETELEM, "live");
 	for (unsigned i = 0; i < plan->n_uplinks; i++)
 		linux_nft_put_mark(b, router_uplink_mark(config, i), plan->live[i]);
 	nft_elements_end(b, nest);
 
-	nft_vmap_add(b, "home", NFT_KEY_MARK);
+	nft_vmap_add(b, "home", NFT_KEY_MARK, 0);
 	nest = nft_elements_begin(b, NFT_MSG_NEWSETELEM, "home");
 	for (unsigned i = 0; i < plan->n_uplinks; i++)
 		linux_nft_put_mark(b, router_uplink_mark(config, i), i);
 	nft_elements_end(b, nest);
 
-	nft_vmap_add(b, "by_interface", NFT_KEY_IFNAME);
+	nft_vmap_add(b, "by_interface", NFT_KEY_IFNAME, 0);
 	nest = nft_elements_begin(b, NFT_MSG_NEWSETELEM, "by_interface");
 	for (unsigned i = 0; i < plan->n_uplinks; i++)
 		put_element_goto_name(b, config->uplinks[i].interface, chain_of("bind", i).text);
@@ -204,7 +204,7 @@ static void add_maps(struct nft_batch *b, const struct agent_config *config, con
 
 static void add_chains(struct nft_batch *b, const struct agent_config *config)
 {
-	static const char *const plain[] = {"from_uplink", "from_lan", "pick", "hash", "steer"};
+	static const char *const plain[] = {"from_uplink", "from_lan", "to_uplink", "pick", "hash", "steer"};
 	char marker[LINUX_MARKER_BYTES];
 
 	nft_label(b, "chains at the prerouting and postrouting hooks (CONFIG_NF_TABLES_INET)");
@@ -333,8 +333,9 @@ static void add_pick(struct nft_batch *b)
 	rule_verdict(b, "pick", NFT_GOTO, "hash");
 }
 
-static void add_prerouting(struct nft_batch *b, uint32_t field)
+static void add_prerouting(struct nft_batch *b, const struct agent_config *config)
 {
+	uint32_t field = config->mark_field;
 	size_t rule;
 
 	nft_label(b, "rules at the prerouting hook");
@@ -356,17 +357,30 @@ static void add_prerouting(struct nft_batch *b, uint32_t field)
 	nft_lookup_verdict(b, "by_interface", NFT_REG_1);
 	nft_rule_end(b, rule);
 
-	/* Without our mark the main table decides: what it sends to another interface than an uplink stays there. */
+	/*
+	 * Without our mark the main table decides: what it sends to another interface than an uplink (another
+	 * LAN, a tunnel) stays there. What it has no route for at all is ours.
+	 */
 	nft_label(b, "rules on the route to the destination (package kmod-nft-fib, CONFIG_NFT_FIB_INET)");
+	for (unsigned i = 0; i < config->n_uplinks; i++) {
+		char name[IFNAMSIZ] = {0};
+
+		memcpy(name, config->uplinks[i].interface, strnlen(config->uplinks[i].interface, IFNAMSIZ - 1));
+		rule = nft_rule_begin(b, "from_lan");
+		nft_fib(b, NFT_FIB_RESULT_OIFNAME, NFTA_FIB_F_DADDR, NFT_REG_1);
+		nft_cmp(b, NFT_REG_1, NFT_CMP_EQ, name, sizeof(name));
+		nft_verdict(b, NFT_GOTO, "to_uplink");
+		nft_rule_end(b, rule);
+	}
 	rule = nft_rule_begin(b, "from_lan");
 	nft_fib(b, NFT_FIB_RESULT_OIF, NFTA_FIB_F_DADDR, NFT_REG_1);
-	nft_cmp_u32(b, NFT_REG_1, NFT_CMP_NEQ, 0);
-	nft_fib(b, NFT_FIB_RESULT_OIFNAME, NFTA_FIB_F_DADDR, NFT_REG_1);
-	nft_lookup(b, "uplinks", NFT_REG_1, true);
-	nft_verdict(b, NFT_RETURN, NULL);
+	nft_cmp_u32(b, NFT_REG_1, NFT_CMP_EQ, 0);
+	nft_verdict(b, NFT_GOTO, "to_uplink");
 	nft_rule_end(b, rule);
-	rule_verdict(b, "from_lan", NFT_JUMP, "pick");
-	rule_verdict(b, "from_lan", NFT_GOTO, "steer");
+
+	nft_label(b, "rules at the prerouting hook");
+	rule_verdict(b, "to_uplink", NFT_JUMP, "pick");
+	rule_verdict(b, "to_uplink", NFT_GOTO, "steer");
 }
 
 static void add_output(struct nft_batch *b, uint32_t field)
@@ -494,7 +508,7 @@ void linux_nft_write(struct router *router, const struct forwarding_plan *plan)
 	add_steer(b, config->mark_field);
 	add_hash(b, config);
 	add_pick(b);
-	add_prerouting(b, config->mark_field);
+	add_prerouting(b, config);
 	add_output(b, config->mark_field);
 	for (size_t f = 0; f < sizeof(nat_families); f++) {
 		bool is_wanted = false;

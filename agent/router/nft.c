@@ -19,8 +19,14 @@
 #include <net/if.h>
 #include <string.h>
 
-/* What the nft program writes beside a set (libnftnl: enum nftnl_udata_set_types; nftables: enum byteorder). */
+/* What the nft program writes beside a set (libnftnl: udata.h; nftables: enum byteorder, enum expr_types). */
 #define UDATA_SET_KEYBYTEORDER 0
+#define UDATA_SET_KEY_TYPEOF 3
+#define UDATA_SET_DATA_TYPEOF 4
+#define UDATA_TYPEOF_EXPR 0
+#define UDATA_TYPEOF_DATA 1
+#define EXPR_VERDICT 1
+#define EXPR_NUMGEN 23
 #define BYTEORDER_HOST 1
 
 static void put_genmsg(struct nl_writer *writer, uint8_t family, uint16_t resource)
@@ -156,36 +162,75 @@ void nft_chain_add(struct nft_batch *batch, const char *chain, const struct nft_
 	nl_end(w);
 }
 
-static void set_add(struct nft_batch *batch, const char *set, enum nft_key key, bool is_vmap)
+struct note { /* libnftnl keeps notes as type, length, value */
+	uint8_t type, length;
+	uint32_t value;
+} __attribute__((packed));
+
+/*
+ * Notes for the nft program: keys are in host order, or it lists them the wrong way round; and a number has
+ * the type of an expression (`typeof numgen inc mod N`), or it does not load what it has listed.
+ */
+static void put_notes(struct nl_writer *w, enum nft_key key, uint32_t modulus)
 {
-	/* For the nft program: keys are in host order, or it lists them the wrong way round. */
+	const struct notes {
+		struct note order;
+		uint8_t typeof_type, typeof_length;
+		struct note expression;
+		uint8_t data_type, data_length;
+		struct note numgen[3];
+		uint8_t value_type, value_length;
+		struct note value_expression;
+		uint8_t value_data_type, value_data_length;
+	} __attribute__((packed)) notes = {
+		.order = {UDATA_SET_KEYBYTEORDER, sizeof(uint32_t), BYTEORDER_HOST},
+		.typeof_type = UDATA_SET_KEY_TYPEOF,
+		.typeof_length = offsetof(struct notes, value_type) - offsetof(struct notes, expression),
+		.expression = {UDATA_TYPEOF_EXPR, sizeof(uint32_t), EXPR_NUMGEN},
+		.data_type = UDATA_TYPEOF_DATA,
+		.data_length = sizeof(notes.numgen),
+		.numgen = {{0, sizeof(uint32_t), NFT_NG_INCREMENTAL}, {1, sizeof(uint32_t), modulus}, {2, sizeof(uint32_t), 0}},
+		.value_type = UDATA_SET_DATA_TYPEOF,
+		.value_length = sizeof(notes) - offsetof(struct notes, value_expression),
+		.value_expression = {UDATA_TYPEOF_EXPR, sizeof(uint32_t), EXPR_VERDICT},
+		.value_data_type = UDATA_TYPEOF_DATA,
+	};
+
+	nl_attr(w, NFTA_SET_USERDATA, &notes, key == NFT_KEY_NUMBER ? sizeof(notes) : sizeof(notes.order));
+}
+
+static void set_add(struct nft_batch *batch, const char *set, enum nft_key key, uint32_t modulus, bool is_vmap)
+{
 	static const struct {
-		uint8_t type, length;
-		uint32_t value;
-	} __attribute__((packed)) notes = {UDATA_SET_KEYBYTEORDER, sizeof(uint32_t), BYTEORDER_HOST};
+		uint32_t type, length;
+	} keys[] = {
+		[NFT_KEY_MARK] = {NFT_DATATYPE_MARK, sizeof(uint32_t)},
+		[NFT_KEY_IFNAME] = {NFT_DATATYPE_IFNAME, IFNAMSIZ},
+		[NFT_KEY_NUMBER] = {NFT_DATATYPE_INTEGER, sizeof(uint32_t)},
+	};
 	struct nl_writer *w = &batch->writer;
 
 	begin_nft(batch, NFT_MSG_NEWSET, NLM_F_CREATE);
 	nl_attr_string(w, NFTA_SET_TABLE, batch->table);
 	nl_attr_string(w, NFTA_SET_NAME, set);
 	nl_attr_be32(w, NFTA_SET_FLAGS, is_vmap ? NFT_SET_MAP : 0);
-	nl_attr_be32(w, NFTA_SET_KEY_TYPE, key == NFT_KEY_MARK ? NFT_DATATYPE_MARK : NFT_DATATYPE_IFNAME);
-	nl_attr_be32(w, NFTA_SET_KEY_LEN, key == NFT_KEY_MARK ? sizeof(uint32_t) : IFNAMSIZ);
+	nl_attr_be32(w, NFTA_SET_KEY_TYPE, keys[key].type);
+	nl_attr_be32(w, NFTA_SET_KEY_LEN, keys[key].length);
 	nl_attr_be32(w, NFTA_SET_ID, ++batch->set_ids);
 	if (is_vmap)
 		nl_attr_be32(w, NFTA_SET_DATA_TYPE, NFT_DATA_VERDICT);
-	nl_attr(w, NFTA_SET_USERDATA, &notes, sizeof(notes));
+	put_notes(w, key, modulus);
 	nl_end(w);
 }
 
 void nft_set_add(struct nft_batch *batch, const char *set, enum nft_key key)
 {
-	set_add(batch, set, key, false);
+	set_add(batch, set, key, 0, false);
 }
 
-void nft_vmap_add(struct nft_batch *batch, const char *map, enum nft_key key)
+void nft_vmap_add(struct nft_batch *batch, const char *map, enum nft_key key, uint32_t modulus)
 {
-	set_add(batch, map, key, true);
+	set_add(batch, map, key, modulus, true);
 }
 
 static void put_verdict(struct nl_writer *w, int code, const char *chain)

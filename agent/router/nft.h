@@ -57,9 +57,12 @@ void nft_chain_add(struct nft_batch *batch, const char *chain, const struct nft_
 #define NFT_DATATYPE_MARK 19
 #define NFT_DATATYPE_IFNAME 41
 
-enum nft_key { NFT_KEY_MARK, NFT_KEY_IFNAME };
+#define NFT_DATATYPE_INTEGER 4
+
+enum nft_key { NFT_KEY_MARK, NFT_KEY_IFNAME, NFT_KEY_NUMBER };
 void nft_set_add(struct nft_batch *batch, const char *set, enum nft_key key);
-void nft_vmap_add(struct nft_batch *batch, const char *map, enum nft_key key);
+/* modulus: NFT_KEY_NUMBER only, keys are below it. */
+void nft_vmap_add(struct nft_batch *batch, const char *map, enum nft_key key, uint32_t modulus);
 /* Elements: begin, any number of elements, end. Deleting needs the key only. */
 size_t nft_elements_begin(struct nft_batch *batch, unsigned message, const char *set);
 void nft_element(struct nft_batch *batch, const void *key, size_t length);
