@@ -27,8 +27,8 @@ $(LAB_TOOLS): $(B)/tests/lab/%: $(B)/obj/tests/lab/%.o
 $(B)/tests/fake/collector: $(B)/obj/tests/fake/collector.o $(B)/libcollector.a $(B)/libcommon.a
 	$(call link,$(COLLECTOR_LIBS))
 TEST_TOOLS += $(B)/tests/fake/collector
-$(B)/tests/unit/agent/test_link: | $(B)/tests/fake/collector
-$(B)/tests/unit/collector/test_coap: $(B)/obj/tests/bench/dtls_client.o
+$(B)/tests/unit/agent/test_link: $(B)/obj/tests/fake/wallclock.o | $(B)/tests/fake/collector
+$(B)/tests/unit/collector/test_coap: $(B)/obj/tests/bench/dtls_client.o $(B)/obj/tests/fake/wallclock.o
 
 # The Linux driver by hand (tests/netns/test_router_*.py).
 $(B)/obj/tests/netns/routerctl.o: tests/netns/routerctl.c $(DEPS_AGENT_STAMP) | $(PROTO_C)
@@ -37,6 +37,11 @@ $(B)/obj/tests/netns/routerctl.o: tests/netns/routerctl.c $(DEPS_AGENT_STAMP) | 
 $(B)/tests/netns/routerctl: $(B)/obj/tests/netns/routerctl.o $(B)/libagent.a $(B)/libcommon.a
 	$(call link,$(AGENT_LIBS))
 TEST_TOOLS += $(B)/tests/netns/routerctl
+
+# Devices that a test plays towards a real collector (tests/e2e/devices.py).
+$(B)/tests/e2e/coapdev: $(B)/obj/tests/e2e/coapdev.o $(B)/obj/tests/bench/dtls_client.o $(B)/libcommon.a
+	$(call link,$(COLLECTOR_LIBS))
+TEST_TOOLS += $(B)/tests/e2e/coapdev
 
 # Whatever else tests run; modules that bring a tool add it.
 TEST_TOOLS += $(LAB_TOOLS) $(B)/tests/proto/wiretool

@@ -22,7 +22,9 @@
 #include "common/clock.h"
 #include "common/wire.h"
 #include "tests/bench/dtls_client.h"
+#include "tests/fake/wallclock.h"
 
+#define YEAR_S (365LL * 86400)
 #define DEADLINE_MS 30000
 #define FLOOD 300
 
@@ -658,10 +660,17 @@ static void test_wake(void **state)
 	assert_int_equal(coap_server_wake(scene->server, "dev1", "w", 1), -ENOTCONN);
 }
 
+static void ping(struct dtls_client *client)
+{
+	struct coap_build build;
+
+	coap_begin(&build, COAP_TYPE_CON, 0, ++client->mid, NULL, 0);
+	assert_true(dtls_client_send(client, build.bytes, build.length) > 0);
+}
+
 static void test_silence(void **state)
 {
 	struct scene *scene = *state;
-	struct coap_build build;
 	unsigned n_pongs = 0;
 
 	assert_int_equal(ask(scene, &scene->client, &hello), 204);
@@ -670,8 +679,7 @@ static void test_silence(void **state)
 	for (int64_t end_ms = clock_mono_ms() + 4500, next_ms = 0; clock_mono_ms() < end_ms;) {
 		if (clock_mono_ms() > next_ms) {
 			next_ms = clock_mono_ms() + 500;
-			coap_begin(&build, COAP_TYPE_CON, 0, ++scene->client.mid, NULL, 0);
-			assert_true(dtls_client_send(&scene->client, build.bytes, build.length) > 0);
+			ping(&scene->client);
 		}
 		n_pongs += poll_message(scene, &scene->client) && scene->message.type == COAP_TYPE_RST;
 	}
@@ -693,6 +701,34 @@ static void test_disconnect(void **state)
 	while (poll_message(scene, &scene->client) || scene->received == -EAGAIN)
 		;
 	assert_int_equal(scene->received, -ECONNRESET);
+}
+
+static void test_clock_steps(void **state)
+{
+	static const int64_t offsets_s[] = { 10 * YEAR_S, -86400, -50 * YEAR_S, 0 };
+	struct scene *scene = *state;
+	struct coap_build build;
+
+	assert_int_equal(ask(scene, &scene->client, &hello), 204);
+	for (size_t i = 0; i < sizeof(offsets_s) / sizeof(offsets_s[0]); i++) {
+		int64_t end_ms = clock_mono_ms() + 2500; /* two turns of the server's own timer */
+
+		wallclock_set_offset(offsets_s[i]);
+		while (clock_mono_ms() < end_ms)
+			turn(scene);
+		ping(&scene->client);
+		assert_int_equal(ask(scene, &scene->client, &hello), 204);
+		/* A wake that is lost comes again: retransmissions do not stop. */
+		assert_int_equal(coap_server_wake(scene->server, "dev1", "w", 1), 0);
+		for (int n = 0; n < 2; n += scene->message.code == 2)
+			wait_message(scene, &scene->client);
+		coap_begin(&build, COAP_TYPE_ACK, 204, scene->message.mid, scene->message.token, scene->message.token_length);
+		assert_true(dtls_client_send(&scene->client, build.bytes, build.length) > 0);
+		connect_client(scene, &scene->other, "dev2"); /* handshakes work at any time of day */
+		dtls_client_finish(&scene->other, true);
+	}
+	assert_int_equal(scene->n_offline, 0);
+	assert_int_equal(scene->n_online, 1);
 }
 
 #define alone(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -719,6 +755,7 @@ int main(void)
 		connected(test_wake),
 		connected(test_silence),
 		connected(test_disconnect),
+		connected(test_clock_steps),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

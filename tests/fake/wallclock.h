@@ -1,0 +1,12 @@
+/*
+ * wallclock: a wall clock that a test can step. Linked into a test program it takes the place of the C library's
+ * clock_gettime(), gettimeofday() and time(); the monotonic clocks stay the kernel's.
+ */
+#ifndef JAGA_TESTS_FAKE_WALLCLOCK_H
+#define JAGA_TESTS_FAKE_WALLCLOCK_H
+
+#include <stdint.h>
+
+void wallclock_set_offset(int64_t seconds); /* from the true time */
+
+#endif
