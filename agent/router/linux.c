@@ -21,6 +21,7 @@
 #include <linux/netlink.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -146,6 +147,48 @@ static int refuse_when_trapped(struct router *router, struct err *err)
 	return ret < 0 ? ret : first.is_found ? -EPERM : 0;
 }
 
+/*
+ * A mark means a number of the configuration. Flows whose mark meant another interface to the agent before us
+ * would change lines with the wrong address: they are forgotten. All others keep their line.
+ */
+static void forget_moved_marks(struct router *router, char names[static LIMIT_UPLINKS][IFNAMSIZ])
+{
+	struct err err = {0};
+	uint32_t flows = 0;
+
+	for (unsigned i = 0; i < LIMIT_UPLINKS; i++) {
+		bool is_ours = i < router->config->n_uplinks;
+
+		if (!names[i][0] || !is_ours || strcmp(names[i], router->config->uplinks[i].interface) == 0)
+			continue;
+		if (linux_conntrack_flush(router, i, ROUTER_FLUSH_ALL, &flows, &err) < 0)
+			log_warning("router", "%s; they leave by %s with the address of %s until they end", err.text,
+				    router->config->uplinks[i].interface, names[i]);
+		else
+			log_info("router", "uplink=%s was %s to the agent before, forgot its flows=%u",
+				 router->config->uplinks[i].name, names[i], flows);
+	}
+}
+
+/* The last step: until now nothing has changed what the router does. */
+static int put_in_force(struct router *router, const struct forwarding_plan *plan,
+			const struct forwarding_plan *observed, struct err *err)
+{
+	char owners[LIMIT_UPLINKS][IFNAMSIZ];
+	int ret;
+
+	if (observed) {
+		router->plan = *observed;
+		return linux_nft_apply(router, plan, err);
+	}
+	ret = linux_nft_read_owners(router, owners, err);
+	if (ret == 0)
+		ret = linux_nft_install(router, plan, err);
+	if (ret == 0)
+		forget_moved_marks(router, owners);
+	return ret;
+}
+
 static int linux_take_over(struct router *router, const struct forwarding_plan *plan, bool *ret_adopted,
 			   struct err *err)
 {
@@ -157,12 +200,9 @@ static int linux_take_over(struct router *router, const struct forwarding_plan *
 	if (ret < 0 && ret != -ENOENT)
 		return ret;
 	is_adopted = ret == 0;
-	if (!is_adopted) {
-		ret = refuse_when_trapped(router, err);
-		if (ret < 0)
-			return ret;
-	}
-	ret = linux_resync(router, false, err);
+	ret = is_adopted ? 0 : refuse_when_trapped(router, err);
+	if (ret == 0)
+		ret = linux_resync(router, false, err);
 	if (ret == 0)
 		ret = linux_routes_read(router, &router->former_routes, err);
 	if (ret == 0)
@@ -171,12 +211,8 @@ static int linux_take_over(struct router *router, const struct forwarding_plan *
 		return ret;
 
 	ret = linux_keep(router, err);
-	if (ret == 0 && is_adopted) {
-		router->plan = observed;
-		ret = linux_nft_apply(router, plan, err);
-	} else if (ret == 0) {
-		ret = linux_nft_install(router, plan, err);
-	}
+	if (ret == 0)
+		ret = put_in_force(router, plan, is_adopted ? &observed : NULL, err);
 	if (ret < 0) {
 		undo(router, router->former_rules.n > 0);
 		return ret;

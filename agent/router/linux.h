@@ -159,6 +159,8 @@ void linux_nft_marker(const struct agent_config *config, char ret_name[static LI
 
 /* linux_nft_read.c: -ENOENT: no plan of this structure is in force. */
 int linux_nft_read(struct router *router, struct forwarding_plan *ret_plan, struct err *err);
+/* The interface that each mark meant to an earlier agent, of whatever configuration; "" where none. */
+int linux_nft_read_owners(struct router *router, char ret_names[static LIMIT_UPLINKS][IFNAMSIZ], struct err *err);
 
 /* linux_conntrack.c */
 int linux_conntrack_flush(struct router *router, unsigned uplink, enum router_flush what, uint32_t *ret_flows,

@@ -76,112 +76,114 @@ static unsigned count_written_rules(struct router *router, const struct forwardi
 
 /* --- elements of a map --- */
 
-struct map_reader {
-	const char *format; /* "bind_%u%c" */
-	uint32_t key_unit;  /* key = (index + key_offset) * key_unit */
-	uint32_t key_offset;
+/* key -> goto chain. */
+typedef void element_fn(void *arg, const struct nl_attr *key, const char *chain);
+
+struct element_reader {
+	element_fn *on_element;
+	void *arg;
+};
+
+static int read_elements(void *arg, const struct nl_message *message)
+{
+	struct element_reader *reader = arg;
+	struct nl_attr list, element, key, value, data, verdict, name;
+	struct nl_reader attrs, elements;
+	char chain[CHAIN_NAME_BYTES];
+	struct nfgenmsg header;
+
+	if (!nl_message_header(message, &header, sizeof(header), &attrs))
+		return -EBADMSG;
+	while (nl_next_attr(&attrs, &list)) {
+		if (list.type != NFTA_SET_ELEM_LIST_ELEMENTS)
+			continue;
+		nl_enter(&list, &elements);
+		while (nl_next_attr(&elements, &element)) {
+			if (!nl_find(&element, NFTA_SET_ELEM_KEY, &key) || !nl_find(&key, NFTA_DATA_VALUE, &value))
+				return -EBADMSG;
+			chain[0] = '\0'; /* an element that goes nowhere is not ours */
+			if (nl_find(&element, NFTA_SET_ELEM_DATA, &data) && nl_find(&data, NFTA_DATA_VERDICT, &verdict) &&
+			    nl_find(&verdict, NFTA_VERDICT_CHAIN, &name))
+				nl_get_string_cut(&name, chain, sizeof(chain));
+			reader->on_element(reader->arg, &value, chain);
+		}
+		if (elements.failed)
+			return -EBADMSG;
+	}
+	return attrs.failed ? -EBADMSG : 0;
+}
+
+static int read_map(struct router *router, const char *map, element_fn *on_element, void *arg)
+{
+	struct element_reader reader = {.on_element = on_element, .arg = arg};
+	uint32_t sequence = nl_socket_next(&router->netfilter);
+	struct nl_writer writer;
+
+	nl_writer_init(&writer, router->memory, sizeof(router->memory));
+	nft_get_begin(&writer, NFT_MSG_GETSETELEM, NLM_F_DUMP, sequence, NFPROTO_INET);
+	nl_attr_string(&writer, NFTA_SET_ELEM_LIST_TABLE, LINUX_TABLE);
+	nl_attr_string(&writer, NFTA_SET_ELEM_LIST_SET, map);
+	nl_end(&writer);
+	return nl_socket_dump(&router->netfilter, &writer, sequence, read_elements, &reader);
+}
+
+struct plan_map {
+	const char *format;	      /* "bind_%u%c": the second conversion finds trailing characters */
+	uint32_t key_unit, key_offset; /* key = (index + key_offset) * key_unit */
 	unsigned n_keys, n_uplinks;
 	uint8_t *values;
 	unsigned n_read;
 	bool is_foreign; /* something is in it that we would not have put there */
 };
 
-static void read_verdict(struct nl_reader *data, char *ret_chain, size_t size)
+static void take_element(void *arg, const struct nl_attr *key, const char *chain)
 {
-	struct nl_reader verdict;
-	struct nl_attr attr;
-
-	while (nl_next_attr(data, &attr)) {
-		if (attr.type != NFTA_DATA_VERDICT)
-			continue;
-		nl_enter(&attr, &verdict);
-		while (nl_next_attr(&verdict, &attr)) {
-			if (attr.type == NFTA_VERDICT_CHAIN)
-				nl_get_string(&verdict, &attr, ret_chain, size);
-		}
-		data->failed |= verdict.failed;
-	}
-}
-
-static uint32_t read_key(struct nl_reader *data)
-{
-	struct nl_attr attr;
-	uint32_t key = UINT32_MAX;
-
-	while (nl_next_attr(data, &attr)) {
-		if (attr.type == NFTA_DATA_VALUE)
-			key = nl_get_u32(data, &attr);
-	}
-	return key;
-}
-
-static int read_element(struct map_reader *map, struct nl_reader *element)
-{
-	char chain[CHAIN_NAME_BYTES] = "", rest;
-	struct nl_reader inner;
-	struct nl_attr attr;
-	uint32_t key = UINT32_MAX;
+	struct plan_map *map = arg;
 	unsigned uplink, index;
+	uint32_t value;
+	char rest;
 
-	while (nl_next_attr(element, &attr)) {
-		nl_enter(&attr, &inner);
-		if (attr.type == NFTA_SET_ELEM_KEY)
-			key = read_key(&inner);
-		else if (attr.type == NFTA_SET_ELEM_DATA)
-			read_verdict(&inner, chain, sizeof(chain));
-		if (inner.failed && (attr.type == NFTA_SET_ELEM_KEY || attr.type == NFTA_SET_ELEM_DATA))
-			map->is_foreign = true;
+	if (key->length != sizeof(value)) {
+		map->is_foreign = true;
+		return;
 	}
-	if (element->failed)
-		return -EBADMSG;
-	index = key / map->key_unit - map->key_offset;
-	if (key % map->key_unit != 0 || index >= map->n_keys || sscanf(chain, map->format, &uplink, &rest) != 1 ||
+	memcpy(&value, key->data, sizeof(value));
+	index = value / map->key_unit - map->key_offset;
+	if (value % map->key_unit != 0 || index >= map->n_keys || sscanf(chain, map->format, &uplink, &rest) != 1 ||
 	    uplink >= map->n_uplinks) {
 		map->is_foreign = true;
-		return 0;
+		return;
 	}
 	map->values[index] = (uint8_t)uplink;
 	map->n_read++;
-	return 0;
 }
 
-static int read_elements(void *arg, const struct nl_message *message)
+static int read_plan_map(struct router *router, const char *name, struct plan_map *map)
 {
-	struct nl_reader attrs, list, element;
-	struct nfgenmsg header;
-	struct nl_attr attr;
-	int ret = 0;
+	int ret = read_map(router, name, take_element, map);
 
-	if (!nl_message_header(message, &header, sizeof(header), &attrs))
-		return -EBADMSG;
-	while (nl_next_attr(&attrs, &attr)) {
-		if (attr.type != NFTA_SET_ELEM_LIST_ELEMENTS)
-			continue;
-		nl_enter(&attr, &list);
-		while (ret == 0 && nl_next_attr(&list, &attr)) {
-			nl_enter(&attr, &element);
-			ret = read_element(arg, &element);
-		}
-		attrs.failed |= list.failed;
-	}
-	return attrs.failed ? -EBADMSG : ret;
+	return ret == 0 && (map->is_foreign || map->n_read != map->n_keys) ? -ENOENT : ret;
 }
 
-static int read_map(struct router *router, const char *name, struct map_reader *map)
+/* --- whose mark is whose --- */
+
+static void take_owner(void *arg, const struct nl_attr *key, const char *chain)
 {
-	struct nl_writer writer;
-	uint32_t sequence = nl_socket_next(&router->netfilter);
+	char(*names)[IFNAMSIZ] = arg;
+	unsigned uplink;
+	char rest;
+
+	if (sscanf(chain, "bind_%u%c", &uplink, &rest) == 1 && uplink < LIMIT_UPLINKS)
+		nl_get_string_cut(key, names[uplink], IFNAMSIZ);
+}
+
+int linux_nft_read_owners(struct router *router, char ret_names[static LIMIT_UPLINKS][IFNAMSIZ], struct err *err)
+{
 	int ret;
 
-	nl_writer_init(&writer, router->memory, sizeof(router->memory));
-	nft_get_begin(&writer, NFT_MSG_GETSETELEM, NLM_F_DUMP, sequence, NFPROTO_INET);
-	nl_attr_string(&writer, NFTA_SET_ELEM_LIST_TABLE, LINUX_TABLE);
-	nl_attr_string(&writer, NFTA_SET_ELEM_LIST_SET, name);
-	nl_end(&writer);
-	ret = nl_socket_dump(&router->netfilter, &writer, sequence, read_elements, map);
-	if (ret == 0 && (map->is_foreign || map->n_read != map->n_keys))
-		ret = -ENOENT;
-	return ret;
+	memset(ret_names, 0, LIMIT_UPLINKS * IFNAMSIZ);
+	ret = read_map(router, "by_interface", take_owner, ret_names);
+	return ret < 0 && ret != -ENOENT ? err_sys(err, ret, "reading the earlier forwarding plan") : 0;
 }
 
 /* --- the whole --- */
@@ -221,18 +223,18 @@ int linux_nft_read(struct router *router, struct forwarding_plan *ret_plan, stru
 	const struct agent_config *config = router->config;
 	uint32_t lowest = router_uplink_mark(config, 0);
 	struct forwarding_plan plan = {.n_buckets = (uint8_t)config->n_buckets, .n_uplinks = (uint8_t)config->n_uplinks};
-	struct map_reader bucket = {.format = "bind_%u%c", .key_unit = 1, .n_keys = config->n_buckets,
+	struct plan_map bucket = {.format = "bind_%u%c", .key_unit = 1, .n_keys = config->n_buckets,
 				    .n_uplinks = config->n_uplinks, .values = plan.bucket};
-	struct map_reader live = {.format = "carry_%u%c", .key_unit = lowest, .key_offset = 1, .n_keys = config->n_uplinks,
+	struct plan_map live = {.format = "carry_%u%c", .key_unit = lowest, .key_offset = 1, .n_keys = config->n_uplinks,
 				  .n_uplinks = config->n_uplinks, .values = plan.live};
 	unsigned rules = 0;
 	int ret;
 
 	ret = read_tables(router, &rules);
 	if (ret == 0)
-		ret = read_map(router, "bucket", &bucket);
+		ret = read_plan_map(router, "bucket", &bucket);
 	if (ret == 0)
-		ret = read_map(router, "live", &live);
+		ret = read_plan_map(router, "live", &live);
 	if (ret == 0 && count_written_rules(router, &plan) != rules)
 		ret = -ENOENT;
 	if (ret == -ENOENT)

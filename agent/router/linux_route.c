@@ -11,6 +11,7 @@
  */
 #include "agent/router/linux.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if.h>
 #include <linux/rtnetlink.h>
@@ -175,10 +176,26 @@ static int send_route(struct router *router, const struct linux_route *route, ui
 	return nl_socket_request(&router->route, &writer, sequence, sequence, NULL, NULL, NULL);
 }
 
+static int explain(const struct router *router, const struct linux_route *route, int error, const char *verb,
+		   struct err *err)
+{
+	const char *interface = "an interface that is gone";
+	char gateway[INET6_ADDRSTRLEN] = "no gateway";
+
+	for (unsigned i = 0; i < router->config->n_uplinks; i++) {
+		if (router->uplinks[i].ifindex == route->ifindex)
+			interface = router->config->uplinks[i].interface;
+	}
+	if (route->gateway.kind == LINUX_GATEWAY_ADDRESS)
+		inet_ntop(route->family, route->gateway.address, gateway, sizeof(gateway));
+	return err_sys(err, error, "%s the default route via %s by %s in table %u", verb, gateway, interface, route->table);
+}
+
+/* One route that cannot be does not keep the others from being: the first error is returned, at the end. */
 int linux_routes_change(struct router *router, const struct linux_routes *have, const struct linux_routes *want,
 			struct err *err)
 {
-	int ret;
+	int first = 0, ret;
 
 	for (unsigned i = 0; i < want->n; i++) {
 		const struct linux_route *route = &want->list[i];
@@ -187,8 +204,8 @@ int linux_routes_change(struct router *router, const struct linux_routes *have, 
 			continue;
 		ret = send_route(router, route, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE);
 		/* The interface went away or down since it was read: its event brings us here again. */
-		if (ret < 0 && ret != -ENODEV && ret != -ENETDOWN)
-			return err_sys(err, ret, "default route in table %u", route->table);
+		if (ret < 0 && ret != -ENODEV && ret != -ENETDOWN && first == 0)
+			first = explain(router, route, ret, "setting", err);
 	}
 	for (unsigned i = 0; i < have->n; i++) {
 		const struct linux_route *route = &have->list[i];
@@ -196,8 +213,8 @@ int linux_routes_change(struct router *router, const struct linux_routes *have, 
 		if (find(want, route, is_same_place))
 			continue;
 		ret = send_route(router, route, RTM_DELROUTE, 0);
-		if (ret < 0 && ret != -ESRCH && ret != -ENODEV)
-			return err_sys(err, ret, "deleting the default route in table %u", route->table);
+		if (ret < 0 && ret != -ESRCH && ret != -ENODEV && first == 0)
+			first = explain(router, route, ret, "deleting", err);
 	}
-	return 0;
+	return first;
 }

@@ -31,7 +31,7 @@ targets = 203.0.113.1
 [uplink isp2]
 interface = wan2
 gateway = {gateway2}
-gateway6 = {gateway6}
+gateway6 = {gateway6b}
 nat = {nat2}
 nat6 = {nat6}
 weight = 40
@@ -54,12 +54,13 @@ class RouterCtl:
 
     serial = 0
 
-    def __init__(self, lab, extra="", **fields):
+    def __init__(self, lab, conf=None, **fields):
         RouterCtl.serial += 1
-        self.lab, self.rtr = lab, lab.rtr
-        self.state_dir = lab.dir / "state"
+        self.lab = lab
         self.conf = lab.dir / f"agent{RouterCtl.serial}.conf"
-        self.conf.write_text(CONF.format(state=self.state_dir, **{**DEFAULTS, **fields}) + extra)
+        given = {**DEFAULTS, **fields}
+        given.setdefault("gateway6b", given["gateway6"])
+        self.conf.write_text(conf or CONF.format(state=lab.dir / "state", **given))
         self.events = []
         self.program = lab.rtr.start(f"routerctl{RouterCtl.serial}", BUILD / "tests/netns/routerctl", self.conf, piped=True)
         self._text = ""

@@ -163,6 +163,7 @@ static void run_overrun(struct ctl *ctl)
 		return;
 	}
 	printf("ok\n");
+	fflush(stdout);
 	while (!ctl->is_finished && ctl->input_length == 0)
 		read_input(ctl);
 }
