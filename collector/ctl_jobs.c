@@ -98,7 +98,7 @@ static json_t *make_row(const struct ctl_client *client, const struct store_job 
 	json_row_set_number(row, "queued_ms", job->queued_ms);
 	json_row_set_number(row, "changed_ms", job->changed_ms);
 	json_row_set_number(row, "not_after_ms", job->not_after_ms);
-	if (job->attempt != 0 || job->duration_ms != 0 || job->output_bytes != 0)
+	if (job->attempt != 0 && job->exit_status >= 0) /* a script that never ran has none */
 		json_object_set_new(row, "exit_status", json_integer(job->exit_status));
 	json_object_set_new(row, "output_bytes", json_integer(job->output_bytes));
 	return row;

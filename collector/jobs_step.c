@@ -54,8 +54,12 @@ static int log_end(struct store_txn *txn, const struct store_job *job)
 	char text[LIMIT_TEXT + LIMIT_JOB_NAME];
 	uint64_t id;
 
-	snprintf(text, sizeof(text), "job %llu %s %s, exit status %d", (unsigned long long)job->number, job->name,
-		 jobs_phase_name(job->phase), job->exit_status);
+	if (job->attempt != 0 && job->exit_status >= 0)
+		snprintf(text, sizeof(text), "job %llu %s %s, exit status %d", (unsigned long long)job->number, job->name,
+			 jobs_phase_name(job->phase), job->exit_status);
+	else
+		snprintf(text, sizeof(text), "job %llu %s %s", (unsigned long long)job->number, job->name,
+			 jobs_phase_name(job->phase));
 	return store_add_event(txn, job->device_number, STORE_BATCH_JOB, job->changed_ms, text, &id);
 }
 
