@@ -39,7 +39,9 @@ static uint32_t checksum(const char *head, size_t head_length, const char *outpu
 {
 	uLong crc = crc32(0, (const Bytef *)head, (uInt)head_length);
 
-	return (uint32_t)crc32(crc, (const Bytef *)output, (uInt)output_length);
+	if (output_length > 0) /* zlib takes a NULL for "begin anew" */
+		crc = crc32(crc, (const Bytef *)output, (uInt)output_length);
+	return (uint32_t)crc;
 }
 
 /* --- writing ------------------------------------------------------------------------------------ */
@@ -175,8 +177,7 @@ static int parse(char *text, size_t length, struct journal_record *ret_record, c
 	static const char title[] = "jaga-journal 1\n";
 	struct journal_record record;
 	char *crc = strstr(text, "\ncrc="), *output, *end;
-	uint8_t expected[4];
-	uint32_t actual;
+	char expected[16];
 
 	if (strncmp(text, title, sizeof(title) - 1) != 0 || !crc)
 		return -EBADMSG;
@@ -186,9 +187,9 @@ static int parse(char *text, size_t length, struct journal_record *ret_record, c
 		return -EBADMSG;
 	*end = '\0';
 	output = end + 1;
-	actual = checksum(text, (size_t)(crc - text), output, length - (size_t)(output - text));
-	if (parse_hex(crc + 4, expected, sizeof(expected)) < 0 ||
-	    ((uint32_t)expected[0] << 24 | (uint32_t)expected[1] << 16 | (uint32_t)expected[2] << 8 | expected[3]) != actual)
+	snprintf(expected, sizeof(expected), "crc=%08" PRIx32,
+		 checksum(text, (size_t)(crc - text), output, length - (size_t)(output - text)));
+	if (strcmp(crc, expected) != 0)
 		return -EBADMSG;
 	*crc = '\0';
 	if (parse_head(text + sizeof(title) - 1, &record) < 0 || record.output_length != length - (size_t)(output - text))

@@ -33,7 +33,7 @@ struct journal_record {
 	char job_id[LIMIT_NAME];
 	uint64_t seq;
 	int exit_status;
-	uint32_t attempt;
+	uint32_t attempt; /* how often it was started: 0 or 1 */
 	int64_t duration_ms;
 	bool output_truncated;
 	char reason[96];

@@ -71,7 +71,6 @@ static void on_written(void *arg, const struct child_result *result)
 		if (runner->phase == RUNNER_STARTING) {
 			/* Running it now could mean running it twice. */
 			runner->record.phase = JOB_FAILED;
-			runner->record.exit_status = -1;
 			snprintf(runner->record.reason, sizeof(runner->record.reason),
 				 "not run: the router cannot write its journal; see its events");
 			runner->phase = RUNNER_ENDING;
@@ -222,7 +221,7 @@ static void take(struct runner *runner, const struct link_job *job)
 		.wall_ms = runner->record.wall_ms,
 		.phase = JOB_STARTED,
 		.seq = job->seq,
-		.attempt = 1,
+		.exit_status = -1, /* until it has one */
 	};
 	memcpy(runner->record.job_id, job->job_id, strlen(job->job_id) + 1);
 	if (reason) {
@@ -232,6 +231,7 @@ static void take(struct runner *runner, const struct link_job *job)
 	memcpy(runner->script, job->script, job->script_length);
 	runner->script_length = job->script_length;
 	memcpy(runner->interpreter, job->interpreter, strlen(job->interpreter) + 1);
+	runner->record.attempt = 1;
 	save(runner, RUNNER_STARTING);
 }
 
@@ -311,7 +311,6 @@ void runner_init(struct runner *runner, struct ev_loop *loop, const char *dir, b
 		runner->phase = RUNNER_REFUSING;
 		trouble(runner, LOG_LEVEL_ERROR, "%s", err.text);
 	} else if (runner->record.phase == JOB_STARTED) {
-		runner->record.exit_status = -1;
 		end_job(runner, JOB_INTERRUPTED, "the agent or the router stopped while it ran; it may be half done");
 	} else if (runner->record.phase != JOB_NONE) {
 		runner->phase = RUNNER_REPORTING;

@@ -1,0 +1,540 @@
+/*
+ * runner and journal: at most once, whatever stops where. The link and the router are fakes, the
+ * journal is real: what the fake router checks first is that the disk knows of the job it is to run.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/job/runner.h"
+#include "common/clock.h"
+
+static struct ev_loop *loop;
+static char dir[64];
+static struct runner *runner;
+
+/* --- fakes ------------------------------------------------------------------------------------- */
+
+static struct {
+	unsigned asked, sent, ran, ended, troubles;
+	uint64_t asked_after;
+	int ask_result, send_result, run_result;
+	struct link_job_state state;
+	char output[LIMIT_OUTPUT_BYTES], reason[128], trouble[LIMIT_ERR_TEXT], script[64];
+	router_script_fn *on_done;
+	void *done_arg;
+} fake;
+
+static int ask_job(void *arg, uint64_t after_seq)
+{
+	assert_ptr_equal(arg, &fake);
+	fake.asked++;
+	fake.asked_after = after_seq;
+	return fake.ask_result;
+}
+
+static int send_state(void *arg, const struct link_job_state *state)
+{
+	assert_ptr_equal(arg, &fake);
+	if (fake.send_result < 0)
+		return fake.send_result;
+	fake.sent++;
+	fake.state = *state;
+	memcpy(fake.output, state->output, state->output_length);
+	snprintf(fake.reason, sizeof(fake.reason), "%s", state->reason);
+	return 0;
+}
+
+static int run_script(void *arg, const char *job_id, const char *interpreter, const void *script, size_t length,
+		      router_script_fn *on_done, void *done_arg, struct err *err)
+{
+	struct journal_record record;
+	char output[LIMIT_OUTPUT_BYTES];
+
+	assert_ptr_equal(arg, &fake);
+	assert_string_equal(interpreter, "sh");
+	/* The promise: before its first instruction the job is on the disk. */
+	assert_int_equal(journal_load(dir, &record, output, NULL), 0);
+	assert_int_equal(record.phase, JOB_STARTED);
+	assert_string_equal(record.job_id, job_id);
+	assert_true(record.hiwater == record.seq);
+	fake.ran++;
+	snprintf(fake.script, sizeof(fake.script), "%.*s", (int)length, (const char *)script);
+	fake.on_done = on_done;
+	fake.done_arg = done_arg;
+	return fake.run_result < 0 ? err_set(err, fake.run_result, "the router says no") : 0;
+}
+
+static void on_script_ended(void *arg)
+{
+	assert_ptr_equal(arg, &fake);
+	fake.ended++;
+}
+
+static void on_trouble(void *arg, enum log_level level, const char *text)
+{
+	assert_ptr_equal(arg, &fake);
+	assert_int_equal(level, LOG_LEVEL_ERROR);
+	fake.troubles++;
+	snprintf(fake.trouble, sizeof(fake.trouble), "%s", text);
+}
+
+static const struct runner_ops ops = { ask_job, send_state, run_script, on_script_ended, on_trouble };
+
+/* --- helpers ----------------------------------------------------------------------------------- */
+
+static void on_deadline(struct ev_loop *l, ev_timer *timer, int revents)
+{
+	(void)l;
+	(void)revents;
+	*(bool *)timer->data = true;
+}
+
+/* Runs the loop until the runner is in that phase. */
+static void wait_phase(enum runner_phase phase)
+{
+	bool is_late = false;
+	ev_timer deadline;
+
+	ev_timer_init(&deadline, on_deadline, 30, 0);
+	deadline.data = &is_late;
+	ev_timer_start(loop, &deadline);
+	while (runner->phase != phase && !is_late)
+		ev_run(loop, EVRUN_ONCE);
+	ev_timer_stop(loop, &deadline);
+	assert_int_equal(runner->phase, phase);
+}
+
+static void start(bool scripts_unsigned)
+{
+	runner_init(runner, loop, dir, scripts_unsigned, &ops, &fake);
+}
+
+/* As after a crash: nothing of the old one is left but its journal. */
+static void restart(void)
+{
+	runner_stop(runner);
+	memset(runner, 0, sizeof(*runner));
+	memset(&fake, 0, sizeof(fake));
+	start(true);
+}
+
+static struct link_job make_job(uint64_t seq)
+{
+	static char id[24];
+
+	snprintf(id, sizeof(id), "j-%u", (unsigned)seq);
+	return (struct link_job){ .job_id = id, .seq = seq, .script = "echo hi", .script_length = 7, .interpreter = "sh" };
+}
+
+static void open_session(void)
+{
+	runner_on_open(runner, clock_wall_ms());
+}
+
+/* Takes the job through to its script. */
+static void run_job(uint64_t seq)
+{
+	struct link_job job = make_job(seq);
+
+	open_session();
+	wait_phase(RUNNER_ASKING);
+	runner_on_job(runner, &job);
+	wait_phase(RUNNER_RUNNING);
+}
+
+static void end_script(int exit_status, const char *output, const char *reason)
+{
+	const struct router_script_result result = { .exit_status = exit_status, .output = output,
+						     .output_length = strlen(output), .output_truncated = true,
+						     .duration_ms = 42, .reason = reason };
+
+	fake.on_done(fake.done_arg, &result);
+	wait_phase(RUNNER_REPORTING);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	strcpy(dir, "/tmp/test_runner.XXXXXX");
+	assert_non_null(mkdtemp(dir));
+	memset(&fake, 0, sizeof(fake));
+	runner = calloc(1, sizeof(*runner));
+	assert_non_null(runner);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	char command[128];
+
+	(void)state;
+	runner_stop(runner);
+	free(runner);
+	snprintf(command, sizeof(command), "rm -rf %s", dir);
+	assert_int_equal(system(command), 0);
+	return 0;
+}
+
+/* --- journal ------------------------------------------------------------------------------------ */
+
+static void test_journal_round_trip(void **state)
+{
+	static char output[LIMIT_OUTPUT_BYTES], read_back[LIMIT_OUTPUT_BYTES];
+	struct journal_record record = { .hiwater = UINT64_MAX, .wall_ms = INT64_MAX, .phase = JOB_FAILED, .seq = UINT64_MAX,
+					 .exit_status = -1, .attempt = 1, .duration_ms = INT64_MAX, .output_truncated = true,
+					 .output_length = sizeof(output) };
+	struct journal_record got;
+
+	(void)state;
+	memset(record.job_id, 'j', sizeof(record.job_id) - 1);
+	memset(record.reason, 'r', sizeof(record.reason) - 1);
+	record.reason[3] = '\n'; /* never leaves its line */
+	for (size_t i = 0; i < sizeof(output); i++)
+		output[i] = (char)(i * 7);
+	assert_int_equal(journal_load(dir, &got, read_back, NULL), -ENOENT);
+	assert_int_equal(journal_save(dir, &record, output, NULL), 0);
+	assert_int_equal(journal_load(dir, &got, read_back, NULL), 0);
+	record.reason[3] = ' ';
+	assert_memory_equal(&got, &record, sizeof(got));
+	assert_memory_equal(read_back, output, sizeof(output));
+	record = (struct journal_record){ .hiwater = 1 };
+	assert_int_equal(journal_save(dir, &record, NULL, NULL), 0);
+	assert_int_equal(journal_load(dir, &got, read_back, NULL), 0);
+	assert_memory_equal(&got, &record, sizeof(got));
+}
+
+static void test_every_damage_to_the_journal_is_seen(void **state)
+{
+	const struct journal_record record = { .hiwater = 9, .phase = JOB_STARTED, .job_id = "j-9", .seq = 9,
+					       .output_length = 3 };
+	char path[96], bytes[1024], output[LIMIT_OUTPUT_BYTES];
+	struct journal_record got;
+	struct err err;
+	ssize_t length;
+	int fd;
+
+	(void)state;
+	assert_int_equal(journal_save(dir, &record, "out", NULL), 0);
+	snprintf(path, sizeof(path), "%s/journal", dir);
+	fd = open(path, O_RDWR);
+	length = read(fd, bytes, sizeof(bytes));
+	assert_true(length > 100);
+	for (ssize_t i = 0; i < length; i++) { /* one bit of each byte */
+		char damaged = (char)(bytes[i] ^ 1 << i % 8);
+
+		assert_int_equal(pwrite(fd, &damaged, 1, i), 1);
+		assert_int_equal(journal_load(dir, &got, output, &err), -EBADMSG);
+		assert_int_equal(pwrite(fd, &bytes[i], 1, i), 1);
+	}
+	assert_int_equal(journal_load(dir, &got, output, NULL), 0);
+	assert_int_equal(pwrite(fd, "x", 1, length), 1); /* too long */
+	assert_int_equal(journal_load(dir, &got, output, &err), -EBADMSG);
+	for (ssize_t i = length - 1; i >= 0; i--) { /* cut short */
+		assert_int_equal(ftruncate(fd, i), 0);
+		assert_int_equal(journal_load(dir, &got, output, &err), -EBADMSG);
+	}
+	assert_non_null(strstr(err.text, path));
+	close(fd);
+}
+
+/* --- runner ------------------------------------------------------------------------------------- */
+
+static void test_a_job_runs_once(void **state)
+{
+	struct journal_record record;
+	char output[LIMIT_OUTPUT_BYTES];
+
+	(void)state;
+	start(true);
+	assert_int_equal(fake.asked, 0); /* nobody to ask yet */
+	run_job(7);
+	assert_true(fake.asked_after == 0);
+	assert_int_equal(fake.ran, 1);
+	assert_string_equal(fake.script, "echo hi");
+	assert_int_equal(fake.sent, 1);
+	assert_int_equal(fake.state.phase, JOB_STARTED);
+	runner_on_state_acked(runner, 7, JOB_STARTED);
+	end_script(0, "hi\n", "");
+	assert_int_equal(fake.ended, 1);
+	assert_int_equal(fake.sent, 2);
+	assert_int_equal(fake.state.phase, JOB_CONFIRMED);
+	assert_string_equal(fake.state.job_id, "j-7");
+	assert_true(fake.state.seq == 7 && fake.state.duration_ms == 42 && fake.state.attempt == 1);
+	assert_int_equal(fake.state.exit_status, 0);
+	assert_int_equal(fake.state.output_length, 3);
+	assert_memory_equal(fake.output, "hi\n", 3);
+	assert_true(fake.state.output_truncated);
+	assert_int_equal(journal_load(dir, &record, output, NULL), 0);
+	assert_int_equal(record.phase, JOB_CONFIRMED);
+	assert_memory_equal(output, "hi\n", 3);
+
+	runner_on_state_acked(runner, 6, JOB_CONFIRMED); /* of another job */
+	assert_int_equal(runner->phase, RUNNER_REPORTING);
+	runner_on_state_acked(runner, 7, JOB_CONFIRMED);
+	assert_int_equal(runner->phase, RUNNER_ASKING);
+	assert_true(fake.asked_after == 7);
+	runner_on_job(runner, NULL);
+	assert_int_equal(runner->phase, RUNNER_IDLE);
+	assert_int_equal(fake.troubles, 0);
+}
+
+static void test_a_failing_script_fails(void **state)
+{
+	(void)state;
+	start(true);
+	run_job(1);
+	end_script(3, "", "");
+	assert_int_equal(fake.state.phase, JOB_FAILED);
+	assert_int_equal(fake.state.exit_status, 3);
+	assert_string_equal(fake.reason, "exit status 3");
+	runner_on_state_acked(runner, 1, JOB_FAILED);
+	run_job(2);
+	end_script(143, "", "ended after its time-out");
+	assert_string_equal(fake.reason, "ended after its time-out");
+	runner_on_state_acked(runner, 2, JOB_FAILED);
+	fake.run_result = -ENOTSUP;
+	open_session();
+	runner_on_job(runner, &(struct link_job){ .job_id = "j-3", .seq = 3, .script = "x", .script_length = 1,
+						  .interpreter = "sh" });
+	wait_phase(RUNNER_REPORTING);
+	assert_int_equal(fake.state.phase, JOB_FAILED);
+	assert_int_equal(fake.state.exit_status, -1);
+	assert_string_equal(fake.reason, "the router says no");
+}
+
+static void test_a_crash_while_it_runs(void **state)
+{
+	(void)state;
+	start(true);
+	run_job(4);
+	restart();
+	open_session();
+	wait_phase(RUNNER_REPORTING);
+	assert_int_equal(fake.state.phase, JOB_INTERRUPTED);
+	assert_string_equal(fake.state.job_id, "j-4");
+	assert_int_equal(fake.ran, 0);
+	restart(); /* and again, before the collector has said that it knows */
+	open_session();
+	assert_int_equal(fake.state.phase, JOB_INTERRUPTED);
+	runner_on_state_acked(runner, 4, JOB_INTERRUPTED);
+	assert_true(fake.asked_after == 4);
+	assert_int_equal(fake.ran, 0);
+}
+
+static void test_a_result_is_kept_over_a_restart(void **state)
+{
+	(void)state;
+	start(true);
+	run_job(4);
+	runner_on_closed(runner);
+	fake.send_result = -ENOTCONN;
+	end_script(0, "kept", "");
+	restart();
+	assert_int_equal(runner->phase, RUNNER_REPORTING);
+	open_session();
+	assert_int_equal(fake.state.phase, JOB_CONFIRMED);
+	assert_int_equal(fake.state.output_length, 4);
+	assert_memory_equal(fake.output, "kept", 4);
+}
+
+static void test_refusals(void **state)
+{
+	struct link_job job = make_job(1);
+
+	(void)state;
+	start(false);
+	open_session();
+	runner_on_job(runner, &job);
+	wait_phase(RUNNER_REPORTING);
+	assert_int_equal(fake.state.phase, JOB_FAILED);
+	assert_int_equal(fake.state.attempt, 0);
+	assert_non_null(strstr(fake.reason, "scripts = off"));
+	runner_on_state_acked(runner, 1, JOB_FAILED);
+	runner->scripts_unsigned = true;
+
+	for (unsigned i = 0; i < 5; i++) {
+		static const char *const reasons[] = { "empty", "larger", "roll back", "roll back", "interpreter" };
+
+		job = make_job(2 + i);
+		job.script_length = i == 0 ? 0 : i == 1 ? LIMIT_JOB_BYTES + 1 : 7;
+		job.rollback_length = i == 2;
+		job.confirm_s = i == 3;
+		job.interpreter = i == 4 ? "an-interpreter-of-another-world" : "sh";
+		assert_int_equal(runner->phase, RUNNER_ASKING);
+		runner_on_job(runner, &job);
+		wait_phase(RUNNER_REPORTING);
+		assert_int_equal(fake.state.phase, JOB_FAILED);
+		assert_non_null(strstr(fake.reason, reasons[i]));
+		runner_on_state_acked(runner, job.seq, JOB_FAILED);
+	}
+	assert_int_equal(fake.ran, 0);
+	assert_int_equal(fake.troubles, 0);
+}
+
+static void test_jobs_that_cannot_be_answered(void **state)
+{
+	struct link_job job;
+
+	(void)state;
+	start(true);
+	run_job(5);
+	end_script(0, "", "");
+	runner_on_state_acked(runner, 5, JOB_CONFIRMED);
+	job = make_job(5); /* again */
+	runner_on_job(runner, &job);
+	assert_int_equal(runner->phase, RUNNER_IDLE); /* and does not ask on: the collector is broken */
+	assert_int_equal(fake.troubles, 1);
+	runner_on_wake(runner, 6);
+	job = make_job(6);
+	job.job_id = "../../etc/passwd";
+	runner_on_job(runner, &job);
+	assert_int_equal(runner->phase, RUNNER_IDLE);
+	assert_int_equal(fake.troubles, 2);
+	assert_int_equal(fake.ran, 1);
+	job = make_job(7); /* not asked for */
+	runner_on_job(runner, &job);
+	assert_int_equal(runner->phase, RUNNER_IDLE);
+}
+
+static void test_time(void **state)
+{
+	struct link_job job = make_job(1);
+	int64_t now_ms = clock_wall_ms();
+
+	(void)state;
+	start(true);
+	runner_on_open(runner, now_ms);
+	job.not_after_ms = now_ms - 1;
+	runner_on_job(runner, &job);
+	wait_phase(RUNNER_REPORTING);
+	assert_int_equal(fake.state.phase, JOB_EXPIRED);
+	runner_on_state_acked(runner, 1, JOB_EXPIRED);
+	/* A collector whose clock was set back does not bring the job back to life: the journal knows the time. */
+	restart();
+	runner_on_open(runner, now_ms - 3600 * 1000);
+	runner_on_state_acked(runner, 1, JOB_EXPIRED);
+	job = make_job(2);
+	job.not_after_ms = now_ms - 1;
+	runner_on_job(runner, &job);
+	wait_phase(RUNNER_REPORTING);
+	assert_int_equal(fake.state.phase, JOB_EXPIRED);
+	runner_on_state_acked(runner, 2, JOB_EXPIRED);
+	job = make_job(3);
+	job.not_after_ms = now_ms + 3600 * 1000;
+	runner_on_job(runner, &job);
+	wait_phase(RUNNER_RUNNING);
+}
+
+static void test_a_journal_that_cannot_be_written(void **state)
+{
+	struct link_job job = make_job(1);
+
+	(void)state;
+	start(true);
+	assert_int_equal(rmdir(dir), 0);
+	open_session();
+	runner_on_job(runner, &job);
+	wait_phase(RUNNER_REPORTING);
+	assert_int_equal(fake.ran, 0);
+	assert_int_equal(fake.state.phase, JOB_FAILED);
+	assert_non_null(strstr(fake.reason, "not run"));
+	assert_non_null(strstr(fake.trouble, dir));
+	assert_non_null(strstr(fake.trouble, "No such file"));
+	assert_int_equal(mkdir(dir, 0700), 0);
+}
+
+static void test_a_damaged_journal_refuses_all(void **state)
+{
+	char path[96];
+	FILE *file;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/journal", dir);
+	file = fopen(path, "w");
+	fputs("jaga-journal 1\nhiwater=5\n", file);
+	fclose(file);
+	start(true);
+	assert_int_equal(runner->phase, RUNNER_REFUSING);
+	assert_int_equal(fake.troubles, 1);
+	open_session();
+	runner_on_wake(runner, 9);
+	assert_int_equal(fake.asked, 0);
+}
+
+static void test_the_result_waits_for_a_free_link(void **state)
+{
+	(void)state;
+	start(true);
+	run_job(1);
+	fake.send_result = -EBUSY; /* STARTED is still on its way */
+	end_script(0, "", "");
+	assert_int_equal(fake.sent, 1);
+	fake.send_result = 0;
+	runner_on_state_acked(runner, 1, JOB_STARTED);
+	assert_int_equal(fake.sent, 2);
+	assert_int_equal(fake.state.phase, JOB_CONFIRMED);
+	runner_on_closed(runner); /* lost on the way: the next session carries it */
+	open_session();
+	assert_int_equal(fake.sent, 3);
+}
+
+static void test_wakes(void **state)
+{
+	(void)state;
+	start(true);
+	runner_on_wake(runner, 1); /* without a session: the next one asks anyway */
+	assert_int_equal(fake.asked, 0);
+	open_session();
+	assert_int_equal(fake.asked, 1);
+	runner_on_wake(runner, 1); /* the answer on its way may be older than the wake */
+	runner_on_job(runner, NULL);
+	assert_int_equal(fake.asked, 2);
+	runner_on_closed(runner);
+	assert_int_equal(runner->phase, RUNNER_IDLE);
+	open_session();
+	assert_int_equal(fake.asked, 3);
+	runner_on_job(runner, NULL);
+	assert_int_equal(fake.asked, 3);
+	fake.ask_result = -EBUSY;
+	runner_on_wake(runner, 2);
+	assert_int_equal(runner->phase, RUNNER_IDLE);
+	runner_on_wake(runner, 0); /* a wake for something else */
+	assert_int_equal(fake.asked, 4);
+	assert_string_equal(runner_phase_name(runner), "idle");
+	assert_string_equal(runner_last_job(runner), "");
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	static const struct CMUnitTest tests[] = {
+		TEST(test_journal_round_trip),
+		TEST(test_every_damage_to_the_journal_is_seen),
+		TEST(test_a_job_runs_once),
+		TEST(test_a_failing_script_fails),
+		TEST(test_a_crash_while_it_runs),
+		TEST(test_a_result_is_kept_over_a_restart),
+		TEST(test_refusals),
+		TEST(test_jobs_that_cannot_be_answered),
+		TEST(test_time),
+		TEST(test_a_journal_that_cannot_be_written),
+		TEST(test_a_damaged_journal_refuses_all),
+		TEST(test_the_result_waits_for_a_free_link),
+		TEST(test_wakes),
+	};
+
+	loop = ev_default_loop(0);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
