@@ -95,7 +95,7 @@ class RouterCtl:
                 self.events.append(rest)
             elif kind == "trap":
                 level, _, rest = rest.partition(" ")
-                ident, what, fix = (part.strip() for part in rest.split("|"))
+                ident, what, fix = (part.strip() for part in rest.split("\t"))
                 traps.append({"level": level, "id": ident, "what": what, "fix": fix})
             elif kind == "error":
                 raise CommandFailed(*rest.split(" ", 1))

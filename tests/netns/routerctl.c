@@ -3,7 +3,7 @@
  * one line of "ok key=value..." or "error CODE text" back; whatever happens unasked is a line of its own
  * ("event uplink=0 carrier=1 address=1"). Ends at end of input, leaving the plan in force, as the agent does.
  *
- *   check                        "trap LEVEL ID | what | fix" for each, then ok worst=LEVEL
+ *   check                        "trap LEVEL ID<TAB>what<TAB>fix" for each, then ok worst=LEVEL
  *   take_over | apply [PLAN]     PLAN: words "bucket=U,U,..." (repeated to fill) and "live=U,U,..."; default: by weight
  *   read_plan | flush UPLINK all|unreplied | state UPLINK | counters UPLINK | remove
  *   overrun                      shrinks the notification socket and stops reading until the next line comes
@@ -85,7 +85,7 @@ static void answer(int ret, const struct err *err, const char *rest)
 static void print_trap(void *arg, const struct router_trap *trap)
 {
 	(void)arg;
-	printf("trap %s %s | %s | %s\n", level_names[trap->level], trap->id, trap->what, trap->fix);
+	printf("trap %s %s\t%s\t%s\n", level_names[trap->level], trap->id, trap->what, trap->fix);
 }
 
 static void run_check(struct ctl *ctl)
