@@ -55,6 +55,11 @@ def wait_new_flows(flows, *numbers, timeout_s=5, count=20):
     wait_until(lambda: uses(flows.open(count), *numbers), timeout_s, f"new flows take uplinks {numbers}")
 
 
+def wait_probed(agent):
+    """The agent knows its uplinks by their answers: what follows is a change, no first verdict."""
+    wait_until(lambda: all(row["rtt_us"] > 0 for row in agent.uplinks().values()), 5, "every uplink has answered probes")
+
+
 def told(rows):
     """[(uplink, from, to, cause)] as the collector's event rows tell."""
     return [(row["uplink"], row["from"], row["to"], row["cause"]) for row in rows if row["kind"] == "uplink"]

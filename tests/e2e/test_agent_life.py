@@ -9,7 +9,7 @@ import signal
 
 import pytest
 
-from tests.e2e.observe import changes, flow_ids, logged, nft_handles, trace, uses, wait_new_flows
+from tests.e2e.observe import PUBLIC, changes, flow_ids, logged, nft_handles, trace, uses, wait_new_flows, wait_probed
 from tests.lab.lab import UPLINKS, wait_until
 from tests.lab.programs import Agent, Flows
 
@@ -194,27 +194,32 @@ def test_a_bad_key_is_refused(lab, key, mode, reason):
     assert changes(before, trace(lab.rtr)) == ""
 
 
-def no_forwarding(lab):
-    lab.rtr.sysctl(net__ipv4__ip_forward=0)
-    return lambda: lab.rtr.sysctl(net__ipv4__ip_forward=1)
+CLASHING_CHAIN = """
+    table inet qos {
+      chain classify {
+        type filter hook prerouting priority mangle
+        iifname "lan0" meta mark set 0x00000007
+      }
+    }"""
+# What breaks a take-over: the trap's name, how to set it, how to mend it.
+TRAPS = {
+    "no forwarding": ("ip_forward", lambda rtr: rtr.sysctl(net__ipv4__ip_forward=0),
+                      lambda rtr: rtr.sysctl(net__ipv4__ip_forward=1)),
+    "marks of a chain": ("mark-clash", lambda rtr: rtr.nft(CLASHING_CHAIN),
+                         lambda rtr: rtr.run("nft", "delete", "table", "inet", "qos")),
+    "marks of a rule": ("mark-clash", lambda rtr: rtr.ip("rule", "add", "preference", "50", "fwmark", "2", "lookup", "main"),
+                        lambda rtr: rtr.ip("rule", "del", "preference", "50")),
+    "rule preference": ("rule-preference", lambda rtr: rtr.ip("rule", "add", "preference", "7101", "to", "10.9.9.9", "lookup", "main"),
+                        lambda rtr: rtr.ip("rule", "del", "preference", "7101")),
+    "routing table": ("table", lambda rtr: rtr.ip("route", "add", "10.9.9.0/24", "dev", "lan0", "table", "7100"),
+                      lambda rtr: rtr.ip("route", "flush", "table", "7100")),
+}
 
 
-def mark_clash(lab):
-    lab.rtr.nft("table inet qos {\n"
-                "  chain classify {\n"
-                "    type filter hook prerouting priority mangle\n"
-                "    iifname \"lan0\" meta mark set 0x00000007\n"
-                "  }\n"
-                "}\n")
-    return lambda: lab.rtr.run("nft", "delete", "table", "inet", "qos")
-
-
-TRAPS = {"ip_forward": no_forwarding, "mark-clash": mark_clash}
-
-
-@pytest.mark.parametrize("trap", TRAPS)
-def test_a_fatal_trap_refuses_the_take_over(lab, trap):
-    mend = TRAPS[trap](lab)
+@pytest.mark.parametrize("name", TRAPS)
+def test_a_fatal_trap_refuses_the_take_over(lab, name):
+    trap, set_trap, mend = TRAPS[name]
+    set_trap(lab.rtr)
     agent = Agent(lab)
     before = trace(lab.rtr)
     done = agent.run(check=False)
@@ -229,7 +234,7 @@ def test_a_fatal_trap_refuses_the_take_over(lab, trap):
     assert fatal[0]["what"] and fatal[0]["fix"]
     assert changes(before, trace(lab.rtr)) == ""
 
-    mend()
+    mend(lab.rtr)
     agent.start()
     assert uses(Flows(lab).open(20), 1, 2)
 
@@ -262,13 +267,21 @@ def test_status_and_uplinks_answer_without_a_collector(lab, agent):
 
 
 def test_force_moves_traffic_and_expires_by_itself(lab, agent):
-    flows = hold_flows(lab)
+    flows = Flows(lab)
+    opened = flows.open(HELD)
+    assert uses(opened, 1, 2)
     agent.run("force", "isp2", "--for", "3s")
     wait_new_flows(flows, 2, timeout_s=2)
-    assert agent.uplinks()["isp2"]["forced_s"] <= 3
+    assert 0 < agent.uplinks()["isp2"]["forced_s"] <= 3
+    # Those of the other uplink are cut once, to begin anew on the one that is wanted.
+    assert set(flows.check()["by"]) == {PUBLIC[2]}
     wait_new_flows(flows, 1, 2, timeout_s=6)
     assert agent.uplinks()["isp2"]["forced_s"] == 0
-    assert all_alive(flows)
+    assert all_alive(flows)  # its end cuts nothing
+
+
+def test_unforce_ends_a_force(lab, agent):
+    flows = Flows(lab)
     agent.run("force", "isp1", "--for", "2h")
     wait_new_flows(flows, 1, timeout_s=2)
     agent.run("unforce")
@@ -371,6 +384,7 @@ def test_an_interface_that_goes_and_comes_back_as_another(lab):
     lab.rtr.sysctl(net__ipv4__conf__default__rp_filter=1)
     agent = Agent(lab).start()
     flows = hold_flows(lab)
+    wait_probed(agent)
     lab.unplug(1)
     agent.wait_state(1, "down", 2)
     assert logged(agent.program.read_log())[-1][3] == "carrier"
