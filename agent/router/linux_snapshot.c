@@ -6,6 +6,7 @@
  *   # --- command ip -4 rule show
  *   ...
  *   # --- failed: command nft -s list ruleset: exit status 127: sh: 1: nft: not found
+ *   # --- left out: file /etc/jaga/agent.key: the agent's key
  *
  * A child process does the whole work: it may read slow flash and wait for one command after the other
  * while the agent probes on. It writes the finished text into a pipe; the agent only collects it.
@@ -79,6 +80,14 @@ static int read_all(int fd, char *text, int64_t deadline_ms, size_t *ret_length)
 	return 0;
 }
 
+/* By whatever name: a pattern like /etc/jaga/ and a star must not carry the key away. */
+static bool is_key(const struct gathering *gathering, const struct stat *info)
+{
+	struct stat key;
+
+	return stat(gathering->config->key_file, &key) == 0 && key.st_dev == info->st_dev && key.st_ino == info->st_ino;
+}
+
 static void put_file(struct gathering *gathering, const char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -88,6 +97,10 @@ static void put_file(struct gathering *gathering, const char *path)
 
 	if (fd < 0 || fstat(fd, &info) < 0) {
 		r = -errno;
+	} else if (is_key(gathering, &info)) {
+		buf_printf(&gathering->out, "# --- left out: file %s: the agent's key\n", path);
+		close(fd);
+		return;
 	} else if (S_ISREG(info.st_mode)) {
 		r = read_all(fd, gathering->raw, clock_mono_ms() + LIMIT_COMMAND_MS, &length);
 	} else {

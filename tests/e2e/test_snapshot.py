@@ -159,6 +159,18 @@ def test_files_and_commands_are_what_the_configuration_names(lab, cli):
     assert "config zone" in text and "wifi-device" not in text
 
 
+def test_the_key_stays_at_home(lab, cli):
+    """A pattern, and a link under another name, meet the agent's own key."""
+    etc = lab.dir / "rtr1"
+    etc.mkdir()
+    (etc / "copy").symlink_to("agent.key")
+    agent = start_agent(lab, cli, snapshot_lines=f"file = {etc}/*")
+    text = text_of(cli, agent.name)
+    assert "identity = rtr1" in text
+    assert agent.key.read_text().strip() not in text
+    assert text.count("left out") == 2
+
+
 def test_a_failing_command_is_told(lab, cli):
     """What the others say is still worth having; that one is missing must be seen."""
     agent = start_agent(lab, cli, snapshot_lines="command = echo this one works\n"
