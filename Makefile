@@ -67,6 +67,13 @@ $(call say,LINK,$@)
 $(Q)mkdir -p $(@D) && $(CC) $(SANFLAGS) $(LDHARDEN) $(LDFLAGS) -o $@ $^ $(1)
 endef
 
+# Who prints the version, or believes no earlier time, is compiled again when git says another one.
+VERSION_SRCS := $(shell grep -rlE 'JAGA_(VERSION|BUILD_TIME_S)' agent collector common tests --include='*.c')
+$(call objs,$(VERSION_SRCS)): $(B)/version
+$(B)/version: FORCE
+	@mkdir -p $(@D)
+	@echo '$(VERSION) $(BUILD_TIME)' | cmp -s - $@ || echo '$(VERSION) $(BUILD_TIME)' >$@
+
 COMMON_OBJS := $(call objs,$(COMMON_SRCS)) $(B)/obj/gen/jaga.pb-c.o
 
 all: $(B)/jaga-agent $(B)/jaga-collector $(B)/jaga
