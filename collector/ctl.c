@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -228,6 +229,14 @@ static int grow_input(struct ctl_client *client)
 	return 0;
 }
 
+/* Both directions are closed, not only the one in which the request came. */
+static bool has_hung_up(int fd)
+{
+	struct pollfd poll_fd = { .fd = fd };
+
+	return poll(&poll_fd, 1, 0) > 0 && (poll_fd.revents & POLLHUP);
+}
+
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 {
 	struct ctl_client *client = watcher->data;
@@ -237,12 +246,12 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 
 	(void)events;
 	if (client->operation || client->is_closing) {
-		/* After its line a client has nothing to say; the end of its sending side ends what is endless. */
+		/* After its line a client has nothing to say, but it may leave. */
 		n = recv(client->fd, ignored, sizeof(ignored), 0);
 		if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
 			return;
 		ev_io_stop(loop, &client->read);
-		if (n < 0 || client->is_waiting)
+		if (n < 0 || client->request.follow || has_hung_up(client->fd))
 			drop(client);
 		return;
 	}

@@ -6,7 +6,7 @@
  * {"error":"...","code":"not-found|bad-request|exists|busy|failed","hint":"what to do next"}.
  * "follow":true keeps the connection and sends further rows as they happen. Times are milliseconds
  * since 1970 UTC; a missing value is absent, never null. An unknown field of a request is a bad request. A client
- * that closes its sending side while it follows or waits is taken as gone; one that does not read for
+ * that closes its sending side while it follows is taken as gone; one that does not read for
  * LIMIT_CTL_STALL_MS is dropped. Rows by operation:
  *
  *   {"op":"devices"}                 name online address last_seen_ms version driver uplinks[{name,interface,state,weight,tier,since_ms}]

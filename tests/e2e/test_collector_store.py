@@ -268,6 +268,23 @@ def test_full_disk(tmp_path, small_disk):
         collector.end()
 
 
+def test_failed_sync_is_no_acknowledgement(collector):
+    """The disk says EIO at one fdatasync: nothing of that group is kept, the next is."""
+    keys = collector.enroll("d0")
+    devices = Devices(collector)
+    devices.open(keys)
+    with attach_strace(collector, "-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO:when=1", "-o", "/dev/null"):
+        assert devices.ask("d0", POST, "tm", make_batch(BOOT, range(1, 11)), con=False).code == 503
+        assert stored_events(collector, "d0") == []
+        assert read_ack(devices.ask("d0", POST, "tm", make_batch(BOOT, range(1, 11)), con=False)) == 10
+    log = collector.read_log()
+    assert "Input/output error" in log and "writing again" in log
+    devices.end()
+    collector.kill()
+    collector.start()
+    assert len(stored_events(collector, "d0")) == 10
+
+
 def test_full_store_keeps_events_coming(tmp_path):
     """16 MiB: events make room for themselves, bulk is refused before it takes the reserve."""
     collector = LoopbackCollector(tmp_path, size="16M").start()

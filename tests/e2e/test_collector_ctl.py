@@ -1,0 +1,368 @@
+"""The collector as a process and its control socket: what clients get, what hostile ones cannot do, how it starts
+and stops."""
+import grp
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import time
+
+import pytest
+
+from tests.e2e.devices import (BOOT, GET, POST, PUT, CtlError, CtlStream, Devices, LoopbackCollector, make_batch, pb,
+                               read_ack)
+from tests.lab.lab import wait_until
+from tests.lab.programs import build_dir
+
+MAX_CLIENTS = 64
+RESPONSIVE_S = 2  # another client's request is answered within this, whatever one client does
+
+
+@pytest.fixture
+def collector(tmp_path):
+    one = LoopbackCollector(tmp_path)
+    yield one.start()
+    one.end()
+
+
+@pytest.fixture
+def devices(collector):
+    one = Devices(collector)
+    yield one
+    one.end()
+
+
+def assert_responsive(collector):
+    began = time.monotonic()
+    collector.ctl(op="devices")
+    assert time.monotonic() - began < RESPONSIVE_S
+
+
+def connect(collector):
+    client = socket.socket(socket.AF_UNIX)
+    client.settimeout(15)
+    client.connect(str(collector.socket))
+    return client
+
+
+def read_all(client):
+    data = b""
+    while chunk := client.recv(65536):
+        data += chunk
+    return data
+
+
+def report(devices, name, seqs):
+    """Sends one batch of events until it is acknowledged: the rate of one device is bounded (4.29)."""
+    reply = devices.ask(name, POST, "tm", make_batch(BOOT, seqs), con=False)
+    while reply.code == 429:
+        devices.pump(0.1)
+        reply = devices.ask(name, POST, "tm", make_batch(BOOT, seqs), con=False)
+    assert read_ack(reply) == seqs[-1]
+
+
+# --- what clients get -----------------------------------------------------------------------------------
+
+def test_enrolment(collector):
+    row, = collector.ctl(op="enroll", device="r1")
+    assert row["device"] == "r1" and len(bytes.fromhex(row["key"])) == 32
+    assert row["collector"] == f"127.0.0.1:{collector.port}"
+    with pytest.raises(CtlError) as again:
+        collector.ctl(op="enroll", device="r1")
+    assert again.value.code == "exists" and "--force" in again.value.hint
+    other, = collector.ctl(op="enroll", device="r1", replace=True)
+    assert other["key"] != row["key"]
+    assert [device["name"] for device in collector.ctl(op="devices")] == ["r1"]
+    for op in ("show", "snapshots", "cat", "remove", "snapshot-take"):
+        with pytest.raises(CtlError) as missing:
+            collector.ctl(op=op, device="r2")
+        assert missing.value.code == "not-found"
+    assert collector.stop() == 0
+    collector.start()
+    assert [device["name"] for device in collector.ctl(op="devices")] == ["r1"]
+
+
+def test_two_enrolments_at_once_give_one_key(collector):
+    streams = [collector.stream(op="enroll", device="r1") for _ in range(10)]
+    keys, refused = [], 0
+    for stream in streams:
+        try:
+            keys += [row["key"] for row in stream.rows()]
+        except CtlError as error:
+            assert error.code == "exists"
+            refused += 1
+        stream.close()
+    assert len(keys) == 1 and refused == 9
+
+
+def test_follow_is_told_at_once(collector, devices):
+    devices.open(collector.enroll("r1", "r2"))
+    follow, only_r2 = (collector.stream(op="events", follow=True, limit=0, **more) for more in ({}, {"device": "r2"}))
+    for seq in (1, 2):
+        for name in ("r1", "r2"):
+            assert read_ack(devices.ask(name, POST, "tm", make_batch(BOOT, [seq]), con=False)) == seq
+    rows = [follow.next() for _ in range(4)]
+    assert [(row["device"], row["text"]) for row in rows] == [("r1", "event 1"), ("r2", "event 1"), ("r1", "event 2"),
+                                                               ("r2", "event 2")]
+    assert [row["id"] for row in rows] == sorted(row["id"] for row in rows)
+    assert abs(rows[0]["time_ms"] / 1000 - (time.time() - 1)) < 5  # a second before its sending
+    assert [only_r2.next()["text"] for _ in range(2)] == ["event 1", "event 2"]
+    # The newest, oldest first; and a limit cuts a batch.
+    devices.ask("r1", POST, "tm", make_batch(BOOT, range(3, 9)), con=False)
+    assert [row["text"] for row in collector.ctl(op="events", device="r1", limit=4)] == [f"event {n}" for n in range(5, 9)]
+    for stream in (follow, only_r2):
+        stream.close()
+
+
+def test_presence_is_in_the_log(collector, devices):
+    devices.open(collector.enroll("r1"))
+    assert collector.ctl(op="devices")[0]["online"] is True
+    devices.write("close r1")
+    wait_until(lambda: not collector.ctl(op="devices")[0]["online"], 10, "the goodbye is noticed")
+    rows = wait_until(lambda: (rows := collector.ctl(op="events")) and len(rows) == 2 and rows, 5, "both are told")
+    assert [row["kind"] for row in rows] == ["online", "offline"] and rows[0]["text"].startswith("127.0.0.1:")
+    assert collector.problems()["offline"]["device"] == "r1"
+
+
+def test_push_reaches_a_waiting_device(collector, devices):
+    keys = collector.enroll("r1")
+    job = collector.ctl(op="push", device="r1", name="a.sh", script="echo hi")[0]
+    assert job["state"] == "queued"
+    follow = collector.stream(op="job", job=job["job"], follow=True)
+    assert follow.next()["state"] == "queued"
+    devices.open(keys)  # its hello brings the two together
+    devices.wait(lambda: devices.pushed, "the wake arrives")
+    assert pb.Wake.FromString(devices.pushed[0][1].body).job_seq == int(job["job"])
+    signed = pb.SignedJob.FromString(devices.ask("r1", GET, "job?after=0").body)
+    assert pb.Job.FromString(signed.body).script == b"echo hi"
+    for phase in ("RECEIVED", "STARTED", "CONFIRMED"):
+        state = pb.JobState(seq=int(job["job"]), phase=pb.JobPhase.Value(f"JOB_PHASE_{phase}"), attempt=1,
+                            output=b"hi \xff\n" if phase == "CONFIRMED" else b"")
+        assert read_ack(devices.ask("r1", PUT, f"job/{job['job']}/state", state.SerializeToString())) == int(job["job"])
+    rows = follow.rows()
+    follow.close()
+    assert [row["state"] for row in rows] == ["received", "started", "confirmed"]
+    assert rows[-1]["output"] == "hi \ufffd\n" and rows[-1]["exit_status"] == 0
+    assert devices.ask("r1", GET, "job?after=0").code == 404
+    # A connected device is woken at once.
+    devices.pushed.clear()
+    collector.ctl(op="push", device="r1", name="b.sh", script="true")
+    devices.wait(lambda: devices.pushed, "the wake arrives")
+    assert [row["state"] for row in collector.ctl(op="jobs")] == ["queued", "confirmed"]
+
+
+def test_snapshot_take_waits_for_the_device(collector, devices):
+    import hashlib
+    import zlib
+    keys = collector.enroll("r1")
+    with pytest.raises(CtlError) as offline:
+        collector.ctl(op="snapshot-take", device="r1")
+    assert offline.value.code == "busy"
+    devices.open(keys)
+    for text, changed in ((b"one\n", True), (b"one\n", False), (b"two \xe4\n", True)):
+        devices.pushed.clear()
+        take = collector.stream(op="snapshot-take", device="r1")
+        devices.wait(lambda: devices.pushed, "the wake arrives")
+        assert pb.Wake.FromString(devices.pushed[0][1].body).take_snapshot
+        path = f"snap/{hashlib.sha256(text).hexdigest()}"
+        if devices.ask("r1", PUT, path).code == 404:
+            assert devices.ask("r1", PUT, path, zlib.compress(text), content_format=65051).code == 204
+        row, = take.rows()
+        take.close()
+        assert row["changed"] is changed and row["hash"] == hashlib.sha256(text).hexdigest()
+    assert [row["n"] for row in collector.ctl(op="snapshots", device="r1")] == [1, 2]
+    assert collector.ctl(op="cat", device="r1", n=1)[0]["text"] == "one\n"
+    assert collector.ctl(op="cat", device="r1")[0]["text"] == "two \ufffd\n"
+    assert collector.ctl(op="devices")[0]["snapshots"] == 2
+
+
+# --- what clients cannot do -----------------------------------------------------------------------------
+
+@pytest.mark.parametrize("line", [b"\n", b"{\n", b"[]\n", b"\x00\xff\xfe\n", b'{"op":"explode"}\n', b"[" * 5000 + b"\n",
+                                  b'{"op":"show","device":"../../etc/passwd"}\n', b'{"op":"events","limit":1e9}\n'])
+def test_bad_lines_are_told(collector, line):
+    client = connect(collector)
+    client.sendall(line)
+    answer = json.loads(read_all(client))
+    assert answer["code"] == "bad-request" and answer["error"]
+    assert_responsive(collector)
+
+
+def test_endless_line_is_cut(collector):
+    client = connect(collector)
+    try:
+        for _ in range(64):
+            client.sendall(b"x" * 65536)
+    except (BrokenPipeError, ConnectionResetError):
+        pass
+    else:
+        assert json.loads(read_all(client))["code"] == "bad-request"
+    assert_responsive(collector)
+
+
+def test_silent_and_half_clients_are_dropped(collector):
+    silent, half = connect(collector), connect(collector)
+    half.sendall(b'{"op":"dev')
+    assert read_all(silent) == b"" and read_all(half) == b""  # within ten seconds, by the collector
+    assert_responsive(collector)
+
+
+def test_more_clients_than_places(collector):
+    held = [connect(collector) for _ in range(MAX_CLIENTS)]
+    late = CtlStream(collector.socket, op="devices")  # waits in the queue
+    held.pop().close()
+    assert late.rows() == []
+    late.close()
+    for client in held:
+        client.close()
+    assert_responsive(collector)
+
+
+def test_a_client_that_does_not_read_stalls_nobody(collector, devices):
+    devices.open(collector.enroll("r1"))
+    for first in range(1, 1500, 10):  # rows enough to be more than a socket buffer holds
+        report(devices, "r1", range(first, first + 10))
+    stuck = []
+    for _ in range(20):
+        client = connect(collector)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        client.sendall(json.dumps({"op": "events", "limit": 10000, "follow": True}).encode() + b"\n")
+        stuck.append(client)
+    for seq in range(1501, 1506):
+        began = time.monotonic()
+        report(devices, "r1", [seq])
+        assert time.monotonic() - began < RESPONSIVE_S
+        assert_responsive(collector)
+    rss_kb = int(next(line for line in open(f"/proc/{collector.popen.pid}/status") if "RssAnon" in line).split()[1])
+    assert rss_kb < 60_000
+    # Whoever reads after all gets everything, once.
+    texts = []
+    reader = stuck[0].makefile("rb")
+    while not texts or texts[-1] != "event 1505":
+        row = json.loads(reader.readline())
+        if row["kind"] == "notice":
+            texts.append(row["text"])
+    assert texts == [f"event {n}" for n in range(1, 1506)]
+    for client in stuck:
+        client.close()
+    assert_responsive(collector)
+
+
+def test_clients_that_vanish(collector, devices):
+    devices.open(collector.enroll("r1"))
+    for op in ({"op": "events", "follow": True}, {"op": "enroll", "device": "x1"}, {"op": "snapshot-take", "device": "r1"},
+               {"op": "push", "device": "r1", "name": "a", "script": "true"}, {"op": "status"}):
+        for _ in range(20):
+            client = connect(collector)
+            client.sendall(json.dumps(op).encode() + b"\n")
+            client.close()
+    assert_responsive(collector)
+    assert read_ack(devices.ask("r1", POST, "tm", make_batch(BOOT, [1]), con=False)) == 1
+
+
+# --- start and stop -------------------------------------------------------------------------------------
+
+def run_collector(*arguments, timeout=20):
+    return subprocess.run([str(build_dir() / "jaga-collector"), *map(str, arguments)], capture_output=True, text=True,
+                          timeout=timeout, check=False)
+
+
+def test_second_collector_on_the_store_is_refused(collector, tmp_path):
+    other_dir = tmp_path / "other"
+    other_dir.mkdir()
+    other = LoopbackCollector(other_dir, store=collector.store)
+    done = run_collector("--config", other.conf)
+    assert done.returncode == 1 and "another jaga-collector" in done.stderr and str(collector.store) in done.stderr
+    assert_responsive(collector)
+
+
+def test_second_collector_on_the_socket_is_refused(collector, tmp_path):
+    other_dir = tmp_path / "other"
+    other_dir.mkdir()
+    other = LoopbackCollector(other_dir)
+    other.conf.write_text(other.conf.read_text().replace(str(other.socket), str(collector.socket)))
+    done = run_collector("--config", other.conf)
+    assert done.returncode == 1 and str(collector.socket) in done.stderr
+    assert_responsive(collector)
+
+
+def test_old_socket_file_of_a_crash_is_replaced(collector):
+    collector.kill()
+    assert collector.socket.exists()
+    collector.start()
+    assert collector.stop() == 0
+    assert not collector.socket.exists()
+
+
+def test_access_to_the_socket(tmp_path):
+    group = grp.getgrgid(os.getgid()).gr_name
+    collector = LoopbackCollector(tmp_path)
+    with open(collector.conf, "a") as conf:
+        conf.write(f"group = {group}\n")
+    collector.start()
+    mode = collector.socket.stat()
+    assert stat.S_IMODE(mode.st_mode) == 0o660 and mode.st_gid == os.getgid()
+    assert stat.S_IMODE(collector.store.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in collector.store.iterdir()} == {0o600}
+    assert "0" == next(line.split()[-2] for line in open(f"/proc/{collector.popen.pid}/limits") if "core file" in line)
+    collector.end()
+
+
+@pytest.mark.parametrize("lines, told", [
+    ("[control]\ngroup = no-such-group\n", "no-such-group"),
+    ("[store]\npath = /proc/nowhere\n", "/proc/nowhere"),
+    ("[control]\nsocket = /nowhere/at/all/c.sock\n", "/nowhere/at/all/c.sock"),
+])
+def test_what_cannot_start_says_why(tmp_path, lines, told):
+    conf = tmp_path / "c.conf"
+    values = {"store": f"path = {tmp_path}/store", "control": f"socket = {tmp_path}/c.sock"}
+    section = lines.split("]")[0][1:]
+    field = lines.splitlines()[1].split(" = ")[0]
+    conf.write_text("[collector]\nlisten = 127.0.0.1:15684\n" + "".join(
+        f"[{name}]\n" + ("" if name == section and value.startswith(field) else value + "\n") +
+        (lines.split("\n", 1)[1] if name == section else "") for name, value in values.items()))
+    done = run_collector("--config", conf)
+    assert done.returncode == 1 and told in done.stderr, done.stderr
+
+
+def test_bad_configuration_names_file_line_and_field(tmp_path):
+    conf = tmp_path / "bad.conf"
+    conf.write_text("[collector]\nlisten = nonsense\n[store]\nsize = 1\n[nowhere]\n")
+    for arguments in ((), ("--check",)):
+        done = run_collector("--config", conf, *arguments)
+        assert done.returncode == 2
+        assert f"{conf}:2: [collector] listen: 'nonsense'" in done.stderr
+        assert f"{conf}:4: [store] size: '1'" in done.stderr and f"{conf}:5: [nowhere]" in done.stderr
+    assert run_collector("--config", tmp_path / "missing").returncode == 2
+    assert run_collector("--nonsense").returncode == 2
+    assert run_collector("argument").returncode == 2
+
+
+def test_systemd_is_told(tmp_path):
+    notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    notify.settimeout(10)
+    notify.bind(str(tmp_path / "notify"))
+    collector = LoopbackCollector(tmp_path)
+    # WATCHDOG_PID is the collector's own: a shell takes its number and becomes it.
+    collector.start(wrapper=("sh", "-c", 'WATCHDOG_PID=$$ exec "$@"', "-"),
+                    env={"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "200000"})
+    assert notify.recv(256) == b"READY=1"
+    assert notify.recv(256) == b"WATCHDOG=1"
+    assert collector.stop() == 0
+    while (told := notify.recv(256)) == b"WATCHDOG=1":
+        pass
+    assert told == b"STOPPING=1"
+    notify.close()
+
+
+def test_hangup_is_harmless_and_stop_ends_followers(collector):
+    collector.popen.send_signal(signal.SIGHUP)
+    wait_until(lambda: "restart to use a new one" in collector.read_log(), 5, "the log says what to do")
+    follow = collector.stream(op="events", follow=True)
+    assert_responsive(collector)
+    assert collector.stop() == 0
+    with pytest.raises(EOFError):
+        follow.next()
+    follow.close()
