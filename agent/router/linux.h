@@ -90,6 +90,7 @@ struct router {
 	ev_io route_io, nft_io;	    /* notifications */
 	ev_timer reinstall_timer;
 	int64_t reinstalled_ms;
+	unsigned n_reinstalls; /* in a row */
 
 	struct linux_uplink uplinks[LIMIT_UPLINKS];
 	bool is_installed;		/* our plan is in force: keep it so */

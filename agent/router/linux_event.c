@@ -28,7 +28,10 @@
 #include "common/clock.h"
 #include "common/log.h"
 
-#define REINSTALL_EVERY_MS 1000 /* a program that flushes in a loop is not fought faster than this */
+/* `systemctl restart nftables` flushes twice, a zealous script a few times; one that flushes in a loop is not fought. */
+#define REINSTALL_BURST 8
+#define REINSTALL_EVERY_MS 1000
+#define REINSTALL_CALM_MS 10000 /* so long without a flush: the burst is allowed again */
 
 static int open_listener(int protocol, const int *groups, size_t n_groups)
 {
@@ -189,7 +192,8 @@ static void on_route_event(struct ev_loop *loop, ev_io *io, int revents)
 
 /* --- nf_tables --- */
 
-static int is_our_table_deleted(void *arg, const struct nl_message *message)
+/* Something of our tables was deleted: by others, or by ourselves, which costs one look at what is there. */
+static int is_ours_deleted(void *arg, const struct nl_message *message)
 {
 	struct nfgenmsg header;
 	struct nl_reader attrs;
@@ -197,17 +201,26 @@ static int is_our_table_deleted(void *arg, const struct nl_message *message)
 	char name[sizeof(LINUX_TABLE)] = "";
 
 	(void)arg;
-	if (message->type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELTABLE) ||
+	if ((message->type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELTABLE) &&
+	     message->type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELRULE)) ||
 	    !nl_message_header(message, &header, sizeof(header), &attrs))
 		return 0;
 	while (nl_next_attr(&attrs, &attr)) {
+		/* The same number in both messages. */
 		if (attr.type == NFTA_TABLE_NAME && attr.length <= sizeof(name))
 			nl_get_string(&attrs, &attr, name, sizeof(name));
 	}
 	return strcmp(name, LINUX_TABLE) == 0;
 }
 
-/* Another program flushed the ruleset. Ours goes back in, at once, but not more than once in a while. */
+static void reinstall_later(struct router *router, int64_t wait_ms)
+{
+	ev_timer_stop(router->loop, &router->reinstall_timer);
+	ev_timer_set(&router->reinstall_timer, (double)wait_ms / 1000, 0);
+	ev_timer_start(router->loop, &router->reinstall_timer);
+}
+
+/* Another program flushed the ruleset. Ours goes back in, at once, but not for ever at once. */
 static void reinstall(struct router *router)
 {
 	int64_t now_ms = clock_mono_ms(), wait_ms = router->reinstalled_ms + REINSTALL_EVERY_MS - now_ms;
@@ -216,16 +229,21 @@ static void reinstall(struct router *router)
 
 	if (!router->is_installed || linux_nft_read(router, &observed, NULL) == 0)
 		return;
-	if (router->reinstalled_ms && wait_ms > 0) {
-		ev_timer_set(&router->reinstall_timer, (double)wait_ms / 1000, 0);
-		ev_timer_start(router->loop, &router->reinstall_timer);
+	if (now_ms - router->reinstalled_ms > REINSTALL_CALM_MS)
+		router->n_reinstalls = 0;
+	if (router->n_reinstalls >= REINSTALL_BURST && wait_ms > 0) {
+		reinstall_later(router, wait_ms);
 		return;
 	}
+	router->n_reinstalls++;
 	router->reinstalled_ms = now_ms;
-	if (linux_nft_install(router, &router->plan, &err) < 0)
-		log_error("router", "another program flushed the ruleset, installing ours again failed: %s", err.text);
-	else
+	if (linux_nft_install(router, &router->plan, &err) < 0) {
+		log_error("router", "another program flushed the ruleset, installing ours again failed, trying again in %d ms: %s",
+			  REINSTALL_EVERY_MS, err.text);
+		reinstall_later(router, REINSTALL_EVERY_MS);
+	} else {
 		log_warning("router", "another program flushed the ruleset, installed ours again");
+	}
 }
 
 static void on_reinstall_timer(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -240,7 +258,7 @@ static void on_nft_event(struct ev_loop *loop, ev_io *io, int revents)
 	struct router *router = io->data;
 
 	(void)revents;
-	if (drain(io->fd, router, is_our_table_deleted) == 0 || !router->is_installed)
+	if (drain(io->fd, router, is_ours_deleted) == 0 || !router->is_installed)
 		return;
 	ev_timer_stop(loop, &router->reinstall_timer);
 	reinstall(router);

@@ -1,0 +1,89 @@
+"""The plan in force changes under running flows: another configuration, another program's hand."""
+import sys
+
+from tests.lab.lab import INTERNET, UPLINKS, wait_until
+from tests.lab.programs import PORT, Agent, Flows, Piped
+
+ISP1 = UPLINKS[1]["address"]
+
+# A tunnel's or a telephone's kind of flow: one UDP port that never stops asking.
+KEEPER = """
+import socket, sys
+for line in sys.stdin:
+    address, port, destination = line.split()
+    s = globals().setdefault("s", socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    if s.getsockname()[1] == 0:
+        s.bind((address, int(port)))
+        s.connect((destination, %d))
+        s.settimeout(0.3)
+    answer = "silent"
+    for _ in range(10):
+        try:
+            s.send(b"x")
+            answer = socket.inet_ntoa(s.recv(64)[-4:])
+            break
+        except OSError:
+            pass
+    print(answer, flush=True)
+""" % PORT
+
+
+class Keeper(Piped):
+    """One UDP flow of a client, asked again and again."""
+
+    def __init__(self, lab, client, destination):
+        super().__init__(lab.lan.start(f"keeper-{client}", sys.executable, "-c", KEEPER, piped=True))
+        self.line = f"{client} 4500 {destination}"
+
+    def ask(self):
+        """The public address that it is seen with, or "silent"."""
+        self.write(self.line)
+        return self.read_line()
+
+
+def test_flows_survive_uplinks_that_change_places(lab, agent):
+    keepers = [Keeper(lab, f"10.0.0.{i}", INTERNET[i]) for i in range(2, 8)]
+    assert {keeper.ask() for keeper in keepers} == {uplink["address"] for uplink in UPLINKS.values()}
+    agent.stop()
+    Agent(lab, uplinks=(2, 1)).start()
+    assert "silent" not in {keeper.ask() for keeper in keepers}
+    for keeper in keepers:
+        keeper.close()
+
+
+def test_flows_of_a_line_that_keeps_its_place_live_on(lab):
+    agent = Agent(lab, uplinks=(1,)).start()
+    flows = Flows(lab)
+    assert flows.open(20)["by"] == {ISP1: 20}
+    agent.stop()
+    agent = Agent(lab, uplinks=(1, 2)).start()
+    assert flows.check()["alive"] == 20
+    agent.stop()
+    agent.conf.write_text(agent.conf.read_text().replace("[uplink isp1]", "[uplink fibre]"))
+    agent.start()
+    assert flows.check()["alive"] == 20
+
+
+def test_a_firewall_that_restarts_twice_costs_no_second(lab, agent):
+    """`systemctl restart nftables` flushes at its stop and at its start."""
+    def has_rules():
+        return lab.rtr.run("nft", "list", "table", "inet", "jaga", check=False).stdout.count("jhash") > 0
+    flows = Flows(lab)
+    assert flows.open(40)["failed"] == 0
+    for _ in range(4):
+        lab.rtr.run("nft", "flush", "ruleset")
+        wait_until(has_rules, 0.7, "the plan is back")
+    lab.rtr.run("nft", "flush", "table", "inet", "jaga")
+    wait_until(has_rules, 0.7, "the rules are back")
+    assert flows.check()["alive"] == 40
+    assert agent.program.read_log().count("installed ours again") == 5
+
+
+def test_flows_of_a_line_that_is_taken_away_begin_anew(lab, agent):
+    keepers = [Keeper(lab, f"10.0.0.{i}", INTERNET[i]) for i in range(2, 8)]
+    assert {keeper.ask() for keeper in keepers} == {uplink["address"] for uplink in UPLINKS.values()}
+    agent.stop()
+    Agent(lab, uplinks=(1,)).start()
+    assert {keeper.ask() for keeper in keepers} == {ISP1}
+    for keeper in keepers:
+        keeper.close()
