@@ -18,3 +18,9 @@ bench-detector: $(SIM_DETECTOR)
 	@mv build/bench/detector.json.part build/bench/detector.json && cat build/bench/detector.json
 
 .PHONY: bench-detector
+
+# The forwarding plan in the kernel: what a fail-over costs there.
+bench-plan: ready $(B)/tests/netns/routerctl
+	@$(PYTHON) -m tests.bench.plan --build $(B)
+
+.PHONY: bench-plan

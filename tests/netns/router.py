@@ -6,9 +6,8 @@ import select
 import time
 
 from tests.lab.lab import LabError, wait_until
-from tests.lab.programs import ROOT
+from tests.lab.programs import build_dir
 
-BUILD = ROOT / os.environ.get("JAGA_BUILD", "build/host")
 ANSWER_S = 10
 PROTOCOL = "74"  # LINUX_PROTOCOL of agent/router/linux.h
 TABLES = {0: "7100", 1: "7101"}
@@ -62,7 +61,7 @@ class RouterCtl:
         given.setdefault("gateway6b", given["gateway6"])
         self.conf.write_text(conf or CONF.format(state=lab.dir / "state", **given))
         self.events = []
-        self.program = lab.rtr.start(f"routerctl{RouterCtl.serial}", BUILD / "tests/netns/routerctl", self.conf, piped=True)
+        self.program = lab.rtr.start(f"routerctl{RouterCtl.serial}", build_dir() / "tests/netns/routerctl", self.conf, piped=True)
         self._text = ""
 
     def _line(self, deadline):

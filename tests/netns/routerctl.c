@@ -9,6 +9,7 @@
  *   overrun                      shrinks the notification socket and stops reading until the next line comes
  *   one_by_one                   flush unreplied flows as kernels before 5.15 must
  *   bench UPLINK N               N fail-overs and fail-backs of that uplink, timed
+ *   time_flush UPLINK all|unreplied
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -168,6 +169,29 @@ static void run_overrun(struct ctl *ctl)
 		read_input(ctl);
 }
 
+static double us_since(const struct timespec *from)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)(now.tv_sec - from->tv_sec) * 1e6 + (double)(now.tv_nsec - from->tv_nsec) / 1e3;
+}
+
+static void run_time_flush(struct ctl *ctl, unsigned uplink, const char *word)
+{
+	enum router_flush what = strcmp(word, "all") == 0 ? ROUTER_FLUSH_ALL : ROUTER_FLUSH_UNREPLIED;
+	struct timespec from;
+	struct err err = {0};
+	uint32_t flows = 0;
+	char rest[64];
+	int ret;
+
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	ret = router_linux.flush(ctl->router, uplink, what, &flows, &err);
+	snprintf(rest, sizeof(rest), "flows=%u us=%.0f", flows, us_since(&from));
+	answer(ret, &err, rest);
+}
+
 static int compare_times(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;
@@ -180,7 +204,7 @@ static void run_bench(struct ctl *ctl, unsigned uplink, unsigned n)
 {
 	struct forwarding_plan home, away;
 	double *us = calloc(2 * (size_t)n + 1, sizeof(*us));
-	struct timespec from, to;
+	struct timespec from;
 	struct err err = {0};
 	unsigned changed = 1;
 	char rest[128];
@@ -198,8 +222,7 @@ static void run_bench(struct ctl *ctl, unsigned uplink, unsigned n)
 	for (unsigned i = 0; us && ret == 0 && i < 2 * n; i++) {
 		clock_gettime(CLOCK_MONOTONIC, &from);
 		ret = router_linux.apply(ctl->router, i & 1 ? &home : &away, &err);
-		clock_gettime(CLOCK_MONOTONIC, &to);
-		us[i] = (double)(to.tv_sec - from.tv_sec) * 1e6 + (double)(to.tv_nsec - from.tv_nsec) / 1e3;
+		us[i] = us_since(&from);
 	}
 	if (us && n > 0) {
 		qsort(us, 2 * (size_t)n, sizeof(*us), compare_times);
@@ -244,6 +267,9 @@ static void run_command(struct ctl *ctl, char *line)
 		printf("ok\n");
 	} else if (strcmp(line, "bench") == 0 && rest && sscanf(rest, "%u %u", &number, &count) == 2) {
 		run_bench(ctl, number, count);
+	} else if (strcmp(line, "time_flush") == 0 && rest && sscanf(rest, "%u %15s", &number, word) == 2 &&
+		   number < ctl->config.n_uplinks) {
+		run_time_flush(ctl, number, word);
 	} else if (rest && sscanf(rest, "%u %15s", &number, word) >= 1) {
 		run_on_uplink(ctl, line, number, word);
 	} else {
