@@ -23,7 +23,6 @@
 #define REST_ROUNDS 10	    /* metered, at rest: one round in so many intervals */
 #define LOSS_ROUNDS 400	    /* moving average of loss: 40 s at 10 a second */
 #define PPB 1000000000
-#define LOSS_INITIAL_PPB (PPB / 100)
 #define MISSES_MIN 5	    /* 8 / -log10 of 1 % is 4; one more, since no line's losses are independent */
 #define MISSES_MAX 12
 #define MISSES_DOUBTED_MAX 24
@@ -232,7 +231,6 @@ void detector_init(struct detector *detector, const struct detector_config *conf
 	detector->has_link = true;
 	detector->next = 1;
 	detector->oldest_pending = 1;
-	detector->loss_ppb = LOSS_INITIAL_PPB;
 	detector->was_down = state == UPLINK_DOWN;
 	detector->up_since_us = now_us;
 	detector->steady_since_us = now_us;
