@@ -351,7 +351,7 @@ static void on_time(struct ev_loop *loop, ev_timer *timer, int revents)
 		if (link_session_is_established(link))
 			greet(link);
 		else if (now_ms >= link->since_ms + LIMIT_CONNECT_MS)
-			link_fail(link, "no handshake");
+			link_fail(link, "collector does not answer (is UDP to it open?)");
 	} else {
 		if (link->phase == LINK_GREETING && now_ms >= link->since_ms + LIMIT_CONNECT_MS)
 			link_fail(link, "no answer to hello");

@@ -89,6 +89,8 @@ struct link_exchange {
 
 struct link_report {
 	uint64_t sent_seq; /* highest sequence number in the batch that waits for its Ack; 0: none waits */
+	uint64_t highest_seq; /* ever sent: no Ack can go beyond it */
+	unsigned n_refused;   /* in a row */
 	int64_t sent_ms;
 	int64_t tokens_micro; /* of the pace: one batch takes a million */
 	int64_t refilled_ms;

@@ -12,13 +12,17 @@
 #include "agent/link_internal.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/log.h"
 
 #define KICK_DELAY_MS 1000 /* what is not urgent waits for company */
 #define BATCH_HEAD_BYTES 96 /* boot_id, two sequence numbers, two drop counters, the time */
 #define MICRO 1000000
+#define REFUSALS 3	  /* of the same batch, in a row: it is not going to be taken */
+#define REFUSED_PAUSE_S 5
 
 static bool take_token(struct link_report *report, int64_t now_ms)
 {
@@ -78,6 +82,8 @@ static void send_batch(struct link *link, int64_t now_ms)
 	request.token[2] = (uint8_t)(report->serial >> 8);
 	request.token[3] = (uint8_t)report->serial;
 	report->sent_seq = run.seq_to;
+	if (run.seq_to > report->highest_seq)
+		report->highest_seq = run.seq_to;
 	report->sent_ms = now_ms;
 	link->batches_sent++;
 	if (link_session_send(link, &request))
@@ -141,17 +147,52 @@ static void pause_for(struct link_report *report, uint32_t seconds)
 	report->sent_seq = 0;
 }
 
-void link_report_on_response(struct link *link, const struct link_response *response)
+/* A batch that is refused for what it is would be refused for ever, and hold up all that comes after it. */
+static void give_up(struct link *link, int code)
 {
 	struct link_report *report = &link->report;
-	ProtobufCMessage *message;
+
+	report->n_refused = 0;
+	if (!report->sent_seq)
+		return;
+	log_error("link", "collector refuses a batch of reports, dropped: code=%d up_to_seq=%" PRIu64, code, report->sent_seq);
+	spool_acknowledge(link->spool, report->sent_seq);
+}
+
+static void on_refusal(struct link *link, const struct link_response *response)
+{
+	struct link_report *report = &link->report;
+	bool is_busy = response->code == 429 || response->code / 100 == 5;
+
+	if (!is_busy && ++report->n_refused >= REFUSALS)
+		give_up(link, response->code);
+	pause_for(report, is_busy ? response->max_age_s : REFUSED_PAUSE_S);
+	link_schedule(link);
+}
+
+static void take_ack(struct link *link, uint64_t seq)
+{
+	struct link_report *report = &link->report;
 	struct spool_stats stats;
+
+	report->n_refused = 0;
+	spool_acknowledge(link->spool, seq);
+	if (!report->sent_seq || seq < report->sent_seq)
+		return; /* of an earlier batch: the later one is still on its way */
+	link->batches_acked++;
+	report->sent_seq = 0;
+	spool_read_stats(link->spool, &stats);
+	if (stats.records > 0)
+		report->due_ms = clock_mono_ms();
+}
+
+void link_report_on_response(struct link *link, const struct link_response *response)
+{
+	ProtobufCMessage *message;
 	uint64_t seq;
 
 	if (response->code != 204) {
-		/* 4.00 cannot be mended by sending the same again at once; the next records may be better. */
-		pause_for(report, response->code == 429 || response->code == 503 ? response->max_age_s : LIMIT_MAX_AGE_S / 60);
-		link_schedule(link);
+		on_refusal(link, response);
 		return;
 	}
 	wire_arena_reset(&link->arena);
@@ -160,15 +201,7 @@ void link_report_on_response(struct link *link, const struct link_response *resp
 		return;
 	}
 	seq = ((Jaga__V1__Ack *)message)->seq;
-	if (seq >= spool_next_seq(link->spool))
-		return; /* of another boot, or nonsense: only what was sent can be acknowledged */
-	spool_acknowledge(link->spool, seq);
-	if (report->sent_seq && seq >= report->sent_seq) {
-		link->batches_acked++;
-		report->sent_seq = 0;
-		spool_read_stats(link->spool, &stats);
-		if (stats.records > 0)
-			report->due_ms = clock_mono_ms();
-	}
+	if (seq <= link->report.highest_seq) /* else nonsense: only what was sent can be acknowledged */
+		take_ack(link, seq);
 	link_schedule(link);
 }

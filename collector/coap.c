@@ -306,7 +306,7 @@ int coap_server_create(struct ev_loop *loop, const struct parse_address *listen,
 	server->arg = arg;
 	server->silence_ms = LIMIT_SILENCE_MS;
 	server->key_view = (coap_bin_const_t){ .s = server->key, .length = sizeof(server->key) };
-	server->log_handshakes.burst = server->log_requests.burst = 20;
+	server->log_handshakes.burst = server->log_requests.burst = server->log_replaced.burst = 20;
 	server->log_strays.burst = 1;
 	ev_timer_init(&server->tick, on_tick, TICK_S, TICK_S);
 	ev_timer_init(&server->reaper, on_reap, 0., 0.);

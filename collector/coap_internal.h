@@ -89,7 +89,7 @@ struct coap_server {
 
 	struct coap_current current;
 	struct coap_counters counters;
-	struct log_limit log_handshakes, log_requests, log_strays;
+	struct log_limit log_handshakes, log_requests, log_replaced, log_strays;
 };
 
 /* coap_peer.c */

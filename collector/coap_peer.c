@@ -138,6 +138,18 @@ static bool read_identity(coap_session_t *session, char ret_device[static LIMIT_
 	return parse_is_name(ret_device);
 }
 
+/* Ordinary after a fail-over or a restart of the device; again and again it is two devices with one key. */
+static void replace_peer(struct coap_server *server, struct coap_peer *earlier, coap_session_t *session)
+{
+	char from[LIMIT_HOST], to[LIMIT_HOST];
+	unsigned suppressed;
+
+	if (log_limit_allows(&server->log_replaced, clock_mono_ms(), &suppressed))
+		log_info("coap", "new session replaces the old one: device=%s from=%s to=%s suppressed=%u", earlier->device,
+			 peer_address(earlier->session, from), peer_address(session, to), suppressed);
+	peer_drop(server, earlier, NULL);
+}
+
 struct coap_peer *peer_admit(struct coap_server *server, coap_session_t *session)
 {
 	struct coap_peer *peer = NULL, *earlier, **bucket;
@@ -156,7 +168,7 @@ struct coap_peer *peer_admit(struct coap_server *server, coap_session_t *session
 		goto out;
 	earlier = peer_find(server, peer->device);
 	if (earlier)
-		peer_drop(server, earlier, NULL);
+		replace_peer(server, earlier, session);
 	bucket = bucket_of(server, peer->device);
 	peer->next_in_bucket = *bucket;
 	*bucket = peer;

@@ -7,6 +7,7 @@
  * Prints a line per event ("hello dev1 127.0.0.1:40123", "batch 1 10", ...), reads commands from standard
  * input, a line each:
  *   wake SEQ SNAPSHOT     mute 0|1 (keep Acks back)   job SEQ BYTES (the next GET /job; 0: none)
+ *   refuse 0|1 (batches: 4.00)   liar 0|1 (Acks for what was never sent)
  *   busy SECONDS|0        have 0|1 (snapshots known)  garble 0|1 (answers are not protobuf)
  *   quiet 1               (no lines for batches)      counters   quit
  */
@@ -33,7 +34,7 @@ struct fake {
 	struct coap_server *server;
 	uint32_t keepalive_s;
 	uint64_t epoch;
-	bool is_muted, is_quiet, has_snapshots, is_garbled;
+	bool is_muted, is_quiet, has_snapshots, is_garbled, refuses, lies;
 	unsigned busy_s;
 	uint64_t job_seq;
 	size_t job_bytes;
@@ -118,10 +119,14 @@ static void take_batch(struct fake *fake, const struct coap_incoming *incoming)
 	batch = (const Jaga__V1__TelemetryBatch *)message;
 	if (!fake->is_quiet)
 		printf("batch %" PRIu64 " %" PRIu64 " events=%zu\n", batch->seq_from, batch->seq_to, batch->n_events);
+	if (fake->refuses) {
+		reply(fake, &incoming->ticket, COAP_BAD_REQUEST, NULL);
+		return;
+	}
 	if (fake->is_muted || fake->n_tickets == TICKETS)
 		return;
 	fake->tickets[fake->n_tickets] = incoming->ticket;
-	fake->seqs[fake->n_tickets++] = batch->seq_to;
+	fake->seqs[fake->n_tickets++] = batch->seq_to + (fake->lies ? 1 : 0);
 }
 
 static void send_acks(struct ev_loop *loop, ev_prepare *prepare, int revents)
@@ -272,6 +277,10 @@ static void obey(struct fake *fake, const char *line)
 		fake->is_quiet = a != 0;
 	else if (strcmp(word, "garble") == 0)
 		fake->is_garbled = a != 0;
+	else if (strcmp(word, "refuse") == 0)
+		fake->refuses = a != 0;
+	else if (strcmp(word, "liar") == 0)
+		fake->lies = a != 0;
 	else if (strcmp(word, "have") == 0)
 		fake->has_snapshots = a != 0;
 	else if (strcmp(word, "busy") == 0)

@@ -198,6 +198,16 @@ static void wait_for_line(struct scene *scene, const char *text)
 		fail_msg("no line \"%s\" in:\n%s", text, scene->lines);
 }
 
+/* Tells, and waits until it is obeyed. */
+static void order(struct scene *scene, const char *line)
+{
+	tell(scene, line);
+	forget(scene);
+	tell(scene, "counters\n");
+	wait_for_line(scene, "counters ");
+	forget(scene);
+}
+
 static void wait_for_count(struct scene *scene, const unsigned *counter, unsigned count)
 {
 	const unsigned *pair[] = { counter, &count };
@@ -423,7 +433,7 @@ static void test_sends_again_what_is_not_acknowledged(void **state)
 	struct scene *scene = *state;
 
 	open_link(scene);
-	tell(scene, "mute 1\n");
+	order(scene, "mute 1\n");
 	add_notice(scene, 10);
 	link_kick(scene->link, true);
 	wait_for_line(scene, "batch 1 1 events=1\n");
@@ -450,14 +460,11 @@ static void test_is_woken(void **state)
 	wait_for_line(scene, "woken 0\n");
 }
 
-static void check_job(struct scene *scene, const char *order, uint64_t after, size_t length)
+static void check_job(struct scene *scene, const char *line, uint64_t after, size_t length)
 {
 	unsigned n_jobs = scene->n_jobs;
 
-	tell(scene, order);
-	tell(scene, "counters\n"); /* the order has been read when this is answered */
-	wait_for_line(scene, "counters ");
-	forget(scene);
+	order(scene, line);
 	assert_int_equal(link_ask_job(scene->link, after), 0);
 	assert_int_equal(link_ask_job(scene->link, after), -EBUSY);
 	wait_for_count(scene, &scene->n_jobs, n_jobs + 1);
@@ -536,9 +543,7 @@ static void test_hands_in_snapshots(void **state)
 	forget(scene);
 	check_snapshot(scene, text, LIMIT_BODY_BYTES, true);
 	forget(scene);
-	tell(scene, "have 1\n");
-	tell(scene, "counters\n");
-	wait_for_line(scene, "counters ");
+	order(scene, "have 1\n");
 	check_snapshot(scene, text, 20000, false);
 	assert_int_equal(link_offer_snapshot(scene->link, text, LIMIT_BODY_BYTES + 1), -EMSGSIZE);
 	free(text);
@@ -579,7 +584,7 @@ static void test_collector_dies_and_comes_back(void **state)
 	struct link_status status;
 
 	open_link(scene);
-	tell(scene, "mute 1\n");
+	order(scene, "mute 1\n");
 	add_notice(scene, 10);
 	link_kick(scene->link, true);
 	wait_for_line(scene, "batch 1 1 events=1\n");
@@ -628,18 +633,13 @@ static void test_comes_back_when_the_collector_is_busy(void **state)
 {
 	struct scene *scene = *state;
 
-	tell(scene, "busy 1\n");
-	tell(scene, "counters\n");
-	wait_for_line(scene, "counters ");
+	order(scene, "busy 1\n");
 	make_link(scene);
 	assert_true(run_until(scene, is_waiting, NULL, DEADLINE_MS));
 	tell(scene, "busy 0\n");
 	wait_for_count(scene, &scene->n_open, 1);
 	/* Refused for a second in the open session: the request waits and is made again. */
-	tell(scene, "busy 1\n");
-	tell(scene, "counters\n");
-	forget(scene);
-	wait_for_line(scene, "counters ");
+	order(scene, "busy 1\n");
 	assert_int_equal(link_ask_job(scene->link, 0), 0);
 	add_notice(scene, 10);
 	link_kick(scene->link, true);
@@ -654,15 +654,55 @@ static void test_survives_nonsense(void **state)
 	struct scene *scene = *state;
 	struct link_status status;
 
-	tell(scene, "garble 1\n");
-	tell(scene, "counters\n");
-	wait_for_line(scene, "counters ");
+	order(scene, "garble 1\n");
 	make_link(scene);
 	assert_true(run_until(scene, is_waiting, NULL, DEADLINE_MS));
 	link_read_status(scene->link, &status);
 	assert_string_equal(status.last_error, "malformed HelloAck");
 	tell(scene, "garble 0\n");
 	wait_for_count(scene, &scene->n_open, 1);
+}
+
+static void test_gives_up_a_batch_that_is_refused_for_good(void **state)
+{
+	struct scene *scene = *state;
+
+	open_link(scene);
+	order(scene, "refuse 1\n");
+	add_notice(scene, 800);
+	add_notice(scene, 800); /* does not fit into the same batch */
+	link_kick(scene->link, true);
+	wait_for_line(scene, "batch 1 1 events=1\n");
+	wait_for_line(scene, "batch 2 2 events=1\n"); /* the first stands in its way for three refusals only */
+	tell(scene, "refuse 0\n");
+	assert_true(run_until(scene, is_all_acked, NULL, DEADLINE_MS));
+	assert_int_equal(scene->n_closed, 0);
+}
+
+static bool has_forgotten_any(const struct scene *scene, const void *arg)
+{
+	struct spool_stats stats;
+
+	(void)arg;
+	spool_read_stats(scene->spool, &stats);
+	return stats.acknowledged_seq > 0;
+}
+
+static void test_believes_no_ack_for_what_was_never_sent(void **state)
+{
+	struct scene *scene = *state;
+
+	open_link(scene);
+	order(scene, "liar 1\n");
+	add_notice(scene, 800);
+	add_notice(scene, 800);
+	link_kick(scene->link, true);
+	wait_for_line(scene, "batch 1 1 events=1\n");
+	forget(scene);
+	wait_for_line(scene, "batch 1 1 events=1\n"); /* the same again: that Ack counted for nothing */
+	assert_false(has_forgotten_any(scene, NULL));
+	tell(scene, "liar 0\n");
+	assert_true(run_until(scene, is_all_acked, NULL, DEADLINE_MS));
 }
 
 static void check_works(struct scene *scene)
@@ -733,6 +773,8 @@ int main(void)
 		scene_test(test_looks_at_once_after_a_path_change),
 		scene_test(test_comes_back_when_the_collector_is_busy),
 		scene_test(test_survives_nonsense),
+		scene_test(test_gives_up_a_batch_that_is_refused_for_good),
+		scene_test(test_believes_no_ack_for_what_was_never_sent),
 		scene_test(test_clock_steps),
 	};
 
