@@ -397,6 +397,48 @@ def test_an_interface_that_goes_and_comes_back_as_another(lab):
     assert UPLINKS[1]["gateway"] in lab.rtr.ip("route", "show", "table", "7100")
 
 
+def test_uplinks_that_come_after_the_agent(lab):
+    """At boot the agent is there first: one interface comes later, the other has no address yet."""
+    lab.unplug(1)
+    lab.rtr.ip("addr", "flush", "dev", "wan2")
+    agent = Agent(lab).start()
+    assert {row["state"] for row in agent.uplinks().values()} == {"down"}
+    flows = Flows(lab)
+    lab.rtr.ip("addr", "add", "198.51.100.2/24", "dev", "wan2")
+    lab.rtr.ip("route", "add", "default", "via", "198.51.100.1", "dev", "wan2", "metric", "20")
+    agent.wait_state(2, "up", UP_S)
+    wait_new_flows(flows, 2)
+    lab.plug(1)
+    agent.wait_state(1, "up", UP_S)
+    wait_new_flows(flows, 1, 2)
+
+
+def test_a_gateway_that_changes(lab, agent):
+    """A DHCP lease names another gateway; the old one is dead."""
+    flows = Flows(lab)
+    assert uses(flows.open(20), 1, 2)
+    lab.isp1.ip("addr", "add", "192.0.2.254/24", "dev", "cpe")
+    lab.rtr.ip("route", "add", "default", "via", "192.0.2.254", "dev", "wan1", "metric", "5")
+    lab.rtr.ip("route", "del", "default", "via", "192.0.2.1", "dev", "wan1", "metric", "10")
+    wait_until(lambda: "192.0.2.254" in lab.rtr.ip("route", "show", "table", "7100"), 2, "the table has the new gateway")
+    lab.isp1.ip("addr", "del", "192.0.2.1/24", "dev", "cpe")
+    lab.isp1.ip("addr", "add", "192.0.2.254/24", "dev", "cpe")
+    lab.isp1.ip("neigh", "flush", "dev", "cpe")
+    wait_new_flows(flows, 1, 2)
+    agent.wait_state(1, "up", UP_S)
+
+
+def test_named_gateways_need_no_default_routes(lab):
+    for number in UPLINKS:
+        lab.rtr.ip("route", "del", "default", "dev", UPLINKS[number]["dev"])
+        lab.rtr.ip("-6", "route", "del", "default", "dev", UPLINKS[number]["dev"])
+    agent = Agent(lab, gateway="static").start()
+    flows = hold_flows(lab)
+    lab.cut_gateway(2)
+    agent.wait_state(2, "down", DOWN_S)
+    wait_new_flows(flows, 1)
+
+
 # --- the key ------------------------------------------------------------------------------------------------
 
 def test_the_key_is_nowhere_but_in_its_file(lab, cli, reporting_agent):

@@ -4,9 +4,10 @@ import time
 
 import pytest
 
+from tests.e2e.observe import hide_collector, show_collector
 from tests.lab.capture import Capture
 from tests.lab.lab import UPLINKS, wait_until
-from tests.lab.programs import Agent
+from tests.lab.programs import Agent, Collector
 
 FINAL = {"confirmed", "failed", "expired", "interrupted", "rolled-back"}
 NO_RESULT = 125  # exit status of `jaga push --wait` when the script has none
@@ -107,6 +108,12 @@ def test_jobs_run_in_order(lab, worker, cli):
     assert order.read_text() == "".join(f"{i}\n" for i in range(6))
 
 
+def test_a_script_has_nothing_to_read_and_may_leave_a_daemon_behind(lab, worker, cli):
+    done = push(cli, worker, write_script(lab, "cat\necho job $JAGA_JOB\nsleep 600 &\n"))
+    assert done.returncode == 0
+    assert done.stdout == f"job {cli.rows('jobs', worker.name)[0]['job']}\n"
+
+
 def test_the_agent_goes_on_while_a_script_runs(lab, worker, cli):
     gate = Gate(lab)
     job = queue(cli, worker, gate.path)
@@ -171,6 +178,41 @@ def test_an_offline_device_gets_it_when_it_comes_back(lab, worker, cli):
     assert gate.count() == 1
 
 
+def test_a_queued_job_survives_a_collector_that_is_killed(lab, worker, cli, collector):
+    assert worker.stop() == 0
+    cli.wait_online(worker.name, online=False)
+    gate = Gate(lab)
+    job = queue(cli, worker, gate.path)
+    collector.kill()
+    collector.start()
+    assert cli.rows("job", job)[0]["state"] == "queued"
+    worker.start()
+    gate.wait_begun()
+    gate.open()
+    assert wait_job(cli, job)["state"] == "confirmed"
+    assert gate.count() == 1
+
+
+def test_a_wake_that_gets_lost_is_made_up_for(lab, cli):
+    """Half-way between the two everything is dropped, as by a NAT that forgot: both still believe in the session."""
+    cli.collector.stop()
+    Collector(lab, lines="keepalive = 5s").start()
+    agent = Agent(lab, collector=True, agent_lines="scripts = unsigned\nsample_interval = 1d")
+    agent.enroll(cli)
+    agent.start()
+    cli.wait_online(agent.name)
+    gate = Gate(lab)
+    hide_collector(lab)
+    job = queue(cli, agent, gate.path)
+    assert cli.device(agent.name)["online"] is True
+    cli.wait_online(agent.name, online=False, timeout_s=30)
+    show_collector(lab)
+    wait_until(gate.ran.exists, 60, "the script has begun")
+    gate.open()
+    assert wait_job(cli, job)["state"] == "confirmed"
+    assert gate.count() == 1
+
+
 def test_an_expired_job_is_not_run(lab, worker, cli):
     assert worker.stop() == 0
     cli.wait_online(worker.name, online=False)
@@ -195,6 +237,18 @@ def test_an_agent_that_dies_in_the_middle_does_not_run_it_again(lab, worker, cli
     assert row["state"] == "interrupted"
     assert push(cli, worker, write_script(lab, "echo next\n", "next.sh")).stdout == "next\n"
     assert gate.count() == 1
+
+
+def test_a_script_that_ends_the_agent_is_interrupted(lab, worker, cli):
+    """An upgrade that restarts the service under which it runs."""
+    ran = lab.dir / "ran"
+    job = queue(cli, worker, write_script(lab, f"echo once >> {ran}\nkill {worker.program.pid}\n"))
+    worker.program.wait()
+    worker.start()
+    row = wait_job(cli, job)
+    assert row["state"] == "interrupted" and row["reason"]
+    assert push(cli, worker, write_script(lab, "echo next\n", "next.sh")).stdout == "next\n"
+    assert ran.read_text() == "once\n"
 
 
 def test_an_agent_that_loses_its_journal_does_not_run_it_again(lab, worker, cli):

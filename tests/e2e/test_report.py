@@ -2,6 +2,7 @@
 across outages and restarts of either end."""
 import json
 import re
+import signal
 import time
 
 import pytest
@@ -93,6 +94,7 @@ def test_samples_arrive(lab, cli):
 def test_a_fail_over_is_told_with_its_evidence(lab, cli, reporting_agent, whose):
     own = session_uplink(cli, reporting_agent.name)
     dead = own if whose == "the session's uplink" else 3 - own
+    wait_probed(reporting_agent)
     flows = Flows(lab)
     opened = flows.open(60)
     assert uses(opened, 1, 2)
@@ -113,18 +115,38 @@ def test_a_fail_over_is_told_with_its_evidence(lab, cli, reporting_agent, whose)
                for probe in event["probes"])
     states = {uplink["name"]: uplink["state"] for uplink in cli.device(reporting_agent.name)["uplinks"]}
     assert states == {f"isp{dead}": "down", f"isp{3 - dead}": "up"}
+    assert [row["problem"] for row in cli.rows("status") if "problem" in row] == ["uplink-down"]
 
     lab.restore(dead)
     event = cli.wait_event(reporting_agent.name, UP_S + TOLD_S, kind="uplink", uplink=f"isp{dead}", to="up")
     assert event["cause"] == "recovered" and event["lasted_ms"] > 0
+    assert [row for row in cli.rows("status") if "problem" in row] == []
     wait_same_story(cli, reporting_agent)
 
 
-def test_a_lost_carrier_is_told_as_such(lab, cli, reporting_agent):
+@pytest.mark.parametrize("fault, cause", [("i", "carrier"), ("iii", "probes")])
+def test_other_faults_of_the_sessions_uplink_are_told_in_time(lab, cli, reporting_agent, fault, cause):
+    dead = session_uplink(cli, reporting_agent.name)
     wait_probed(reporting_agent)
-    lab.cut_carrier(1)
-    event = cli.wait_event(reporting_agent.name, TOLD_S, kind="uplink", uplink="isp1", to="down")
-    assert event["cause"] == "carrier" and event["carried_by"] == "isp2"
+    lab.cut(fault, dead)
+    event = cli.wait_event(reporting_agent.name, TOLD_S, kind="uplink", uplink=f"isp{dead}", to="down")
+    assert event["cause"] == cause and event["carried_by"] == f"isp{3 - dead}"
+
+
+def test_when_no_uplink_is_left_all_is_told_afterwards(lab, cli, reporting_agent):
+    """The agent does not sit out a long wait when a line is back."""
+    wait_probed(reporting_agent)
+    for number in (1, 2):
+        lab.cut_forwarding(number)
+    for number in (1, 2):
+        reporting_agent.wait_state(number, "down", DOWN_S)
+    wait_until(lambda: reporting_agent.status()["session"] != "open", 30, "the session is given up")
+    lab.restore(2)
+    reporting_agent.wait_state(2, "up", UP_S)
+    cli.wait_event(reporting_agent.name, TOLD_S, kind="uplink", uplink="isp2", to="up")
+    lab.restore(1)
+    reporting_agent.wait_state(1, "up", UP_S)
+    wait_same_story(cli, reporting_agent)
 
 
 def test_events_follow(lab, cli, reporting_agent):
@@ -148,7 +170,9 @@ def test_events_wait_while_the_collector_cannot_be_reached(lab, cli):
     agent.start()
     cli.wait_online(agent.name)
     hide_collector(lab)
+    hidden_ms = time.time() * 1000
     make_story(agent, 5)
+    made_ms = time.time() * 1000
     cli.wait_online(agent.name, online=False, timeout_s=30)
     assert any(row["problem"] == "offline" and row["device"] == agent.name for row in cli.rows("status") if "problem" in row)
     wait_until(lambda: agent.status()["session"] != "open", 30, "the agent gives the session up")
@@ -161,6 +185,8 @@ def test_events_wait_while_the_collector_cannot_be_reached(lab, cli):
     show_collector(lab)
     wait_same_story(cli, agent, RECONNECT_S)
     assert cli.device(agent.name)["online"]
+    first = [row["time_ms"] for row in events(cli, agent.name) if row["kind"] == "uplink"][:10]
+    assert hidden_ms - 500 < first[0] and first[-1] < made_ms + 500  # when it happened, not when it came
     wait_until(lambda: agent.status()["spool_records"] == 0, 10, "the spool is empty")
     assert collector.program.is_running()
 
@@ -180,10 +206,14 @@ def test_events_survive_a_collector_that_is_killed_again_and_again(lab, cli, col
     assert [row["kind"] for row in events(cli, reporting_agent.name)].count("started") == 1
 
 
-def test_fail_over_does_not_need_the_collector(lab, cli, collector, reporting_agent):
+@pytest.mark.parametrize("how", ["stopped", "hung"])
+def test_fail_over_does_not_need_the_collector(lab, cli, collector, reporting_agent, how):
     flows = Flows(lab)
     assert uses(flows.open(60), 1, 2)
-    assert collector.stop() == 0
+    if how == "stopped":
+        assert collector.stop() == 0
+    else:
+        collector.program.popen.send_signal(signal.SIGSTOP)
     lab.cut_forwarding(1)
     lab.prove_fault()
     reporting_agent.wait_state(1, "down", DOWN_S)
@@ -191,7 +221,10 @@ def test_fail_over_does_not_need_the_collector(lab, cli, collector, reporting_ag
     lab.restore()
     reporting_agent.wait_state(1, "up", UP_S)
     wait_new_flows(flows, 1, 2)
-    collector.start()
+    if how == "stopped":
+        collector.start()
+    else:
+        collector.program.popen.send_signal(signal.SIGCONT)
     wait_same_story(cli, reporting_agent, RECONNECT_S)
 
 
