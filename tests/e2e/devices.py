@@ -53,8 +53,8 @@ class CtlStream:
 
     def __init__(self, path, timeout_s=15, **request):
         self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(str(path))  # without a time-out: a full queue is waited for
         self.socket.settimeout(timeout_s)
-        self.socket.connect(str(path))
         self.socket.sendall(json.dumps(request).encode() + b"\n")
         self.file = self.socket.makefile("rb")
         self.is_done = False

@@ -42,8 +42,8 @@ def assert_responsive(collector):
 
 def connect(collector):
     client = socket.socket(socket.AF_UNIX)
+    client.connect(str(collector.socket))  # without a time-out: a full queue is waited for
     client.settimeout(15)
-    client.connect(str(collector.socket))
     return client
 
 

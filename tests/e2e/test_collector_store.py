@@ -149,8 +149,11 @@ def find_fds(pid, collector):
     """(data file, the same file opened for synchronous writes, UDP socket) of the running collector."""
     store, root, port = None, None, None
     for fd in map(int, os.listdir(f"/proc/{pid}/fd")):
-        path = os.readlink(f"/proc/{pid}/fd/{fd}")
-        flags = int(re.search(r"flags:\s*(\d+)", open(f"/proc/{pid}/fdinfo/{fd}").read())[1], 8)
+        try:
+            path = os.readlink(f"/proc/{pid}/fd/{fd}")
+            flags = int(re.search(r"flags:\s*(\d+)", open(f"/proc/{pid}/fdinfo/{fd}").read())[1], 8)
+        except FileNotFoundError:
+            continue  # a client of the control socket that has gone
         if path.endswith("data.mdb"):
             if flags & os.O_DSYNC:
                 root = fd

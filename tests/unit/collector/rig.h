@@ -65,7 +65,9 @@ static inline void rig_on_reply(void *arg, const struct coap_ticket *ticket, con
 	reply->code = answer->code;
 	reply->max_age_s = answer->max_age_s;
 	reply->length = answer->length;
-	memcpy(reply->body, answer->body, answer->length < sizeof(reply->body) ? answer->length : sizeof(reply->body));
+	if (answer->length > 0)
+		memcpy(reply->body, answer->body,
+		       answer->length < sizeof(reply->body) ? answer->length : sizeof(reply->body));
 	rig->n_replies++;
 }
 
