@@ -384,6 +384,8 @@ static int start(struct agent *agent, struct err *err)
 	agent->started_ms = clock_mono_ms();
 	report_started(&agent->report, agent->adopted, agent->adopted ? "adopted the plan in force" : "", agent->started_ms);
 	/* Forwarding has begun: from here on nothing is worth giving it up. */
+	if (system_note_pid(agent->lock_fd, agent->config->state_dir, &local_err) < 0)
+		notice(agent, LOG_LEVEL_ERROR, "agent", local_err.text);
 	runner_init(&agent->runner, agent->loop, agent->config->state_dir, agent->config->scripts_unsigned, &runner_ops,
 		    agent);
 	agent->identity.job_hiwater = runner_hiwater(&agent->runner);

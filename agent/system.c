@@ -175,32 +175,53 @@ int system_make_dir(const char *path, struct err *err)
 	return 0;
 }
 
+#define PID_FILE "agent.pid"
+
+static int write_pid(int dir)
+{
+	int fd = openat(dir, PID_FILE, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	int r = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (dprintf(fd, "%d\n", (int)getpid()) < 0)
+		r = -errno;
+	close(fd);
+	return r;
+}
+
 int system_lock(const char *dir, int *ret_fd, struct err *err)
 {
-	char path[LIMIT_PATH + 16], text[16] = "";
+	char path[LIMIT_PATH + 16], pid[16];
 	int fd, r = 0;
 
-	snprintf(path, sizeof(path), "%s/agent.lock", dir);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	/* The directory itself: a lock file could not be made on flash that is full or read-only. */
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
-		return err_sys(err, -errno, "%s", path);
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		r = errno == EWOULDBLOCK ? -EBUSY : -errno;
-		if (r == -EBUSY && pread(fd, text, sizeof(text) - 1, 0) > 0)
-			text[strcspn(text, "\n")] = '\0';
-		r = r == -EBUSY ? err_set(err, r, "another jaga-agent (pid %s) holds %s; stop it first", text, path)
-				: err_sys(err, r, "%s", path);
-		close(fd);
-		return r;
+		return err_sys(err, -errno, "%s", dir);
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		r = -errno;
+	if (r == -EWOULDBLOCK) {
+		snprintf(path, sizeof(path), "%s/" PID_FILE, dir);
+		read_text(path, pid, sizeof(pid));
+		pid[strcspn(pid, "\n")] = '\0';
+		r = err_set(err, -EBUSY, "another jaga-agent (pid %s) holds %s; stop it first", pid[0] ? pid : "unknown", dir);
+	} else if (r < 0) {
+		err_sys(err, r, "%s", dir);
 	}
-	snprintf(text, sizeof(text), "%d\n", (int)getpid());
-	if (ftruncate(fd, 0) < 0 || pwrite(fd, text, strlen(text), 0) < 0) {
-		r = err_sys(err, -errno, "%s", path);
+	if (r < 0) {
 		close(fd);
 		return r;
 	}
 	*ret_fd = fd;
 	return 0;
+}
+
+int system_note_pid(int lock_fd, const char *dir, struct err *err)
+{
+	int r = write_pid(lock_fd);
+
+	return r < 0 ? err_sys(err, r, "%s cannot be written", dir) : 0;
 }
 
 static int read_key_file(int fd, const char *path, char text[static 2 * LIMIT_PSK_BYTES + 2], struct err *err)

@@ -32,8 +32,13 @@ uint32_t system_parse_load(const char *text);
 void system_make_boot_id(uint8_t ret_boot_id[static LIMIT_BOOT_ID_BYTES]);
 /* Creates the directory (0700) with its parents where it is missing. */
 int system_make_dir(const char *path, struct err *err);
-/* One agent at a time: *ret_fd holds the lock until closed. -EBUSY: an agent runs (its pid in err). */
+/*
+ * One agent at a time: *ret_fd holds the lock of the directory until closed. Nothing is written, so that flash
+ * that is full or read-only does not stop the agent. -EBUSY: an agent runs (its pid in err).
+ */
 int system_lock(const char *dir, int *ret_fd, struct err *err);
+/* Leaves our pid in the locked directory, for people. Fails where the directory cannot be written. */
+int system_note_pid(int lock_fd, const char *dir, struct err *err);
 /*
  * The pre-shared key: a regular file that only its owner can read, with 64 hexadecimal digits and at
  * most one line feed. ret_key is zeroised on failure.

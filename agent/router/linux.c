@@ -91,12 +91,23 @@ static int linux_open(struct ev_loop *loop, const struct agent_config *config, c
 	return 0;
 }
 
+/* A setting that cannot be saved or written is no reason to give up forwarding; said once, not at each event. */
+static void keep_sysctls(struct router *router)
+{
+	struct err err = {0};
+	int ret = linux_sysctls_set(router, &err);
+
+	if (ret < 0 && ret != router->sysctl_error)
+		log_error("router", "%s; going on without: answers on other lines than main's may be dropped", err.text);
+	router->sysctl_error = ret;
+}
+
 int linux_keep(struct router *router, struct err *err)
 {
-	int ret = linux_sysctls_set(router, err);
+	int ret;
 
-	if (ret == 0)
-		ret = linux_routes_read(router, &router->own_routes, err);
+	keep_sysctls(router);
+	ret = linux_routes_read(router, &router->own_routes, err);
 	if (ret == 0) {
 		linux_routes_want(router, &router->wanted_routes);
 		ret = linux_routes_change(router, &router->own_routes, &router->wanted_routes, err);

@@ -7,7 +7,7 @@
  *   linux_gateway.c    the gateway of each uplink, learnt from whatever default route exists
  *   linux_route.c      one routing table per uplink
  *   linux_rule.c       ip rules
- *   linux_nft_rules.c  the forwarding plan as nf_tables rules and maps
+ *   linux_nft_rules.c  the forwarding plan as nf_tables rules; linux_nft_maps.c its sets and maps
  *   linux_nft.c        installs, changes and removes it; linux_nft_read.c reads it back
  *   linux_conntrack.c  forgetting flows
  *   linux_sysctl.c     kernel settings, saved before they are changed
@@ -94,6 +94,7 @@ struct router {
 
 	struct linux_uplink uplinks[LIMIT_UPLINKS];
 	bool is_installed;		/* our plan is in force: keep it so */
+	int sysctl_error;		/* of the last attempt */
 	struct forwarding_plan plan;	/* what the maps hold */
 	bool ct_flushes_one_by_one;	/* kernels before 5.15: no CTA_STATUS_MASK */
 
@@ -151,6 +152,11 @@ int linux_nft_remove(struct router *router, struct err *err);
 void linux_nft_write(struct router *router, const struct forwarding_plan *plan);
 /* Leaves no table, or an empty one. */
 void linux_nft_replace_table(struct nft_batch *batch, uint8_t family, bool is_wanted);
+
+/* linux_nft_maps.c */
+void linux_nft_add_maps(struct nft_batch *batch, const struct agent_config *config, const struct forwarding_plan *plan);
+void linux_nft_add_uplink_chains(struct nft_batch *batch, const struct agent_config *config);
+void linux_nft_add_mark_rules(struct nft_batch *batch, const struct agent_config *config);
 /* Elements of the maps `bucket` and `live`. */
 void linux_nft_put_bucket(struct nft_batch *batch, uint32_t bucket, unsigned uplink);
 void linux_nft_put_mark(struct nft_batch *batch, uint32_t mark, unsigned uplink);

@@ -110,6 +110,9 @@ static void test_lock(void **state)
 	(void)state;
 	assert_int_equal(system_lock(dir, &first, &err), 0);
 	assert_int_equal(system_lock(dir, &second, &err), -EBUSY);
+	assert_non_null(strstr(err.text, "pid unknown"));
+	assert_int_equal(system_note_pid(first, dir, &err), 0);
+	assert_int_equal(system_lock(dir, &second, &err), -EBUSY);
 	assert_int_equal(second, -1);
 	snprintf(pid, sizeof(pid), "pid %d)", (int)getpid());
 	assert_non_null(strstr(err.text, pid));
