@@ -295,6 +295,13 @@ int linux_check_ipv6(struct linux_doctor *doctor, struct err *err)
 		bool is_wanted = config->uplinks[i].gateway_kind[LINUX_V6] != CONFIG_GATEWAY_NONE;
 
 		with_ipv6 += is_wanted;
+		if (is_wanted && doctor->router->uplinks[i].ifindex &&
+		    doctor->router->uplinks[i].gateway[LINUX_V6].kind == LINUX_GATEWAY_UNKNOWN)
+			linux_trap(doctor, ROUTER_TRAP_WARNING, "ipv6-gateway",
+				   "sysctl -w net.ipv6.conf.INTERFACE.accept_ra=2 (a router ignores advertisements otherwise), or "
+				   "gateway6 = ADDRESS",
+				   "no IPv6 gateway is known for uplink %s (%s)", config->uplinks[i].name,
+				   config->uplinks[i].interface);
 		without_nat += is_wanted && !config->uplinks[i].nat6;
 		if (doctor->router->uplinks[i].has_address[LINUX_V6] && !is_wanted && doctor->router->uplinks[i].has_default[LINUX_V6])
 			linux_trap(doctor, ROUTER_TRAP_WARNING, "ipv6-leak",

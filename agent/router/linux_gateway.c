@@ -95,6 +95,7 @@ static int read_route(void *arg, const struct nl_message *message)
 	struct nl_attr attr, nexthops = {0};
 	struct default_route route;
 	unsigned ifindex = 0;
+	bool is_foreign = false;
 	struct nl_reader attrs;
 	struct rtmsg header;
 
@@ -122,13 +123,17 @@ static int read_route(void *arg, const struct nl_message *message)
 		case RTA_MULTIPATH:
 			nexthops = attr;
 			break;
+		case RTA_VIA: /* IPv4 by way of an IPv6 gateway: there is no IPv4 address to learn */
+			is_foreign = true;
+			break;
 		default:
 			break;
 		}
 	}
 	if (attrs.failed || (nexthops.data && !read_nexthops(search, &route, &nexthops)))
 		return -EBADMSG;
-	consider(search, &route, ifindex, &gateway);
+	if (!is_foreign)
+		consider(search, &route, ifindex, &gateway);
 	return 0;
 }
 

@@ -22,22 +22,18 @@
  * tables of families ip and ip6, since the inet family cannot do it before kernel 5.2.
  *
  * An empty chain named after a fingerprint of the structure says what was installed; it works on every
- * kernel, unlike a comment of the table. See docs/failover.md; callers: linux_nft.c.
+ * kernel, unlike a comment of the table. See docs/forwarding.md; callers: linux_nft.c.
  */
 #include "agent/router/linux.h"
 
-#include <errno.h>
-#include <inttypes.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_conntrack_tuple_common.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/rtnetlink.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <string.h>
 
-#define STRUCTURE_VERSION 1 /* of the rules below: another number makes the next start replace them */
 #define HASH_SEED 0x6a616761 /* fixed: a restarted agent must hash as the one before it */
 #define REG32(n) (NFT_REG32_00 + (n))
 
@@ -45,18 +41,6 @@
 #define NF_PRIORITY_SRCNAT 100
 #define DHCP4_SERVER_PORT 67
 #define DHCP6_SERVER_PORT 547
-
-struct chain_name {
-	char text[24];
-};
-
-static struct chain_name chain_of(const char *what, unsigned uplink)
-{
-	struct chain_name name;
-
-	snprintf(name.text, sizeof(name.text), "%s_%u", what, uplink);
-	return name;
-}
 
 /* --- matches and small actions, each one phrase of nft's language --- */
 
@@ -127,79 +111,6 @@ static void rule_bound_goto_steer(struct nft_batch *b, const char *chain, uint32
 	nft_rule_end(b, rule);
 }
 
-/* --- sets and maps --- */
-
-static void put_element_goto_name(struct nft_batch *b, const char *interface, const char *chain)
-{
-	char key[IFNAMSIZ] = {0};
-
-	memcpy(key, interface, strnlen(interface, IFNAMSIZ - 1));
-	nft_element_goto(b, key, sizeof(key), chain);
-}
-
-static void add_name_set(struct nft_batch *b, const char *set, unsigned n, const char *first, size_t stride)
-{
-	char key[IFNAMSIZ];
-	size_t nest;
-
-	nft_set_add(b, set, NFT_KEY_IFNAME);
-	if (n == 0)
-		return;
-	nest = nft_elements_begin(b, NFT_MSG_NEWSETELEM, set);
-	for (unsigned i = 0; i < n; i++) {
-		const char *name = first + i * stride;
-
-		memset(key, 0, sizeof(key));
-		memcpy(key, name, strnlen(name, IFNAMSIZ - 1));
-		nft_element(b, key, sizeof(key));
-	}
-	nft_elements_end(b, nest);
-}
-
-void linux_nft_put_bucket(struct nft_batch *b, uint32_t bucket, unsigned uplink)
-{
-	nft_element_goto(b, &bucket, sizeof(bucket), chain_of("bind", uplink).text);
-}
-
-void linux_nft_put_mark(struct nft_batch *b, uint32_t mark, unsigned uplink)
-{
-	nft_element_goto(b, &mark, sizeof(mark), chain_of("carry", uplink).text);
-}
-
-static void add_maps(struct nft_batch *b, const struct agent_config *config, const struct forwarding_plan *plan)
-{
-	size_t nest;
-
-	nft_label(b, "sets of interface names (package kmod-nft-core, CONFIG_NF_TABLES)");
-	add_name_set(b, "uplinks", config->n_uplinks, config->uplinks[0].interface, sizeof(config->uplinks[0]));
-	add_name_set(b, "lans", config->n_lans, config->lans[0], sizeof(config->lans[0]));
-
-	nft_label(b, "verdict maps");
-	nft_vmap_add(b, "bucket", NFT_KEY_NUMBER, plan->n_buckets);
-	nest = nft_elements_begin(b, NFT_MSG_NEWSETELEM, "bucket");
-	for (unsigned i = 0; i < plan->n_buckets; i++)
-		linux_nft_put_bucket(b, i, plan->bucket[i]);
-	nft_elements_end(b, nest);
-
-	nft_vmap_add(b, "live", NFT_KEY_MARK, 0);
-	nest = nft_elements_begin(b, NFT_MSG_NEWSETELEM, "live");
-	for (unsigned i = 0; i < plan->n_uplinks; i++)
-		linux_nft_put_mark(b, router_uplink_mark(config, i), plan->live[i]);
-	nft_elements_end(b, nest);
-
-	nft_vmap_add(b, "home", NFT_KEY_MARK, 0);
-	nest = nft_elements_begin(b, NFT_MSG_NEWSETELEM, "home");
-	for (unsigned i = 0; i < plan->n_uplinks; i++)
-		linux_nft_put_mark(b, router_uplink_mark(config, i), i);
-	nft_elements_end(b, nest);
-
-	nft_vmap_add(b, "by_interface", NFT_KEY_IFNAME, 0);
-	nest = nft_elements_begin(b, NFT_MSG_NEWSETELEM, "by_interface");
-	for (unsigned i = 0; i < plan->n_uplinks; i++)
-		put_element_goto_name(b, config->uplinks[i].interface, chain_of("bind", i).text);
-	nft_elements_end(b, nest);
-}
-
 /* --- chains --- */
 
 static void add_chains(struct nft_batch *b, const struct agent_config *config)
@@ -212,35 +123,11 @@ static void add_chains(struct nft_batch *b, const struct agent_config *config)
 	nft_chain_add(b, marker, NULL);
 	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
 		nft_chain_add(b, plain[i], NULL);
-	for (unsigned i = 0; i < config->n_uplinks; i++) {
-		nft_chain_add(b, chain_of("bind", i).text, NULL);
-		nft_chain_add(b, chain_of("carry", i).text, NULL);
-	}
+	linux_nft_add_uplink_chains(b, config);
 	nft_chain_add(b, "prerouting", &(struct nft_hook){"filter", NF_INET_PRE_ROUTING, NF_PRIORITY_MANGLE});
 	nft_chain_add(b, "postrouting", &(struct nft_hook){"filter", NF_INET_POST_ROUTING, NF_PRIORITY_MANGLE});
 	nft_label(b, "chain of type route in family inet (kernel 5.2 or later)");
 	nft_chain_add(b, "output", &(struct nft_hook){"route", NF_INET_LOCAL_OUT, NF_PRIORITY_MANGLE});
-}
-
-static void add_mark_chains(struct nft_batch *b, const struct agent_config *config)
-{
-	uint32_t field = config->mark_field;
-	size_t rule;
-
-	nft_label(b, "rules that write connection and packet marks (CONFIG_NFT_CT, CONFIG_NF_CONNTRACK_MARK)");
-	for (unsigned i = 0; i < config->n_uplinks; i++) {
-		rule = nft_rule_begin(b, chain_of("bind", i).text);
-		nft_ct(b, NFT_CT_MARK, NFT_REG_1);
-		nft_bitwise_u32(b, NFT_REG_1, ~field, router_uplink_mark(config, i));
-		nft_ct_set(b, NFT_CT_MARK, NFT_REG_1);
-		nft_rule_end(b, rule);
-
-		rule = nft_rule_begin(b, chain_of("carry", i).text);
-		nft_meta(b, NFT_META_MARK, NFT_REG_1);
-		nft_bitwise_u32(b, NFT_REG_1, ~field, router_uplink_mark(config, i));
-		nft_meta_set(b, NFT_META_MARK, NFT_REG_1);
-		nft_rule_end(b, rule);
-	}
 }
 
 static void add_steer(struct nft_batch *b, uint32_t field)
@@ -457,33 +344,6 @@ static void add_nat(struct nft_batch *b, const struct agent_config *config, uint
 
 /* --- the whole --- */
 
-static uint64_t fnv1a(uint64_t hash, const void *bytes, size_t length)
-{
-	const uint8_t *at = bytes;
-
-	for (size_t i = 0; i < length; i++)
-		hash = (hash ^ at[i]) * 0x100000001b3u;
-	return hash;
-}
-
-void linux_nft_marker(const struct agent_config *config, char ret_name[static LINUX_MARKER_BYTES])
-{
-	uint32_t head[] = {STRUCTURE_VERSION, config->mark_field,  config->hash,
-			   config->n_buckets, config->n_uplinks, config->n_lans};
-	uint64_t hash = fnv1a(0xcbf29ce484222325u, head, sizeof(head));
-
-	for (unsigned i = 0; i < config->n_uplinks; i++) {
-		const struct config_uplink *uplink = &config->uplinks[i];
-		uint8_t nat[2] = {uplink->nat, uplink->nat6};
-
-		hash = fnv1a(hash, uplink->interface, strnlen(uplink->interface, IFNAMSIZ) + 1);
-		hash = fnv1a(hash, nat, sizeof(nat));
-	}
-	for (unsigned i = 0; i < config->n_lans; i++)
-		hash = fnv1a(hash, config->lans[i], strnlen(config->lans[i], IFNAMSIZ) + 1);
-	snprintf(ret_name, LINUX_MARKER_BYTES, "plan_%016" PRIx64, hash);
-}
-
 /* Adding first makes deleting safe when there is nothing to delete. */
 void linux_nft_replace_table(struct nft_batch *b, uint8_t family, bool is_wanted)
 {
@@ -503,8 +363,8 @@ void linux_nft_write(struct router *router, const struct forwarding_plan *plan)
 	nft_batch_begin(b, router->memory, sizeof(router->memory), nl_socket_next(&router->netfilter));
 	linux_nft_replace_table(b, NFPROTO_INET, true);
 	add_chains(b, config);
-	add_maps(b, config, plan);
-	add_mark_chains(b, config);
+	linux_nft_add_maps(b, config, plan);
+	linux_nft_add_mark_rules(b, config);
 	add_steer(b, config->mark_field);
 	add_hash(b, config);
 	add_pick(b);

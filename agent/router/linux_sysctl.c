@@ -4,7 +4,7 @@
  *   ignore_routes_with_linkdown 1             else Linux goes on using routes through a line without carrier
  *
  * Before a value is changed, the old one is written to <state_dir>/sysctls (a line "path value" each,
- * replaced atomically), so that removal restores it even after a crash or a reboot of the agent. A value
+ * written once and replaced atomically), so that removal restores it even after a crash or a reboot of the agent. A value
  * that is saved already is not saved again: the first one is the owner's.
  *
  * Callers: linux.c, linux_event.c (an interface that came back has its defaults again).
@@ -153,64 +153,82 @@ static bool is_saved(const struct saved *saved, const char *path)
 
 /* --- setting --- */
 
-/* Changes one setting, saved first. -ENOENT (no such interface or kernel feature) is fine. */
-static int set(struct router *router, struct saved *saved, const char *path, uint32_t value)
+struct change {
+	char path[PATH_BYTES];
+	uint32_t value;
+};
+struct changes {
+	unsigned n;
+	bool is_saved; /* every old value is in the file already */
+	struct change list[LIMIT_SAVED_SYSCTLS];
+};
+
+/* Notes one setting that differs. What cannot be read (no such interface or kernel feature) is not set. */
+static int want(struct changes *changes, struct saved *saved, const char *path, uint32_t value)
 {
 	uint32_t old;
-	int ret = linux_sysctl_read(path, &old);
 
-	if (ret == -ENOENT || (ret == 0 && old == value))
+	if (linux_sysctl_read(path, &old) < 0 || old == value)
 		return 0;
-	if (ret < 0)
-		return ret;
-	if (!is_saved(saved, path)) {
-		if (saved->n >= LIMIT_SAVED_SYSCTLS)
-			return -ENOSPC;
-		snprintf(saved->list[saved->n].path, PATH_BYTES, "%s", path);
-		saved->list[saved->n++].value = old;
-		ret = saved_write(router, saved);
-		if (ret < 0)
-			return ret;
-	}
-	ret = sysctl_write(path, value);
-	return ret == -ENOENT ? 0 : ret;
+	if (changes->n >= LIMIT_SAVED_SYSCTLS)
+		return -ENOSPC;
+	snprintf(changes->list[changes->n].path, PATH_BYTES, "%s", path);
+	changes->list[changes->n++].value = value;
+	if (is_saved(saved, path))
+		return 0;
+	if (saved->n >= LIMIT_SAVED_SYSCTLS)
+		return -ENOSPC;
+	snprintf(saved->list[saved->n].path, PATH_BYTES, "%s", path);
+	saved->list[saved->n++].value = old;
+	changes->is_saved = false;
+	return 0;
 }
 
-static int set_rp_filter(struct router *router, struct saved *saved, const char *interface)
+static int want_all(const struct router *router, struct changes *changes, struct saved *saved)
 {
-	char path[PATH_BYTES];
-	uint32_t all = 0, own = 0;
+	static const char *const linkdown[LINUX_FAMILIES] = {
+		"net/ipv4/conf/%s/ignore_routes_with_linkdown",
+		"net/ipv6/conf/%s/ignore_routes_with_linkdown",
+	};
+	uint32_t all = 0;
+	int ret = 0;
 
-	snprintf(path, sizeof(path), "net/ipv4/conf/%s/rp_filter", interface);
-	if (linux_sysctl_read("net/ipv4/conf/all/rp_filter", &all) < 0 || linux_sysctl_read(path, &own) < 0)
-		return 0; /* no such interface now */
-	return (all > own ? all : own) == 1 ? set(router, saved, path, 2) : 0;
+	(void)linux_sysctl_read("net/ipv4/conf/all/rp_filter", &all); /* 0 is right where there is none */
+	for (unsigned i = 0; ret == 0 && i < router->config->n_uplinks; i++) {
+		const char *interface = router->config->uplinks[i].interface;
+		char path[PATH_BYTES];
+		uint32_t own;
+
+		snprintf(path, sizeof(path), "net/ipv4/conf/%s/rp_filter", interface);
+		if (linux_sysctl_read(path, &own) == 0 && (all > own ? all : own) == 1)
+			ret = want(changes, saved, path, 2);
+		for (unsigned f = 0; ret == 0 && f < LINUX_FAMILIES; f++) {
+			snprintf(path, sizeof(path), f == LINUX_V4 ? linkdown[LINUX_V4] : linkdown[LINUX_V6], interface);
+			ret = want(changes, saved, path, 1);
+		}
+	}
+	return ret;
 }
 
 int linux_sysctls_set(struct router *router, struct err *err)
 {
-	static const char *const linkdown[] = {
-		"net/ipv4/conf/%s/ignore_routes_with_linkdown",
-		"net/ipv6/conf/%s/ignore_routes_with_linkdown",
-	};
+	struct changes changes = {.is_saved = true};
 	struct saved saved;
-	char path[PATH_BYTES];
 	int ret = saved_read(router, &saved);
 
 	if (ret < 0)
 		return err_sys(err, ret, "reading %s/sysctls", router->config->state_dir);
-	for (unsigned i = 0; i < router->config->n_uplinks; i++) {
-		const char *interface = router->config->uplinks[i].interface;
-
-		ret = set_rp_filter(router, &saved, interface);
-		if (ret < 0)
-			return err_sys(err, ret, "setting rp_filter of %s", interface);
-		for (unsigned f = 0; f < LINUX_FAMILIES; f++) {
-			snprintf(path, sizeof(path), f == LINUX_V4 ? linkdown[0] : linkdown[1], interface);
-			ret = set(router, &saved, path, 1);
-			if (ret < 0)
-				return err_sys(err, ret, "setting %s", path);
-		}
+	ret = want_all(router, &changes, &saved);
+	if (ret < 0)
+		return err_sys(err, ret, "more than %d kernel settings to save", LIMIT_SAVED_SYSCTLS);
+	if (!changes.is_saved)
+		ret = saved_write(router, &saved);
+	if (ret < 0)
+		return err_sys(err, ret, "writing %s/sysctls", router->config->state_dir);
+	for (unsigned i = 0; i < changes.n; i++) {
+		ret = sysctl_write(changes.list[i].path, changes.list[i].value);
+		if (ret < 0 && ret != -ENOENT) /* the interface went away just now */
+			return err_sys(err, ret, "setting %s", changes.list[i].path);
 	}
 	return 0;
 }

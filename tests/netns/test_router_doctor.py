@@ -110,6 +110,11 @@ def test_ipv6_leak_and_prefixes(lab):
     expect(check(lab, gateway6="auto"), "ipv6-prefix", "warning", "2 uplinks")
 
 
+def test_ipv6_without_gateway(lab):
+    lab.rtr.ip("-6", "route", "del", "default", "dev", "wan2")
+    expect(check(lab, gateway6="auto", nat6="yes"), "ipv6-gateway", "warning", "isp2")
+
+
 def test_mss(lab):
     lab.rtr.ip("link", "set", "wan2", "mtu", "1492")
     expect(check(lab), "mss", "warning", "wan2", "1492")

@@ -115,6 +115,40 @@ def test_configured_gateway_and_none(lab):
     assert routes(lab, TABLES[1])[0] == "default dev wan2 proto 74 scope link metric 1"
 
 
+def test_gateway_from_a_router_advertisement(lab):
+    """Its address is link-local, the same on every line."""
+    for number in (1, 2):
+        lab.isp(number).ip("addr", "add", "fe80::1/64", "dev", "cpe", "nodad")
+        lab.rtr.ip("-6", "route", "replace", "default", "via", "fe80::1", "dev", f"wan{number}", "proto", "ra",
+                   "metric", f"{number}0")
+    ctl = RouterCtl(lab, gateway6="auto", nat6="yes")
+    ctl.run("take_over")
+    assert default(lab, 1, "-6") == "fe80::1" and default(lab, 2, "-6") == "fe80::1"
+    answer = Flows(lab).open(60, 6)
+    assert answer["failed"] == 0 and len(answer["by"]) == 2
+
+
+def test_gateway_of_another_family_is_not_learnt(lab):
+    """IPv4 by way of an IPv6 gateway: no address to copy; the route serves as found."""
+    lab.rtr.ip("route", "del", "default", "dev", "wan1")
+    lab.rtr.ip("-4", "route", "add", "default", "via", "inet6", "2001:db8:1::1", "dev", "wan1", "metric", "10")
+    assert RouterCtl(lab).run("state 0") == {"carrier": "1", "address": "0"}
+
+
+def test_no_default_route_in_main(lab):
+    """A DHCP client that sets none, or in a table of its own: users and the router get out all the same."""
+    for number in (1, 2):
+        for family in ("-4", "-6"):
+            lab.rtr.ip(family, "route", "del", "default", "dev", f"wan{number}")
+    assert not lab.rtr.ping(INTERNET[0])
+    ctl = RouterCtl(lab, gateway1="192.0.2.1", gateway2="198.51.100.1")
+    ctl.run("take_over")
+    answer = Flows(lab).open(100)
+    assert answer["failed"] == 0 and set(answer["by"]) == set(BY.values())
+    for address in INTERNET[:6]:
+        assert lab.rtr.ping(address)
+
+
 def test_interface_vanishes_and_returns_with_another_index(lab, ctl):
     """As a PPPoE interface does."""
     was = lab.rtr.ip("link", "show", "dev", "wan1").split(":")[0]
@@ -281,6 +315,17 @@ assert struct.unpack_from("i", sock.recv(4096), 16)[0] == 0
 print("owned", flush=True)
 time.sleep(1000)
 """
+
+
+def test_a_route_that_cannot_be_undoes_the_take_over(lab):
+    """Both uplinks with the IPv6 gateway of the first: the kernel refuses one of the routes, after others."""
+    lab.rtr.sysctl(net__ipv4__conf__wan1__rp_filter=1)
+    before = full_state(lab)
+    ctl = RouterCtl(lab, gateway6="2001:db8:1::1")
+    with pytest.raises(CommandFailed, match="EINVAL.*via 2001:db8:1::1 by wan2"):
+        ctl.run("take_over")
+    assert full_state(lab) == before
+    assert not (lab.dir / "state/sysctls").exists()
 
 
 def test_a_fatal_trap_refuses(lab):
