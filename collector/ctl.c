@@ -273,6 +273,15 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 		run_request(client, (size_t)(newline - client->in));
 }
 
+static unsigned read_uid(int fd)
+{
+	struct ucred credentials = { .uid = (uid_t)-1 };
+	socklen_t length = sizeof(credentials);
+
+	(void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length); /* then the log says 4294967295 */
+	return credentials.uid;
+}
+
 static void on_accept(struct ev_loop *loop, ev_io *watcher, int events)
 {
 	struct ctl *ctl = watcher->data;
@@ -291,6 +300,7 @@ static void on_accept(struct ev_loop *loop, ev_io *watcher, int events)
 	client->collector = ctl->collector;
 	client->serial = ++ctl->last_serial;
 	client->fd = fd;
+	client->uid = read_uid(fd);
 	client->next = ctl->clients;
 	ctl->clients = client;
 	ev_io_init(&client->read, on_readable, fd, EV_READ);

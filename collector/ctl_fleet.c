@@ -14,6 +14,7 @@
 #include "collector/ingest_rows.h"
 #include "collector/writer.h"
 #include "common/clock.h"
+#include "common/log.h"
 
 /* --- devices, show ---------------------------------------------------------------------------- */
 
@@ -146,6 +147,7 @@ struct key_op {
 	struct writer_op writer;
 	struct collector *collector;
 	uint64_t client;
+	unsigned uid;
 	struct store_device device;
 	bool replace;
 };
@@ -165,6 +167,7 @@ static enum ctl_next submit_key_op(struct ctl_client *client, struct key_op *op,
 	op->writer = (struct writer_op){ .lane = { .bytes = sizeof(*op), .done = done }, .apply = apply };
 	op->collector = client->collector;
 	op->client = client->serial;
+	op->uid = client->uid;
 	memcpy(op->device.name, client->request.device, sizeof(op->device.name));
 	r = writer_submit(client->collector->ports.writer, &op->writer);
 	if (r == 0)
@@ -219,6 +222,7 @@ static void finish_enroll(struct lane_op *lane, int result)
 	struct fleet_device *device;
 
 	if (result == 0) {
+		log_info("ctl", "device has a new key device=%s uid=%u", op->device.name, op->uid);
 		result = fleet_put(collector->ports.fleet, &op->device, &device);
 		coap_server_disconnect(collector->coap, op->device.name, "its key was replaced");
 	}
@@ -257,6 +261,7 @@ static void finish_remove(struct lane_op *lane, int result)
 	struct fleet_device *device = fleet_find(collector->ports.fleet, op->device.name);
 
 	if (result == 0 && device) {
+		log_info("ctl", "device was removed device=%s uid=%u", op->device.name, op->uid);
 		fleet_remove_key(device);
 		coap_server_disconnect(collector->coap, op->device.name, "the device was removed");
 	}

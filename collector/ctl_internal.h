@@ -61,6 +61,7 @@ struct ctl_client {
 	const struct ctl_operation *operation;
 	struct ctl_cursor cursor;
 	bool is_waiting;
+	unsigned uid; /* who asks, for the log */
 	/* Below: ctl.c's own. */
 	struct ctl_client *next;
 	int fd;

@@ -11,12 +11,15 @@
 
 #include "collector/jobs.h"
 #include "common/clock.h"
+#include "common/log.h"
 
 /* --- push ------------------------------------------------------------------------------------- */
 
 struct push {
 	struct ctl *ctl;
 	uint64_t client;
+	unsigned uid;
+	char device[LIMIT_NAME];
 };
 
 static void set_job_id(json_t *row, uint64_t number)
@@ -47,6 +50,9 @@ static void finish_push(void *arg, int result, const struct store_job *job)
 	struct push *push = arg;
 	struct ctl_client *client = ctl_find_client(push->ctl, push->client);
 
+	if (result == 0)
+		log_info("ctl", "script was pushed device=%s job=%llu name=\"%s\" uid=%u", push->device,
+			 (unsigned long long)job->number, job->name, push->uid);
 	if (client)
 		ctl_resume(client, answer_push(client, result, job));
 	free(push);
@@ -74,7 +80,8 @@ static enum ctl_next begin_push(struct ctl_client *client)
 	push = malloc(sizeof(*push));
 	if (!push)
 		return ctl_fail_store(client, -ENOMEM);
-	*push = (struct push){ .ctl = client->ctl, .client = client->serial };
+	*push = (struct push){ .ctl = client->ctl, .client = client->serial, .uid = client->uid };
+	strcpy(push->device, order.device->name);
 	order.arg = push;
 	r = jobs_push(client->collector->jobs, &order);
 	if (r == 0)

@@ -17,7 +17,6 @@
 #include "collector/snapshots.h"
 #include "collector/writer.h"
 #include "common/clock.h"
-#include "common/wire.h"
 
 #define DAY_MS (24 * 3600 * 1000LL)
 #define LOW_DISK_BYTES (256ull << 20) /* less free than this is told; a busy fleet writes it in minutes */
@@ -128,10 +127,10 @@ static enum ctl_next put_uplinks(struct ctl_client *client, const struct fleet_d
 		struct problem problem = { .kind = "uplink-down", .device = device->name, .since_ms = uplink->since_ms,
 					   .hint = "jaga events --device shows the evidence" };
 
-		if (uplink->state != JAGA__V1__UPLINK_STATE__UPLINK_STATE_DOWN &&
-		    uplink->state != JAGA__V1__UPLINK_STATE__UPLINK_STATE_SUSPECT)
+		if (uplink->state != FLEET_STATE_DOWN &&
+		    uplink->state != FLEET_STATE_SUSPECT)
 			continue;
-		if (uplink->state == JAGA__V1__UPLINK_STATE__UPLINK_STATE_SUSPECT)
+		if (uplink->state == FLEET_STATE_SUSPECT)
 			problem.kind = "uplink-suspect";
 		snprintf(problem.text, sizeof(problem.text), "uplink %s is %s", uplink->name,
 			 ingest_state_name(uplink->state));
@@ -190,13 +189,6 @@ static enum ctl_next step_devices(struct ctl_client *client)
 
 /* --- jobs ------------------------------------------------------------------------------------- */
 
-static bool is_bad(const struct store_job *job)
-{
-	return job->phase == JAGA__V1__JOB_PHASE__JOB_PHASE_FAILED ||
-	       job->phase == JAGA__V1__JOB_PHASE__JOB_PHASE_INTERRUPTED ||
-	       job->phase == JAGA__V1__JOB_PHASE__JOB_PHASE_EXPIRED;
-}
-
 static enum ctl_next put_job(struct ctl_client *client, const struct store_job *job)
 {
 	const struct fleet_device *device = fleet_get(client->collector->ports.fleet, job->device_number);
@@ -225,7 +217,7 @@ static enum ctl_next step_jobs(struct ctl_client *client)
 			break;
 		}
 		cursor->next = job.number;
-		if (is_bad(&job) && job.changed_ms >= cursor->since_ms)
+		if (jobs_is_bad_end(job.phase) && job.changed_ms >= cursor->since_ms)
 			next = put_job(client, &job);
 	}
 	store_read_end(txn);

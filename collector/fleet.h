@@ -18,11 +18,18 @@
 
 struct fleet;
 
+enum fleet_state { /* UplinkState of proto/jaga.proto */
+	FLEET_STATE_UNKNOWN,
+	FLEET_STATE_UP,
+	FLEET_STATE_SUSPECT,
+	FLEET_STATE_DOWN,
+};
+
 struct fleet_uplink {
 	char name[LIMIT_NAME];
 	char interface[IFNAMSIZ];
 	uint32_t weight, tier;
-	int state;	  /* UplinkState of proto/jaga.proto */
+	int state;	  /* enum fleet_state */
 	int64_t since_ms; /* when the collector first heard of this state */
 	uint32_t rtt_us, loss_permille;
 	uint64_t rx_bytes, tx_bytes;

@@ -9,12 +9,14 @@
 
 #include "common/parse.h"
 
-#define STATE_MAX JAGA__V1__UPLINK_STATE__UPLINK_STATE_DOWN
+_Static_assert((int)JAGA__V1__UPLINK_STATE__UPLINK_STATE_UNKNOWN == FLEET_STATE_UNKNOWN &&
+		       (int)JAGA__V1__UPLINK_STATE__UPLINK_STATE_DOWN == FLEET_STATE_DOWN,
+	       "the fleet keeps states by their numbers in the messages");
 
 /* A state of a newer agent that this collector does not know is stored as it came and shown as unknown. */
 static int known_state(int state)
 {
-	return state < 0 || (unsigned)state > STATE_MAX ? 0 : state;
+	return state < 0 || state > FLEET_STATE_DOWN ? FLEET_STATE_UNKNOWN : state;
 }
 
 const char *ingest_check_hello(const Jaga__V1__Hello *hello)

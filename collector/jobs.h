@@ -46,5 +46,7 @@ int jobs_wake_for_snapshot(struct jobs *jobs, struct fleet_device *device);
 
 /* "queued", "rolled-back", ...; "unknown" */
 const char *jobs_phase_name(uint32_t phase);
+/* Ended otherwise than its author wished: failed, expired, interrupted, rolled back. */
+bool jobs_is_bad_end(uint32_t phase);
 
 #endif

@@ -35,6 +35,11 @@ const char *jobs_phase_name(uint32_t phase)
 	return phase < sizeof(names) / sizeof(names[0]) ? names[phase] : names[0];
 }
 
+bool jobs_is_bad_end(uint32_t phase)
+{
+	return phase > JOBS_CONFIRMED && phase <= JOBS_INTERRUPTED;
+}
+
 static bool is_final(uint32_t phase)
 {
 	return phase > JOBS_APPLIED;

@@ -178,6 +178,42 @@ def test_snapshot_take_waits_for_the_device(collector, devices):
     assert collector.ctl(op="devices")[0]["snapshots"] == 2
 
 
+def test_status_names_what_is_wrong(collector, devices):
+    keys = collector.enroll("r1", "r2")
+    devices.open({"r1": keys["r1"]}, greet=False)
+    hello = pb.Hello(boot_id=BOOT, uplinks=[pb.UplinkInfo(name="isp1", state=1), pb.UplinkInfo(name="isp2", state=1)])
+    assert devices.ask("r1", POST, "hello", hello.SerializeToString()).code == 204
+    problems = collector.problems()
+    assert set(problems) - {"disk-low"} == {"offline"} and problems["offline"]["device"] == "r2"
+    assert "never" in problems["offline"]["text"]
+
+    batch = pb.TelemetryBatch(boot_id=BOOT, seq_from=1, seq_to=2, sent_at_ms=500, dropped_events=3)
+    for seq, (name, state) in enumerate((("isp1", 3), ("isp2", 2)), 1):
+        batch.events.add(seq=seq, at_ms=100, uplink=pb.UplinkChange(uplink=name, to=state))
+    assert read_ack(devices.ask("r1", POST, "tm", batch.SerializeToString(), con=False)) == 2
+    job = collector.ctl(op="push", device="r1", name="bad.sh", script="exit 3")[0]["job"]
+    state = pb.JobState(seq=int(job), phase=pb.JOB_PHASE_FAILED, exit_status=3, reason="exit status 3", attempt=1)
+    assert devices.ask("r1", PUT, f"job/{job}/state", state.SerializeToString()).code == 204
+    problems = collector.problems()
+    assert set(problems) - {"disk-low"} == {"offline", "uplink-down", "uplink-suspect", "dropped", "job"}
+    assert "isp1" in problems["uplink-down"]["text"] and "isp2" in problems["uplink-suspect"]["text"]
+    assert "3 events" in problems["dropped"]["text"] and "exit status 3" in problems["job"]["text"]
+    assert all(row["hint"] and row["text"] and row["since_ms"] > 0 for row in problems.values() if "device" in row)
+    assert [row["kind"] for row in collector.ctl(op="events", device="r1")] == ["online", "uplink", "uplink", "job"]
+
+    for seq, name in ((3, "isp1"), (4, "isp2")):
+        batch = pb.TelemetryBatch(boot_id=BOOT, seq_from=seq, seq_to=seq, sent_at_ms=500, dropped_events=3)
+        batch.events.add(seq=seq, at_ms=400, uplink=pb.UplinkChange(uplink=name, to=1))
+        assert devices.ask("r1", POST, "tm", batch.SerializeToString(), con=False).code == 204
+    assert not {"uplink-down", "uplink-suspect"} & set(collector.problems())
+    # What was last known survives a restart of the collector, before any device is back.
+    collector.stop()
+    collector.start()
+    shown, = collector.ctl(op="show", device="r1")
+    assert {uplink["name"]: uplink["state"] for uplink in shown["uplinks"]} == {"isp1": "up", "isp2": "up"}
+    assert shown["dropped_events"] == 3 and shown["online"] is False
+
+
 # --- what clients cannot do -----------------------------------------------------------------------------
 
 @pytest.mark.parametrize("line", [b"\n", b"{\n", b"[]\n", b"\x00\xff\xfe\n", b'{"op":"explode"}\n', b"[" * 5000 + b"\n",

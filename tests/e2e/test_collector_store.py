@@ -288,6 +288,44 @@ def test_failed_sync_is_no_acknowledgement(collector):
     assert len(stored_events(collector, "d0")) == 10
 
 
+@pytest.mark.parametrize("call", ["pwrite64", "writev", "pwritev", "lseek", "fdatasync"])
+def test_every_write_of_a_commit_may_fail(tmp_path, call):
+    """
+    EIO at the n-th such call. The commit's group is refused; when it was the write of the new root itself, the
+    store must be opened again, and the collector ends to be started again. What was acknowledged is there, once.
+    """
+    ended = 0
+    for n in range(1, 6):
+        directory = tmp_path / str(n)
+        directory.mkdir()
+        collector = LoopbackCollector(directory).start()
+        keys = collector.enroll("d0")
+        devices = Devices(collector)
+        devices.open(keys)
+        acked = 0
+        with attach_strace(collector, "-e", f"trace={call}", "-e", f"inject={call}:error=EIO:when={n}", "-o", "/dev/null"):
+            for _ in range(10):
+                key = devices.send("d0", POST, "tm", make_batch(BOOT, range(acked + 1, acked + 4)), con=False)
+                devices.wait(lambda: key in devices.replies or collector.popen.poll() is not None, "an answer, or the end")
+                devices.pump(0)
+                if key not in devices.replies:
+                    break
+                assert devices.replies[key][0].code in (204, 503)
+                if devices.replies[key][0].code == 204:
+                    acked = read_ack(devices.replies[key][0])
+        devices.end()
+        if collector.popen.poll() is not None:
+            assert collector.popen.returncode == 1 and "start jaga-collector again" in collector.read_log()
+            ended += 1
+        collector.end()
+        collector.start()
+        texts = stored_events(collector, "d0")
+        assert len(texts) == len(set(texts)) and set(texts) >= {f"event {seq}" for seq in range(1, acked + 1)}
+        assert collector.stop() == 0
+    if call == "pwrite64":  # the root is written by it
+        assert ended > 0
+
+
 def test_full_store_keeps_events_coming(tmp_path):
     """16 MiB: events make room for themselves, bulk is refused before it takes the reserve."""
     collector = LoopbackCollector(tmp_path, size="16M").start()
