@@ -87,34 +87,50 @@ static bool is_ours(const char *path)
 	       !strstr(path, "..");
 }
 
+/* The whole file as a string, read without stdio: that would allocate at each event of the kernel. */
+static int saved_read_text(const struct router *router, char *ret_text, size_t size)
+{
+	char name[LIMIT_PATH + 16];
+	size_t length = 0;
+	ssize_t n = 1;
+	int fd;
+
+	saved_path(router, "", name, sizeof(name));
+	fd = open(name, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	while (n > 0 && length < size) {
+		n = read(fd, ret_text + length, size - length);
+		length += n > 0 ? (size_t)n : 0;
+	}
+	close(fd);
+	if (n < 0 || length == size)
+		return n < 0 ? -EIO : -EBADMSG;
+	ret_text[length] = '\0';
+	return 0;
+}
+
 static int saved_read(const struct router *router, struct saved *ret_saved)
 {
-	char name[LIMIT_PATH + 16], line[PATH_BYTES + 16], *space;
-	FILE *file;
-	int ret = 0;
+	char text[LIMIT_SAVED_SYSCTLS * (PATH_BYTES + 16)], *rest = text, *line;
+	int ret = saved_read_text(router, text, sizeof(text));
 
 	ret_saved->n = 0;
-	saved_path(router, "", name, sizeof(name));
-	file = fopen(name, "re");
-	if (!file)
-		return errno == ENOENT ? 0 : -errno;
-	while (ret == 0 && fgets(line, sizeof(line), file)) {
+	if (ret < 0)
+		return ret == -ENOENT ? 0 : ret;
+	while ((line = strsep(&rest, "\n")) != NULL && (*line != '\0' || rest)) {
+		char *space = strchr(line, ' ');
 		uint32_t value;
 
-		line[strcspn(line, "\n")] = '\0';
-		space = strchr(line, ' ');
 		if (space)
 			*space = '\0';
 		if (!space || space - line >= PATH_BYTES || !is_ours(line) || parse_u32(space + 1, 0, UINT32_MAX, &value) < 0 ||
-		    ret_saved->n >= LIMIT_SAVED_SYSCTLS) {
-			ret = -EBADMSG;
-			break;
-		}
+		    ret_saved->n >= LIMIT_SAVED_SYSCTLS)
+			return -EBADMSG;
 		memcpy(ret_saved->list[ret_saved->n].path, line, (size_t)(space - line) + 1);
 		ret_saved->list[ret_saved->n++].value = value;
 	}
-	fclose(file);
-	return ret;
+	return 0;
 }
 
 static int saved_write(const struct router *router, const struct saved *saved)
