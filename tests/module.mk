@@ -23,6 +23,12 @@ LAB_TOOLS := $(B)/tests/lab/lanprobe $(B)/tests/lab/echod
 $(LAB_TOOLS): $(B)/tests/lab/%: $(B)/obj/tests/lab/%.o
 	$(call link,)
 
+# Counts a program's allocations (tests/e2e/test_agent_memory.py).
+$(B)/tests/lab/malloccount.so: tests/lab/malloccount.c
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D) && $(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -O2 -g -fPIC -shared -o $@ $<
+TEST_TOOLS += $(B)/tests/lab/malloccount.so
+
 # A collector whose answers a test decides, over the real CoAP server (tests/unit/agent/test_link.c).
 $(B)/tests/fake/collector: $(B)/obj/tests/fake/collector.o $(B)/libcollector.a $(B)/libcommon.a
 	$(call link,$(COLLECTOR_LIBS))
