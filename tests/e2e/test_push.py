@@ -242,7 +242,7 @@ def test_an_agent_that_dies_in_the_middle_does_not_run_it_again(lab, worker, cli
 def test_a_script_that_ends_the_agent_is_interrupted(lab, worker, cli):
     """An upgrade that restarts the service under which it runs."""
     ran = lab.dir / "ran"
-    job = queue(cli, worker, write_script(lab, f"echo once >> {ran}\nkill {worker.program.pid}\n"))
+    job = queue(cli, worker, write_script(lab, f"echo once >> {ran}\nkill {worker.program.pid}\nexec tail -f /dev/null\n"))
     worker.program.wait()
     worker.start()
     row = wait_job(cli, job)
