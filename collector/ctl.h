@@ -18,7 +18,8 @@
  *                                    text, and for kind uplink: uplink from to cause detect_us switch_us flows_moved carried_by
  *                                    lasted_ms misses misses_needed probes[{target,sent,lost,rtt_us,timeout_us}]; oldest first
  *   {"op":"snapshots","device":D}    n hash taken_ms checked_ms bytes stored_bytes; oldest first, n counts from 1
- *   {"op":"cat","device":D,"n":N?}   one row: n hash taken_ms text; newest when n is absent
+ *   {"op":"cat","device":D,"n":N?}   one row: n hash taken_ms text; newest when n is absent. hex: the bytes,
+ *                                    only when they are not UTF-8 without NUL
  *   {"op":"snapshot-take","device":D}  wakes the agent; one row when it has answered: n hash changed(bool); error busy when offline
  *   {"op":"push","device":D,"name":FILE,"script":TEXT,"interpreter":"sh","not_after_s":N?}  one row: job state
  *   {"op":"jobs","device":D?}        job device seq name state queued_ms changed_ms exit_status output_bytes; newest first

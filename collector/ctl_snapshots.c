@@ -76,6 +76,8 @@ static enum ctl_next begin_cat(struct ctl_client *client)
 	json_object_set_new(row, "hash", json_row_hex(snapshot.hash, sizeof(snapshot.hash)));
 	json_row_set_number(row, "taken_ms", snapshot.taken_ms);
 	json_object_set_new(row, "text", json_row_text(text, snapshot.bytes));
+	if (!json_row_is_text(text, snapshot.bytes))
+		json_object_set_new(row, "hex", json_row_hex((const uint8_t *)text, snapshot.bytes));
 	free(text);
 	next = ctl_put_row(client, row);
 	return next == CTL_MORE ? CTL_DONE : next;

@@ -29,16 +29,25 @@ static size_t measure_utf8(const uint8_t *bytes, size_t length)
 	return n;
 }
 
+bool json_row_is_text(const char *bytes, size_t length)
+{
+	for (size_t i = 0, n; i < length; i += n) {
+		n = measure_utf8((const uint8_t *)bytes + i, length - i);
+		if (n == 0)
+			return false;
+	}
+	return true;
+}
+
 json_t *json_row_text(const char *bytes, size_t length)
 {
-	json_t *json = json_stringn(bytes, length);
+	json_t *json;
 	char *clean;
 	size_t used = 0;
 
-	if (json && !memchr(bytes, '\0', length))
-		return json;
-	json_decref(json);
-	clean = malloc(3 * length + 1);
+	if (json_row_is_text(bytes, length))
+		return json_stringn(bytes, length);
+	clean = malloc(3 * length);
 	if (!clean)
 		return NULL;
 	for (size_t i = 0; i < length;) {
@@ -55,14 +64,18 @@ json_t *json_row_text(const char *bytes, size_t length)
 
 json_t *json_row_hex(const uint8_t *bytes, size_t length)
 {
-	char text[2 * 32 + 1];
+	size_t size = 2 * length + 1;
+	char *text = malloc(size);
 	struct buf buf;
 	json_t *json;
 
-	buf_init(&buf, text, sizeof(text));
+	if (!text)
+		return NULL;
+	buf_init(&buf, text, size);
 	buf_put_hex(&buf, bytes, length);
 	json = json_stringn(text, buf.length);
-	explicit_bzero(text, sizeof(text));
+	explicit_bzero(text, size); /* it may be a key */
+	free(text);
 	return json;
 }
 

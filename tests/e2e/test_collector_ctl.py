@@ -174,7 +174,13 @@ def test_snapshot_take_waits_for_the_device(collector, devices):
         assert row["changed"] is changed and row["hash"] == hashlib.sha256(text).hexdigest()
     assert [row["n"] for row in collector.ctl(op="snapshots", device="r1")] == [1, 2]
     assert collector.ctl(op="cat", device="r1", n=1)[0]["text"] == "one\n"
-    assert collector.ctl(op="cat", device="r1")[0]["text"] == "two \ufffd\n"
+    newest, = collector.ctl(op="cat", device="r1")
+    assert newest["text"] == "two \ufffd\n" and bytes.fromhex(newest["hex"]) == b"two \xe4\n"
+    # Into a pipe it goes byte for byte, text or not.
+    for n, text in ((1, b"one\n"), (2, b"two \xe4\n")):
+        done = subprocess.run([str(build_dir() / "jaga"), "--socket", str(collector.socket), "cat", "r1", str(n)],
+                              capture_output=True, timeout=20, check=True)
+        assert done.stdout == text
     assert collector.ctl(op="devices")[0]["snapshots"] == 2
 
 
