@@ -64,8 +64,8 @@
 #define LIMIT_SOCKET_BYTES (4 * 1024 * 1024) /* receive buffer: 2,000 datagrams of 1 KB, a report of the whole fleet at once */
 
 /* --- router: the Linux driver -------------------------------------------------------------------- */
-#define LIMIT_NETLINK_BATCH_BYTES (64 * 1024)	/* 16 uplinks, 64 buckets: the whole plan is 45 KB; one nest holds 64 KB */
-#define LIMIT_NETLINK_MESSAGES 512		/* messages in one batch; the whole plan of 16 uplinks has 160 */
+#define LIMIT_NETLINK_BATCH_BYTES (64 * 1024)	/* the whole plan of 16 uplinks and 64 buckets is 34 KB; a nest holds 64 */
+#define LIMIT_NETLINK_MESSAGES 512		/* messages in one batch; the whole plan of 16 uplinks has 183 */
 #define LIMIT_NETLINK_RECEIVE_BYTES (32 * 1024) /* the kernel makes no datagram of a dump larger than this */
 #define LIMIT_NFT_NAME 64		/* names of others' tables and chains shown by the doctor; longer ones are cut */
 #define LIMIT_DOCTOR_CHAINS 128		/* base chains of others that the doctor looks at; fw4 has 12, Docker 20 */

@@ -331,3 +331,40 @@ def test_ipv6_off(lab):
     RouterCtl(lab).run("take_over")
     assert routes(lab, TABLES[0], "-6") == []
     assert lab.rtr.ping(INTERNET6[0])
+
+
+@pytest.mark.parametrize("hash_name", ["both-addresses", "both-addresses-and-ports"])
+def test_as_many_of_everything_as_the_limits_allow(lab, hash_name):
+    """16 uplinks, 16 LANs, 64 buckets: the transaction, the rules and the routes have room."""
+    lab.rtr.ip_batch([line for n in range(3, 17) for line in (
+        f"link add wan{n} type veth peer name far{n}", f"link set wan{n} up", f"link set far{n} up",
+        f"addr add 100.64.{n}.2/24 dev wan{n}", f"addr add 2001:db8:64:{n}::2/64 dev wan{n} nodad")])
+    uplinks = "".join(f"""
+[uplink isp{n}]
+interface = wan{n}
+gateway = {f"100.64.{n}.1" if n > 2 else "auto"}
+gateway6 = {f"2001:db8:64:{n}::1" if n > 2 else "auto"}
+nat6 = yes
+targets = 203.0.113.1
+""" for n in range(1, 17))
+    conf = f"""
+[agent]
+state_dir = {lab.dir / "state"}
+buckets = 64
+hash = {hash_name}
+[lan]
+interfaces = lan0, {", ".join(f"lan{n}" for n in range(1, 16))}
+{uplinks}"""
+    ctl = RouterCtl(lab, conf)
+    ctl.run("take_over bucket=0 live=" + ",".join(str(n) for n in range(16)))
+    assert len(rules(lab, ours=True)) == len(rules(lab, "-6", ours=True)) == 33
+    for table in range(7100, 7116):
+        assert len(routes(lab, str(table))) == len(routes(lab, str(table), "-6")) == 16
+    ctl.run("apply bucket=" + ",".join(str(n % 2) for n in range(64)) + " live=" + ",".join(str(n % 2) for n in range(16)))
+    answer = Flows(lab).open(100)
+    assert answer["failed"] == 0 and set(answer["by"]) == set(BY.values())
+    ctl.program.kill()
+    again = RouterCtl(lab, conf)
+    assert again.run("take_over bucket=0 live=0") == {"adopted": "1"}
+    again.run("remove")
+    assert rules(lab, ours=True) == [] and routes(lab, "7115") == [] and "jaga" not in ruleset(lab)
