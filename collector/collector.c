@@ -7,8 +7,12 @@
 
 #include <errno.h>
 #include <ev.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 
 #include "collector/ctl.h"
@@ -149,6 +153,16 @@ uint64_t collector_count_refused(const struct collector *collector)
 }
 
 /* --- start and stop -------------------------------------------------------------------------- */
+
+void collector_harden(void)
+{
+	struct rlimit none = { 0, 0 };
+
+	umask(0077);
+	signal(SIGPIPE, SIG_IGN);
+	if (setrlimit(RLIMIT_CORE, &none) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0)
+		log_warning("collector", "cannot forbid core dumps reason=\"%s\"", strerror(errno));
+}
 
 static int start_writing(struct collector *collector, struct err *err)
 {

@@ -44,6 +44,8 @@ struct collector {
 	bool is_lost; /* the store cannot be written any more without a new start */
 };
 
+/* For the whole process, before anything else: no core dumps (memory holds keys), private files, no SIGPIPE. */
+void collector_harden(void);
 /* On failure everything is undone and err says why, for a person. */
 int collector_start(struct collector *collector, struct ev_loop *loop, const struct collector_config *config,
 		    struct err *err);

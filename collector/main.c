@@ -11,11 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
-#include <unistd.h>
 
 #include "collector/collector.h"
 #include "common/log.h"
@@ -95,14 +91,6 @@ static void on_watchdog(struct ev_loop *loop, ev_timer *timer, int events)
 	sd_notify(0, "WATCHDOG=1");
 }
 
-static void forbid_core_dumps(void)
-{
-	struct rlimit none = { 0, 0 };
-
-	if (setrlimit(RLIMIT_CORE, &none) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0)
-		log_warning("collector", "cannot forbid core dumps reason=\"%s\"", strerror(errno));
-}
-
 static void run(struct ev_loop *loop)
 {
 	ev_signal terminate, interrupt, hangup;
@@ -145,9 +133,7 @@ int main(int argc, char **argv)
 		return 2;
 	if (options.check)
 		return 0;
-	forbid_core_dumps();
-	umask(0077);
-	signal(SIGPIPE, SIG_IGN);
+	collector_harden();
 	loop = ev_default_loop(EVFLAG_AUTO);
 	if (!loop || collector_start(&collector, loop, &config, &err) < 0) {
 		log_error("collector", "cannot start: %s", loop ? err.text : "no event loop");
