@@ -75,7 +75,9 @@ static void put_effect(const json_t *event, struct buf *buf)
 		buf_puts(buf, ", switched in ");
 		human_duration_us(buf, row_number(event, "switch_us"));
 	}
-	if (carried_by && carried_by[0] != '\0' && flows > 0)
+	if (row_equals(event, "to", "suspect") && flows > 0)
+		buf_printf(buf, ", %" PRId64 " unanswered flow%s to start anew", flows, flows == 1 ? "" : "s");
+	else if (carried_by && carried_by[0] != '\0' && flows > 0)
 		buf_printf(buf, ", %" PRId64 " flow%s moved to %s", flows, flows == 1 ? "" : "s", carried_by);
 	else if (carried_by && carried_by[0] != '\0' && !row_equals(event, "uplink", carried_by))
 		buf_printf(buf, ", %s carries its traffic", carried_by);

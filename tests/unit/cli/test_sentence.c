@@ -48,6 +48,9 @@ static void test_events(void **state)
 		  "isp1 UP: first verdict after the start" },
 		{ "{'kind':'uplink','uplink':'isp1','from':'up','to':'suspect','cause':'probes','misses':3,'misses_needed':3}",
 		  "isp1 suspect: probes lost 3/3" },
+		{ "{'kind':'uplink','uplink':'isp1','from':'up','to':'suspect','cause':'probes','misses':3,'misses_needed':5,"
+		  "'flows_moved':2,'carried_by':'isp1'}",
+		  "isp1 suspect: probes lost 3/5, 2 unanswered flows to start anew" },
 		{ "{'kind':'uplink','text':'no state here'}", "no state here" },
 		{ "{'kind':'started','text':'agent 0.1.0 started'}", "agent 0.1.0 started" },
 		{ "{'kind':'online','text':'192.0.2.2:40123'}", "online from 192.0.2.2:40123" },
