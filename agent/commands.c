@@ -82,11 +82,11 @@ static void answer_status(struct agent *agent, struct local_client *client, cons
 
 /* --- uplinks ----------------------------------------------------------------------------------- */
 
-/* Microseconds as milliseconds with one decimal. */
+/* Microseconds as milliseconds with two decimals. */
 static void put_ms(struct table *table, enum table_format format, uint32_t us)
 {
 	if (format == TABLE_TEXT)
-		table_put_text(table, "%" PRIu32 ".%" PRIu32, us / 1000, us % 1000 / 100);
+		table_put_text(table, "%" PRIu32 ".%02" PRIu32, us / 1000, us % 1000 / 10);
 	else
 		table_put_number(table, us);
 }

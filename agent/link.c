@@ -148,7 +148,8 @@ static void close_session(struct link *link)
 	wait_before_retry(link);
 	if (sent_away_ms > link->retry_at_ms)
 		link->retry_at_ms = sent_away_ms + random_ms(LIMIT_BACKOFF_BASE_MS);
-	log_info("link", "session closed: reason=\"%s\" retry_ms=%" PRId64, reason, link->retry_at_ms - link->since_ms);
+	if (!was_open) /* the end of a session is told by who is told of it */
+		log_info("link", "no session: reason=\"%s\" retry_ms=%" PRId64, reason, link->retry_at_ms - link->since_ms);
 	link_transfer_abandon(link);
 	if (was_open)
 		link->events->on_closed(link->arg, reason);
