@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.observe import PUBLIC, hide_collector, logged, show_collector, told, uses, wait_new_flows, wait_probed
 from tests.lab.lab import INTERNET, wait_until
-from tests.lab.programs import COLLECTOR_PORT, Agent, Collector, Flows, build_dir
+from tests.lab.programs import Agent, Collector, Flows, build_dir
 
 TOLD_S = 10  # from the fault to the event at the collector
 DOWN_S, UP_S = 5, 15
@@ -282,11 +282,10 @@ def test_a_wrong_key_stays_out(lab, cli):
     row = cli.device(agent.name)
     assert row["online"] is False and "last_seen_ms" not in row
     assert events(cli, agent.name) == []
-    assert COLLECTOR_PORT == 5684 and agent.state_of(1) == "up"
+    assert agent.state_of(1) == "up"
 
 
 def test_a_removed_device_is_put_off(lab, cli, reporting_agent):
     cli.run("remove", reporting_agent.name)
     reporting_agent.program.wait_log("session lost", 15)
-    cli.run("devices")
     assert reporting_agent.state_of(1) == "up"
