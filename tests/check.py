@@ -8,8 +8,8 @@ coverage gate, one fuzzer, one man page. Two jobs run at a time, and beside them
 lowest priority, since a fuzzer uses a core for its whole minute while end-to-end tests mostly wait.
 Each job writes build/check/NAME.log; a failed one shows the end of it and its path.
 
-Skips: a skipped test fails the run unless tests/skips names it ("TEST-ID  reason" a line); a
-listed skip that did not happen is told. Last line, alone: "N passed, N failed, N skipped".
+Skips: a skipped test fails the run unless tests/skips names it ("TEST-ID  reason" a line, or
+"TEST-ID [asan]  reason" for an instrumented build only); a listed skip that did not happen is told. Last line, alone: "N passed, N failed, N skipped".
 Exit status 0 only when nothing failed.
 """
 import argparse
@@ -221,8 +221,8 @@ class Runner:
 
 # --- skips and the end ----------------------------------------------------------------------------------
 
-def read_skips():
-    """{test id: reason} of tests/skips."""
+def read_skips(san):
+    """{test id: reason} of tests/skips that hold for this build."""
     skips = {}
     for number, line in enumerate(pathlib.Path("tests/skips").read_text(encoding="utf-8").splitlines(), 1):
         if not line.strip() or line.startswith("#"):
@@ -230,7 +230,9 @@ def read_skips():
         test, _, reason = line.partition("  ")
         if not reason.strip():
             sys.exit(f"tests/skips:{number}: a skip needs a reason, after two blanks")
-        skips[test] = reason.strip()
+        test, _, build = test.partition(" [")
+        if build in ("", f"{san}]"):
+            skips[test] = reason.strip()
     return skips
 
 
@@ -277,7 +279,7 @@ def main():
     args.logs = pathlib.Path("build", "check" + (f"-{args.san}" if args.san else ""))
     args.logs.mkdir(parents=True, exist_ok=True)
 
-    skips = read_skips()
+    skips = read_skips(args.san)
     foreground, fuzzers = ([job for job in jobs if re.search(args.only, job.name)] for jobs in list_jobs(args))
     runner = Runner(args)
     try:

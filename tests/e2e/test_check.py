@@ -61,6 +61,11 @@ def test_a_listed_skip_passes_with_its_reason(tree):
     assert "no such hardware" in out
 
 
+def test_a_skip_of_another_build_does_not_count(tree):
+    status, out = tree(SKIPS, 0, "unit/part/test_it::second [asan]  the sanitizer is in the way\n")
+    assert (status, closing(out)) == (1, (1, 1, 0))
+
+
 def test_a_skip_without_a_reason_is_refused(tree):
     status, _ = tree(SKIPS, 0, "unit/part/test_it::second\n")
     assert status == 1
