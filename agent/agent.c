@@ -52,17 +52,12 @@ static void on_change(void *arg, const struct engine_change *change, int64_t swi
 	const struct agent_config *config = agent->config;
 	const char *carried_by = change->carried_by < config->n_uplinks ? config->uplinks[change->carried_by].name : "-";
 
-	if (change->from == change->to)
-		log_info("uplink", "%s: an operator's order %s switch_us=%lld flows_moved=%u", config->uplinks[change->uplink].name,
-			 change->cause == UPLINK_BY_FORCE ? "prefers it from now on" : "has ended", (long long)switch_us,
-			 flows_moved);
-	else
-		log_write(change->to == UPLINK_UP ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "uplink",
-			  "%s is %s cause=%s was=%s misses=%u/%u detect_ms=%lld switch_us=%lld flows_moved=%u carried_by=%s",
-			  config->uplinks[change->uplink].name, state_names[change->to], cause_names[change->cause],
-			  state_names[change->from], change->misses, change->misses_needed,
-			  (long long)((change->decided_us - change->began_us) / 1000), (long long)switch_us, flows_moved,
-			  carried_by);
+	log_write(change->to == UPLINK_UP ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "uplink",
+		  "%s is %s cause=%s was=%s misses=%u/%u detect_ms=%lld switch_us=%lld flows_moved=%u carried_by=%s",
+		  config->uplinks[change->uplink].name, state_names[change->to], cause_names[change->cause],
+		  state_names[change->from], change->misses, change->misses_needed,
+		  (long long)((change->decided_us - change->began_us) / 1000), (long long)switch_us, flows_moved,
+		  carried_by);
 	report_uplink_change(&agent->report, change, switch_us, flows_moved);
 	/* A suspect moves no flow that has seen a reply; everything else may have moved the session's, too. */
 	if (agent->link && change->to != UPLINK_SUSPECT)
