@@ -331,6 +331,7 @@ def test_foreign_mark_bits_survive(lab):
           chain late {
             type filter hook postrouting priority 200
             iifname != "lan0" return
+            oifname != { "wan1", "wan2" } return
             meta mark & 0x00310000 == 0x00310000 ct mark & 0x4a000000 == 0x4a000000 counter name kept return
             counter name lost
           }
