@@ -328,6 +328,45 @@ def test_a_route_that_cannot_be_undoes_the_take_over(lab):
     assert not (lab.dir / "state/sysctls").exists()
 
 
+def strace(lab, ctl, name, *arguments):
+    """strace on the driver's sends, attached when those of its start are over."""
+    ctl.run("state 0")
+    tracer = lab.rtr.start(name, "strace", "-e", "trace=sendto", *arguments, "-p", ctl.program.pid)
+    tracer.wait_log("attached", 5)
+    return tracer
+
+
+def test_all_or_nothing_whichever_request_fails(lab):
+    """Each request of a take-over fails once, by fault injection: then nothing is left of it, or all is done."""
+    lab.rtr.sysctl(net__ipv4__conf__wan1__rp_filter=1)
+    before = full_state(lab)
+    ctl = RouterCtl(lab, gateway6="auto", nat6="yes")
+    tracer = strace(lab, ctl, "count")
+    ctl.run("take_over")
+    tracer.stop()
+    requests = tracer.read_log().count("sendto(")
+    whole = full_state(lab)
+    ctl.run("remove")
+    ctl.close()
+    assert full_state(lab) == before
+    assert requests > 40  # with the doctor's
+    refused = 0
+    for number in range(1, requests + 1):
+        ctl = RouterCtl(lab, gateway6="auto", nat6="yes")
+        tracer = strace(lab, ctl, f"inject{number}", "-e", f"inject=sendto:error=ENOMEM:when={number}")
+        try:
+            ctl.run("take_over")
+            assert full_state(lab) == whole, number
+            ctl.run("remove")
+        except CommandFailed as error:
+            assert error.code in ("ENOMEM", "EPERM") and error.text  # EPERM: the doctor found it
+            refused += 1
+        assert full_state(lab) == before, number
+        tracer.stop()
+        ctl.close()
+    assert refused > 40
+
+
 def test_a_fatal_trap_refuses(lab):
     lab.rtr.ip("rule", "add", "pref", "50", "fwmark", "0x10", "lookup", "77")
     before = full_state(lab)
