@@ -5,7 +5,8 @@
 
 A job is one program: a unit-test binary (cmocka, TAP), one pytest file, the boundaries check, the
 coverage gate, one fuzzer, one man page. Two jobs run at a time, and beside them one fuzzer at the
-lowest priority, since a fuzzer uses a core for its whole minute while end-to-end tests mostly wait.
+lowest priority, since a fuzzer uses a core for its whole minute while end-to-end tests mostly wait;
+when no other job is left, all run fuzzers.
 Each job writes build/check/NAME.log; a failed one shows the end of it and its path.
 
 Skips: a skipped test fails the run unless tests/skips names it ("TEST-ID  reason" a line, or
@@ -184,13 +185,14 @@ class Runner:
                     print(f"      | {line}")
                 print(f"      whole log: {job.log}", flush=True)
 
-    def work(self, jobs, niceness):
-        while not self.stop.is_set():
-            try:
-                job = jobs.get_nowait()
-            except queue.Empty:
-                return
-            self.run(job, niceness)
+    def work(self, queues, nicenesses):
+        for jobs, niceness in zip(queues, nicenesses):
+            while not self.stop.is_set():
+                try:
+                    job = jobs.get_nowait()
+                except queue.Empty:
+                    break
+                self.run(job, niceness)
 
     def run_all(self, foreground, fuzzers, workers):
         self.total = len(foreground) + len(fuzzers)
@@ -199,14 +201,15 @@ class Runner:
             queues.append(queue.Queue())
             for job in jobs:
                 queues[-1].put(job)
-        threads = [threading.Thread(target=self.work, args=(queues[0], 0)) for _ in range(workers)]
-        threads.append(threading.Thread(target=self.work, args=(queues[1], 19)))
+        # Whoever has nothing else left helps with the fuzzers.
+        threads = [threading.Thread(target=self.work, args=(queues, (0, 19))) for _ in range(workers)]
+        threads.append(threading.Thread(target=self.work, args=(queues[1:], (19,))))
         for thread in threads:
             thread.start()
         told = time.monotonic()
         try:
-            while any(thread.is_alive() for thread in threads):
-                threads[0 if threads[0].is_alive() else -1].join(0.5)
+            while alive := [thread for thread in threads if thread.is_alive()]:
+                alive[0].join(0.5)
                 if time.monotonic() - told > HEARTBEAT_S:
                     told = time.monotonic()
                     with self.lock:
