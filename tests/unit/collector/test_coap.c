@@ -350,6 +350,25 @@ static void test_flood_of_one_source(void **state)
 	free(flood);
 }
 
+/* Invented addresses: each says hello once and never returns its cookie. */
+static void test_flood_of_many_sources(void **state)
+{
+	struct scene *scene = *state;
+	struct sockaddr_in source = { .sin_family = AF_INET };
+	struct dtls_client flood;
+
+	for (uint32_t i = 0; i < LIMIT_HANDSHAKES + 10; i++) {
+		source.sin_addr.s_addr = htonl(0x7f010001 + i);
+		assert_int_equal(dtls_client_init(&flood, &source, &scene->target, "dev9", scene->key), 0);
+		assert_int_equal(dtls_client_handshake(&flood), -EAGAIN);
+		turn(scene);
+		dtls_client_finish(&flood, false);
+	}
+	connect_client(scene, &scene->client, "dev1");
+	assert_int_equal(ask(scene, &scene->client, &hello), 204);
+	assert_int_equal(counters(scene).handshakes_limited, 0);
+}
+
 static void test_port_in_use(void **state)
 {
 	struct scene *scene = *state;
@@ -741,6 +760,7 @@ int main(void)
 		alone(test_wrong_key_and_unknown_identity_look_alike),
 		connected(test_newest_session_wins),
 		alone(test_flood_of_one_source),
+		alone(test_flood_of_many_sources),
 		alone(test_port_in_use),
 		connected(test_garbage_datagrams),
 		connected(test_garbage_inside_a_session),
