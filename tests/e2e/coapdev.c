@@ -160,7 +160,11 @@ static void do_send(char *words[static 7])
 	size_t length = strcmp(words[6], "-") == 0 ? 0 : strlen(words[6]) / 2;
 	struct coap_build build;
 
-	if (!device || device->phase != OPEN || parse_hex(words[1], token, 2) < 0 || length > 1800 ||
+	if (!device) { /* the collector has just ended it */
+		printf("gone %s\n", words[0]);
+		return;
+	}
+	if (device->phase != OPEN || parse_hex(words[1], token, 2) < 0 || length > 1800 ||
 	    (length > 0 && parse_hex(words[6], body, length) < 0))
 		die("send: no such session, or a bad token or body");
 	coap_begin(&build, strcmp(words[2], "con") == 0 ? COAP_TYPE_CON : COAP_TYPE_NON, atoi(words[3]), ++last_mid, token,
