@@ -53,7 +53,19 @@ static void put_failure(struct gathering *gathering, const char *kind, const cha
 	buf_printf(&gathering->out, "# --- failed: %s %s: %s\n", kind, name, why);
 }
 
-/* Reads to the end of fd. -EFBIG: more than a snapshot may have. -ETIMEDOUT: no end before the deadline. */
+static const char *explain(int error)
+{
+	switch (error) {
+	case -EFBIG: return "larger than a snapshot may be (1 MiB)";
+	case -EILSEQ: return "not a text (it holds NUL bytes)";
+	default: return strerror(-error);
+	}
+}
+
+/*
+ * Reads to the end of fd. -EFBIG: more than a snapshot may have. -ETIMEDOUT: no end before the deadline.
+ * -EILSEQ: not a text; behind a NUL a change would not be seen.
+ */
 static int read_all(int fd, char *text, int64_t deadline_ms, size_t *ret_length)
 {
 	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
@@ -76,6 +88,8 @@ static int read_all(int fd, char *text, int64_t deadline_ms, size_t *ret_length)
 			break;
 		length += (size_t)n;
 	}
+	if (memchr(text, '\0', length))
+		return -EILSEQ;
 	*ret_length = length;
 	return 0;
 }
@@ -108,7 +122,7 @@ static void put_file(struct gathering *gathering, const char *path)
 		return; /* a pattern meets directories and sockets, too: they hold no text */
 	}
 	if (r < 0) {
-		put_failure(gathering, "file", path, strerror(-r));
+		put_failure(gathering, "file", path, explain(r));
 	} else {
 		buf_printf(&gathering->out, "# --- file %s\n", path);
 		canonical_put(CANONICAL_PLAIN, gathering->raw, length, &gathering->out);
@@ -187,7 +201,7 @@ static void put_command(struct gathering *gathering, const char *command)
 	if (r == -ETIMEDOUT) {
 		snprintf(why, sizeof(why), "not done after %d s", LIMIT_COMMAND_MS / 1000);
 	} else if (r < 0) {
-		snprintf(why, sizeof(why), "%s", strerror(-r));
+		snprintf(why, sizeof(why), "%s", explain(r));
 	} else if (wait_status != 0) {
 		describe_failure(wait_status, errors, why, sizeof(why));
 		r = -EIO;

@@ -180,3 +180,12 @@ def test_a_failing_command_is_told(lab, cli):
     assert "this one works" in text
     assert "exit 3" in text or "status 3" in text or "exit status 3" in text
     assert "127" in text
+
+
+def test_what_is_no_text_is_told(lab, cli):
+    """Cut at its first NUL byte a file would look stored, and a change behind it would never be seen."""
+    binary = lab.dir / "lease.db"
+    binary.write_bytes(b"head\0tail\n")
+    agent = start_agent(lab, cli, snapshot_lines=f"file = {binary}\ncommand = printf 'a\\000b'")
+    text = text_of(cli, agent.name)
+    assert text.count("not a text") == 2 and "head" not in text
