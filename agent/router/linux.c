@@ -102,23 +102,36 @@ static void keep_sysctls(struct router *router)
 	router->sysctl_error = ret;
 }
 
+static int keep_routes(struct router *router, struct err *err)
+{
+	int ret = linux_routes_read(router, &router->own_routes, err);
+
+	if (ret < 0)
+		return ret;
+	linux_routes_want(router, &router->wanted_routes);
+	return linux_routes_change(router, &router->own_routes, &router->wanted_routes, err);
+}
+
+static int keep_rules(struct router *router, struct err *err)
+{
+	int ret = linux_rules_read(router, &router->own_rules, err);
+
+	if (ret < 0)
+		return ret;
+	linux_rules_want(router, &router->wanted_rules);
+	return linux_rules_change(router, &router->own_rules, &router->wanted_rules, err);
+}
+
+/* A route that cannot be does not keep the rules from being; the first failure is told. */
 int linux_keep(struct router *router, struct err *err)
 {
-	int ret;
+	struct err second = {0};
+	int routes, rules;
 
 	keep_sysctls(router);
-	ret = linux_routes_read(router, &router->own_routes, err);
-	if (ret == 0) {
-		linux_routes_want(router, &router->wanted_routes);
-		ret = linux_routes_change(router, &router->own_routes, &router->wanted_routes, err);
-	}
-	if (ret == 0)
-		ret = linux_rules_read(router, &router->own_rules, err);
-	if (ret == 0) {
-		linux_rules_want(router, &router->wanted_rules);
-		ret = linux_rules_change(router, &router->own_rules, &router->wanted_rules, err);
-	}
-	return ret;
+	routes = keep_routes(router, err);
+	rules = keep_rules(router, routes < 0 ? &second : err);
+	return routes < 0 ? routes : rules;
 }
 
 /* Back to the routes and rules that were ours before; errors here must not hide the first one. */
