@@ -68,6 +68,7 @@ struct fleet_device {
 
 	struct store_snapshot snapshot; /* newest; n 0: none */
 	unsigned jobs_waiting;
+	uint64_t job_hiwater; /* highest job number that it knows of; it runs none up to it */
 };
 
 int fleet_create(struct fleet **ret_fleet);

@@ -100,6 +100,7 @@ int ingest_apply_hello(struct fleet_device *device, const Jaga__V1__Hello *hello
 	if (r < 0)
 		return r;
 	device->has_hello = true;
+	device->job_hiwater = hello->job_hiwater;
 	memcpy(device->boot_id, hello->boot_id.data, sizeof(device->boot_id));
 	copy_text(device->version, sizeof(device->version), hello->agent_version);
 	copy_text(device->driver, sizeof(device->driver), hello->driver);

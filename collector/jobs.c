@@ -85,6 +85,8 @@ int jobs_push(struct jobs *jobs, const struct jobs_order *order)
 	op->arg = order->arg;
 	op->length = order->length;
 	op->job.device_number = order->device->number;
+	/* A store that was replaced or restored counts on from where the device is, or it would not take the job. */
+	op->job.number = order->device->job_hiwater < LIMIT_JOB_NUMBER ? order->device->job_hiwater : 0;
 	op->job.phase = JOBS_QUEUED;
 	op->job.queued_ms = op->job.changed_ms = clock_wall_ms();
 	op->job.not_after_ms = order->not_after_ms;
@@ -193,6 +195,12 @@ void jobs_answer_get(struct jobs *jobs, struct fleet_device *device, const struc
 		ports_refuse_write(&jobs->ports, &incoming->ticket, r);
 }
 
+/* Queued, and its time is over: the expiry says so in its own words. */
+static bool has_run_out(const struct store_job *job, int64_t now_ms)
+{
+	return job->phase == JOBS_QUEUED && job->not_after_ms != 0 && job->not_after_ms < now_ms;
+}
+
 void jobs_greet(struct jobs *jobs, struct fleet_device *device, uint64_t hiwater)
 {
 	struct store_txn *txn;
@@ -201,9 +209,14 @@ void jobs_greet(struct jobs *jobs, struct fleet_device *device, uint64_t hiwater
 
 	if (device->jobs_waiting == 0 || store_read_begin(jobs->ports.store, &txn) < 0)
 		return;
-	for (uint64_t after = hiwater; store_find_waiting_job(txn, device->number, after, &job) == 0;
-	     after = job.number) {
-		if (job.phase != JOBS_QUEUED)
+	/* It takes the next job only when we have the result of the one before, and keeps that of the last. */
+	while (store_find_waiting_job(txn, device->number, job.number, &job) == 0) {
+		if (job.number == hiwater || has_run_out(&job, clock_wall_ms()))
+			continue; /* of the first, the report is on the way */
+		if (job.number < hiwater)
+			jobs_take_step(jobs, &job, JOBS_INTERRUPTED, "the device is past this job; was the store restored? whether "
+				       "the script ran is unknown", false);
+		else if (job.phase != JOBS_QUEUED)
 			jobs_take_step(jobs, &job, JOBS_INTERRUPTED, "the agent lost its journal; whether the script ran is unknown",
 				  false);
 		else if (queued == 0)
@@ -221,7 +234,7 @@ static void expire_of_device(struct jobs *jobs, struct store_txn *txn, uint32_t 
 	struct store_job job = { 0 };
 
 	while (store_find_waiting_job(txn, device_number, job.number, &job) == 0)
-		if (job.phase == JOBS_QUEUED && job.not_after_ms != 0 && job.not_after_ms < now_ms)
+		if (has_run_out(&job, now_ms))
 			jobs_take_step(jobs, &job, JOBS_EXPIRED, "the device did not come for it in time", true);
 }
 

@@ -198,7 +198,7 @@ struct store_job { /* phase: numbers of JobPhase in proto/jaga.proto */
 	char reason[LIMIT_JOB_REASON];
 };
 
-/* Sets job->number. -ENOSPC before writing when the store is nearly full. */
+/* Sets job->number: the next, and above what it was. -ENOSPC before writing when the store is nearly full. */
 int store_add_job(struct store_txn *txn, struct store_job *job, const void *script, size_t length);
 /* Replaces the job; output NULL: leave what is stored. */
 int store_update_job(struct store_txn *txn, const struct store_job *job, const void *output, size_t length);

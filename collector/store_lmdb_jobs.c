@@ -72,6 +72,8 @@ int store_add_job(struct store_txn *txn, struct store_job *job, const void *scri
 		r = forget_oldest(txn);
 	if (r < 0)
 		return r;
+	if (txn->next.job <= job->number)
+		txn->next.job = job->number + 1;
 	job->number = txn->next.job;
 	r = store_put(txn, STORE_SCRIPTS, &key, &value, 0);
 	if (r == 0)

@@ -113,6 +113,7 @@
 #define LIMIT_STORE_TRIM 8		     /* event batches trimmed beyond those added, per commit: bounded work */
 #define LIMIT_SNAPSHOTS_PER_DEVICE 1000	     /* three years of daily changes; the oldest go first */
 #define LIMIT_JOBS 100000		     /* in the store; the oldest finished ones go first */
+#define LIMIT_JOB_NUMBER (1ULL << 53)	     /* exact in every JSON reader; a device that claims to be past it is not believed */
 #define LIMIT_JOBS_WAITING 64		     /* for one device: more is a mistake in a script */
 #define LIMIT_JOB_NAME 64		     /* file name of a pushed script, for the table of jobs */
 #define LIMIT_JOB_REASON 160		     /* why a job failed: two lines */

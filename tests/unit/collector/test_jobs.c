@@ -192,6 +192,27 @@ static void test_lost_journal_interrupts(void **state)
 	assert_int_equal(get(rig, "r1", 0)->code, COAP_NOT_FOUND);
 }
 
+/* An older store came back, or a new one was begun: the device is further on than we are. */
+static void test_numbers_go_on_from_the_device(void **state)
+{
+	struct rig *rig = *state;
+	struct fleet_device *device = fleet_find(rig->ports.fleet, "r1");
+	unsigned changes;
+
+	push(rig, "r1", "x", 0);
+	changes = rig->n_changes[PORT_CHANGE_JOB];
+	jobs_greet(rig->jobs, device, 1); /* its result may still come */
+	device->job_hiwater = 7;
+	jobs_greet(rig->jobs, device, 7);
+	rig_wait(rig, &rig->n_changes[PORT_CHANGE_JOB], changes + 1);
+	assert_int_equal(read_job(rig, 1).phase, 9);
+	push(rig, "r1", "y", 0);
+	assert_int_equal(read_job(rig, 8).phase, 1);
+	device->job_hiwater = UINT64_MAX; /* nobody can be there */
+	push(rig, "r1", "z", 0);
+	assert_int_equal(read_job(rig, 9).phase, 1);
+}
+
 static void test_expiry(void **state)
 {
 	struct rig *rig = *state;
@@ -242,7 +263,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_down_and_up),	  TEST(test_states_only_move_forward), TEST(test_bad_reports), TEST(test_wakes),
 		TEST(test_lost_journal_interrupts), TEST(test_expiry), TEST(test_bounds),
-		TEST(test_restart_counts_what_waits),
+		TEST(test_restart_counts_what_waits), TEST(test_numbers_go_on_from_the_device),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
