@@ -163,7 +163,7 @@ struct coap_peer *peer_admit(struct coap_server *server, coap_session_t *session
 	/* The key may have been removed since the handshake. */
 	if (!peer || !read_identity(session, peer->device) || server->events->find_key(server->arg, peer->device, key))
 		goto out;
-	memset(key, 0, sizeof(key));
+	explicit_bzero(key, sizeof(key)); /* a memset of what is not read again may be left out */
 	if (take_slot(server, peer))
 		goto out;
 	earlier = peer_find(server, peer->device);
