@@ -27,6 +27,8 @@ static void add_record(struct report *report, enum spool_kind kind, const Protob
 	struct buf buf;
 	int r;
 
+	if (!report->config->has_collector)
+		return; /* nobody will ever ask for it */
 	buf_init(&buf, memory, sizeof(memory));
 	r = wire_pack(message, &buf);
 	if (r == 0)

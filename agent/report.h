@@ -1,7 +1,7 @@
 /*
  * report: what happened on this router, made into records of proto/jaga.proto and put into the
- * spool. Never fails towards the caller: what cannot be kept is counted by the spool. Loop thread
- * only; allocates nothing.
+ * spool; without a collector into nothing. Never fails towards the caller: what cannot be kept is
+ * counted by the spool. Loop thread only; allocates nothing.
  */
 #ifndef JAGA_AGENT_REPORT_H
 #define JAGA_AGENT_REPORT_H

@@ -119,12 +119,25 @@ static void send_state(struct runner *runner)
 			    strerror(-r));
 }
 
+static const char *job_phase_name(enum job_phase phase)
+{
+	switch (phase) {
+	case JOB_NONE: return "none";
+	case JOB_STARTED: return "started";
+	case JOB_CONFIRMED: return "confirmed";
+	case JOB_FAILED: return "failed";
+	case JOB_EXPIRED: return "expired";
+	case JOB_INTERRUPTED: return "interrupted";
+	}
+	return "unknown";
+}
+
 static void end_job(struct runner *runner, enum job_phase phase, const char *reason)
 {
 	runner->record.phase = phase;
 	snprintf(runner->record.reason, sizeof(runner->record.reason), "%s", reason);
-	log_info("job", "job=%s phase=%d exit=%d duration_ms=%" PRId64 " reason=\"%s\"", runner->record.job_id, (int)phase,
-		 runner->record.exit_status, runner->record.duration_ms, reason);
+	log_info("job", "job=%s is %s exit=%d duration_ms=%" PRId64 " reason=\"%s\"", runner->record.job_id,
+		 job_phase_name(phase), runner->record.exit_status, runner->record.duration_ms, reason);
 	save(runner, RUNNER_ENDING);
 }
 

@@ -28,6 +28,7 @@ static int set_up(void **state)
 {
 	(void)state;
 	memset(&config, 0, sizeof(config));
+	config.has_collector = true;
 	config.n_uplinks = 2;
 	strcpy(config.uplinks[0].name, "isp1");
 	strcpy(config.uplinks[1].name, "isp2");
@@ -144,6 +145,18 @@ static void test_started_and_notice(void **state)
 	assert_true(batch->events[2]->seq == 3);
 }
 
+static void test_without_a_collector(void **state)
+{
+	struct spool_stats stats;
+
+	(void)state;
+	config.has_collector = false;
+	report_started(&report, false, "", 1);
+	spool_read_stats(spool, &stats);
+	assert_int_equal(stats.records, 0);
+	assert_int_equal(added, 0);
+}
+
 static void fill_largest(void)
 {
 	config.n_uplinks = LIMIT_UPLINKS;
@@ -202,6 +215,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_uplink_change, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_carried_by_nobody, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_started_and_notice, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_without_a_collector, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_largest_change_fits, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_samples, set_up, tear_down),
 	};
