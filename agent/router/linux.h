@@ -91,6 +91,9 @@ struct router {
 	ev_timer reinstall_timer;
 	int64_t reinstalled_ms;
 	unsigned n_reinstalls; /* in a row */
+	ev_timer resync_timer;
+	int resync_error;	/* of the last attempt */
+	bool is_resync_forced;	/* messages were lost: report every uplink */
 
 	struct linux_uplink uplinks[LIMIT_UPLINKS];
 	bool is_installed;		/* our plan is in force: keep it so */

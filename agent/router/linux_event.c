@@ -31,6 +31,7 @@
 /* `systemctl restart nftables` flushes twice, a zealous script a few times; one that flushes in a loop is not fought. */
 #define REINSTALL_BURST 8
 #define REINSTALL_EVERY_MS 1000
+#define RESYNC_RETRY_MS 5000	 /* what the kernel refuses may be mended without an event that we would see */
 #define REINSTALL_CALM_MS 10000 /* so long without a flush: the burst is allowed again */
 
 static int open_listener(int protocol, const int *groups, size_t n_groups)
@@ -173,10 +174,38 @@ static int concerns_uplink(void *arg, const struct nl_message *message)
 	}
 }
 
+/* Once failed, tried again until it succeeds; each kind of failure is said once. */
+static void resync(struct router *router, bool is_forced)
+{
+	struct err err = {0};
+	int ret;
+
+	router->is_resync_forced |= is_forced;
+	ret = linux_resync(router, router->is_resync_forced, &err);
+	ev_timer_stop(router->loop, &router->resync_timer);
+	if (ret < 0) {
+		if (ret != router->resync_error)
+			log_error("router", "resync failed, trying again every %d ms: %s", RESYNC_RETRY_MS, err.text);
+		ev_timer_set(&router->resync_timer, RESYNC_RETRY_MS / 1000., 0);
+		ev_timer_start(router->loop, &router->resync_timer);
+	} else {
+		router->is_resync_forced = false;
+		if (router->resync_error < 0)
+			log_info("router", "resync succeeded at last");
+	}
+	router->resync_error = ret;
+}
+
+static void on_resync_timer(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	(void)loop;
+	(void)revents;
+	resync(timer->data, false);
+}
+
 static void on_route_event(struct ev_loop *loop, ev_io *io, int revents)
 {
 	struct router *router = io->data;
-	struct err err = {0};
 	int ret = drain(io->fd, router, concerns_uplink);
 
 	(void)loop;
@@ -185,9 +214,7 @@ static void on_route_event(struct ev_loop *loop, ev_io *io, int revents)
 		return;
 	if (ret < 0)
 		log_warning("router", "netlink overrun, resyncing (%s)", strerror(-ret));
-	ret = linux_resync(router, ret < 0, &err);
-	if (ret < 0)
-		log_error("router", "resync failed: %s; trying again at the next event", err.text);
+	resync(router, ret < 0);
 }
 
 /* --- nf_tables --- */
@@ -285,7 +312,8 @@ int linux_events_open(struct router *router, struct err *err)
 		return err_sys(err, fd, "cannot listen to nf_tables (package kmod-nft-core, CONFIG_NF_TABLES)");
 	ev_io_init(&router->nft_io, on_nft_event, fd, EV_READ);
 	ev_timer_init(&router->reinstall_timer, on_reinstall_timer, 0, 0);
-	router->route_io.data = router->nft_io.data = router->reinstall_timer.data = router;
+	ev_timer_init(&router->resync_timer, on_resync_timer, 0, 0);
+	router->route_io.data = router->nft_io.data = router->reinstall_timer.data = router->resync_timer.data = router;
 	ev_io_start(router->loop, &router->route_io);
 	ev_io_start(router->loop, &router->nft_io);
 	return 0;
@@ -296,6 +324,7 @@ void linux_events_close(struct router *router)
 	ev_io *ios[] = {&router->route_io, &router->nft_io};
 
 	ev_timer_stop(router->loop, &router->reinstall_timer);
+	ev_timer_stop(router->loop, &router->resync_timer);
 	for (size_t i = 0; i < sizeof(ios) / sizeof(ios[0]); i++) {
 		ev_io_stop(router->loop, ios[i]);
 		if (ios[i]->fd > 0)

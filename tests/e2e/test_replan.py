@@ -1,4 +1,5 @@
 """The plan in force changes under running flows: another configuration, another program's hand."""
+import re
 import sys
 
 from tests.lab.lab import INTERNET, UPLINKS, wait_until
@@ -87,3 +88,17 @@ def test_flows_of_a_line_that_is_taken_away_begin_anew(lab, agent):
     assert {keeper.ask() for keeper in keepers} == {ISP1}
     for keeper in keepers:
         keeper.close()
+
+
+def test_a_repair_that_the_kernel_refuses_is_tried_again(lab):
+    """What it refuses may be mended without an event that the agent would see: here an address on lo."""
+    agent = Agent(lab, gateway="static", ipv6=False).start()
+    table = re.search(r"fwmark 0x1/\S+ lookup (\d+)", lab.rtr.ip("rule"))[1]
+    lab.rtr.ip("addr", "add", f"{UPLINKS[1]['gateway']}/32", "dev", "lo")
+    lab.rtr.ip("route", "flush", "table", table)
+    agent.program.wait_log("resync failed, trying again")
+    lab.rtr.ip("rule", "del", "fwmark", "2/0xff")
+    wait_until(lambda: "fwmark 0x2/" in lab.rtr.ip("rule"), 2, "the rule is back all the same")
+    lab.rtr.ip("addr", "del", f"{UPLINKS[1]['gateway']}/32", "dev", "lo")
+    wait_until(lambda: "wan1" in lab.rtr.ip("route", "show", "table", table), 10, "the route is back")
+    assert agent.program.read_log().count("resync failed") == 1
