@@ -49,6 +49,11 @@ static void open_uplink(struct parser *parser, const char *name)
 			 ini->header, name, LIMIT_NAME - 1);
 		return;
 	}
+	if (strcmp(name, "none") == 0) {
+		ini_tell(ini, ini->line, "[%s]: 'none' is what ends a force (jaga-agent force none); use another name",
+			 ini->header);
+		return;
+	}
 	known = config_find_uplink(config, name);
 	if (known >= 0) {
 		ini_tell(ini, ini->line, "[%s]: is on line %u already; give each uplink a name of its own",

@@ -175,6 +175,8 @@ static const struct {
 	{ "[agent]\n" LAN ISP1 "[agent]\nidentity = a\n", "7: [agent]: is on line 1 already; put its fields together\n" },
 	{ LAN ISP1 "[uplink isp1]\ninterface = wan2\ntargets = 192.0.2.1\n",
 	  "6: [uplink isp1]: is on line 3 already; give each uplink a name of its own\n" },
+	{ LAN ISP1 "[uplink none]\ninterface = wan2\ntargets = 8.8.8.8\n",
+	  "6: [uplink none]: 'none' is what ends a force (jaga-agent force none); use another name\n" },
 	{ LAN ISP1 "[uplink]\n", "6: [uplink]: '' is not a name; use letters, digits, . _ - and at most 31 of them\n" },
 	{ LAN ISP1 "[uplink a b]\n",
 	  "6: [uplink a b]: 'a b' is not a name; use letters, digits, . _ - and at most 31 of them\n" },
