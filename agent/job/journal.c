@@ -31,6 +31,7 @@
 #include <zlib.h>
 
 #include "common/buf.h"
+#include "common/file.h"
 #include "common/parse.h"
 
 #define HEAD_BYTES 768 /* all lines at their longest */
@@ -58,21 +59,6 @@ static void put_head(struct buf *buf, const struct journal_record *record, const
 	buf_printf(buf, "crc=%08" PRIx32 "\n", checksum(buf->data, buf->length, output, record->output_length));
 }
 
-static int write_all(int fd, const char *bytes, size_t length)
-{
-	while (length > 0) {
-		ssize_t n = write(fd, bytes, length);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		bytes += n;
-		length -= (size_t)n;
-	}
-	return 0;
-}
-
 /* The new file and its name are on the disk when this returns 0. */
 static int replace_file(int dir, const struct buf *head, const char *output, size_t output_length)
 {
@@ -80,9 +66,9 @@ static int replace_file(int dir, const struct buf *head, const char *output, siz
 
 	if (fd < 0)
 		return -errno;
-	r = write_all(fd, head->data, head->length);
+	r = file_write_all(fd, head->data, head->length);
 	if (r == 0)
-		r = write_all(fd, output, output_length);
+		r = file_write_all(fd, output, output_length);
 	if (r == 0 && fsync(fd) < 0)
 		r = -errno;
 	if (close(fd) < 0 && r == 0)

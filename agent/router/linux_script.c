@@ -16,6 +16,7 @@
 
 #include "agent/child.h"
 #include "agent/router/linux.h"
+#include "common/file.h"
 
 struct linux_script_job {
 	struct child child;
@@ -24,21 +25,6 @@ struct linux_script_job {
 	void *arg;
 	char output[LIMIT_OUTPUT_BYTES];
 };
-
-static int write_all(int fd, const char *bytes, size_t length)
-{
-	while (length > 0) {
-		ssize_t n = write(fd, bytes, length);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		bytes += n;
-		length -= (size_t)n;
-	}
-	return 0;
-}
 
 static void on_script_end(void *arg, const struct child_result *end)
 {
@@ -73,7 +59,7 @@ int linux_run_script(struct router *router, const char *job_id, const char *inte
 	fd = memfd_create("jaga-job", MFD_CLOEXEC);
 	if (fd < 0)
 		return err_sys(err, -errno, "memfd_create");
-	r = write_all(fd, script, length);
+	r = file_write_all(fd, script, length);
 	if (r < 0) {
 		r = err_sys(err, r, "memory for the script");
 		goto out;
