@@ -19,6 +19,7 @@ import os
 import pathlib
 import queue
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -281,6 +282,10 @@ def main():
     args = parser.parse_args()
     args.logs = pathlib.Path("build", "check" + (f"-{args.san}" if args.san else ""))
     args.logs.mkdir(parents=True, exist_ok=True)
+
+    # A background job of a shell ignores these two, and every test would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
     skips = read_skips(args.san)
     foreground, fuzzers = ([job for job in jobs if re.search(args.only, job.name)] for jobs in list_jobs(args))

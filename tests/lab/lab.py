@@ -404,10 +404,16 @@ def hold_signals():
 
 
 def exit_on_sigterm():
-    """SIGTERM ends the program like ^C does: by an exception, so that everything is cleaned up."""
+    """
+    SIGTERM ends the program like ^C does: by an exception, so that everything is cleaned up. A shell
+    starts what it puts into the background with SIGINT and SIGQUIT ignored, and that would be inherited
+    by every program of the lab: both are as usual again.
+    """
     def on_sigterm(_number, _frame):
         raise KeyboardInterrupt
     signal.signal(signal.SIGTERM, on_sigterm)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 def list_namespaces():

@@ -177,8 +177,10 @@ def test_inbound_to_a_server_behind_the_router(lab, ctl, number):
         }""")
     server = lab.lan.start("server", "/usr/bin/python3", "-m", "http.server", "8080", "--bind", "10.0.0.2")
     wait_until(lambda: "8080" in lab.lan.run("ss", "-Hltn").stdout, 5, "the server listens")
-    done = lab.inet.run("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-m", "3", f"http://{BY[number]}:8080/")
-    assert done.stdout == "200"
+    done = lab.inet.run("/usr/bin/python3", "-c", "import http.client\n"
+                        f"ask = http.client.HTTPConnection('{BY[number]}', 8080, timeout=3)\n"
+                        "ask.request('GET', '/')\nprint(ask.getresponse().status)")
+    assert done.stdout == "200\n"
     server.stop()
 
 
