@@ -59,21 +59,23 @@ TEST_TOOLS += $(LAB_TOOLS) $(B)/tests/proto/wiretool
 PYTHON ?= /usr/bin/python3
 PARALLEL = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 FUZZ_SECONDS ?= 60
+# No "is up to date" for each thing that is.
+QUIET = $(if $(V),,-s)
 ONLY ?=
 
 # From nothing to built: what `make check`, `make demo` and the benchmarks begin with. On a second run it does nothing.
 ready:
 	@tests/lab/preflight.sh machine
 	@$(MAKE) --no-print-directory setup
-	@$(MAKE) --no-print-directory $(PARALLEL) all $(LAB_TOOLS)
+	@$(MAKE) --no-print-directory $(QUIET) $(PARALLEL) all $(LAB_TOOLS)
 	@tests/lab/preflight.sh lab
 
 check-build: all $(UNIT_BINS) $(TEST_TOOLS)
 
 # ONLY=REGEX runs the jobs of that name; the logs lie in build/check.
 check: ready
-	@$(MAKE) --no-print-directory $(PARALLEL) check-build
-	$(if $(SAN),,@$(MAKE) --no-print-directory $(PARALLEL) SAN=fuzz fuzz-build)
+	@$(MAKE) --no-print-directory $(QUIET) $(PARALLEL) check-build
+	$(if $(SAN),,@$(MAKE) --no-print-directory $(QUIET) $(PARALLEL) SAN=fuzz fuzz-build)
 	@$(PYTHON) tests/check.py --build $(B) --san '$(SAN)' --fuzz-seconds $(FUZZ_SECONDS) --only '$(ONLY)'
 
 # The same programs and tests, instrumented. Fuzzers are instrumented always, and run in `make check`.

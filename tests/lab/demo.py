@@ -220,7 +220,7 @@ def main():
     args = parser.parse_args()
     os.environ["JAGA_BUILD"] = args.build
     exit_on_sigterm()
-    print("Jaga keeps the users of a router with two uplinks online. This shows it, in about a minute.")
+    print("Jaga keeps the users of a router with two uplinks online. This shows it, in less than a minute.")
     with Lab() as lab:
         demo = Demo(lab)
         try:
