@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/file.h"
 #include "common/log.h"
 
 static const char *const state_names[] = { "unknown", "up", "suspect", "down" };
@@ -354,6 +355,11 @@ static int prepare(struct agent *agent, uint8_t key[static LIMIT_PSK_BYTES], str
 		return EXIT_USAGE;
 	if (system_make_dir(config->state_dir, err) < 0 || system_lock(config->state_dir, &agent->lock_fd, err) < 0)
 		return EXIT_FAILED;
+	/* One that has another state directory (a configuration being tried out) would steer the same kernel. */
+	if (file_socket_answers(config->socket_path)) {
+		err_set(err, -EBUSY, "another jaga-agent answers at %s; stop it first", config->socket_path);
+		return EXIT_FAILED;
+	}
 	if (spool_create(config->spool_bytes, &agent->spool) < 0) {
 		err_set(err, -ENOMEM, "no memory for the spool of %u bytes; lower spool in [agent]", config->spool_bytes);
 		return EXIT_FAILED;

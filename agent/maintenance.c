@@ -6,6 +6,7 @@
  */
 #include "agent/maintenance.h"
 
+#include <errno.h>
 #include <ev.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include "agent/local.h"
 #include "agent/router/router.h"
 #include "agent/system.h"
+#include "common/file.h"
 
 static void ignore_uplink(void *arg, unsigned uplink, const struct router_uplink_state *state)
 {
@@ -58,6 +60,8 @@ int maintenance_remove(const struct agent_config *config)
 	r = system_make_dir(config->state_dir, &err);
 	if (r == 0)
 		r = system_lock(config->state_dir, &lock_fd, &err);
+	if (r == 0 && file_socket_answers(config->socket_path))
+		r = err_set(&err, -EBUSY, "a jaga-agent answers at %s; stop it first", config->socket_path);
 	if (r == 0)
 		r = ops->open(ev_default_loop(EVFLAG_NOENV), config, &no_events, NULL, &router, &err);
 	if (r == 0)

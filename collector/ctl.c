@@ -17,6 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/file.h"
 #include "common/log.h"
 
 struct ctl {
@@ -334,17 +335,9 @@ void ctl_notify(struct ctl *ctl, enum port_change what, uint64_t subject)
 /* A socket file that nobody answers at is a leftover of a crash; one that answers is another collector. */
 static int bind_socket(int fd, const struct sockaddr_un *address, struct err *err)
 {
-	int probe;
-
-	probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (probe < 0)
-		return err_sys(err, -errno, "socket");
-	if (connect(probe, (const struct sockaddr *)address, sizeof(*address)) == 0) {
-		close(probe);
+	if (file_socket_answers(address->sun_path))
 		return err_set(err, -EBUSY, "another process answers at %s; stop it first, or give this collector another "
 			       "socket in [control]", address->sun_path);
-	}
-	close(probe);
 	if (unlink(address->sun_path) < 0 && errno != ENOENT)
 		return err_sys(err, -errno, "cannot remove the old %s", address->sun_path);
 	if (bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0)

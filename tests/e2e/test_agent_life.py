@@ -92,6 +92,18 @@ def test_one_agent_at_a_time(lab, agent):
     assert agent.state_of(1) == "up"
 
 
+def test_one_agent_at_a_time_whatever_the_state_directory(lab, agent):
+    """A configuration that is being tried out beside the service."""
+    before = trace(lab.rtr)
+    agent.conf.write_text(agent.conf.read_text().replace(str(agent.state), f"{agent.state}-of-mine"))
+    for arguments in ([], ["--remove"]):
+        other = agent.run(*arguments, check=False)
+        assert other.returncode == EXIT_FAILED
+        assert f"answers at {agent.socket}; stop it first" in other.stderr
+    assert changes(before, trace(lab.rtr)) == ""
+    assert agent.state_of(1) == "up"
+
+
 # --- removal --------------------------------------------------------------------------------------
 
 def test_remove_leaves_no_trace(lab):
