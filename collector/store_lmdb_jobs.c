@@ -34,26 +34,42 @@ static int put_job(struct store_txn *txn, const struct store_job *job)
 	return r == -ENOENT ? 0 : r;
 }
 
-/* The number of jobs is bounded: makes room by deleting the oldest one, which must be final. */
+/* The oldest job that is final. -ENOENT: every job still waits. */
+static int find_oldest_final(struct store_txn *txn, struct store_job *ret_job)
+{
+	uint64_t number = 0;
+
+	do {
+		MDB_val key = STORE_VAL(number), value;
+		int r = store_seek(txn, STORE_JOBS, MDB_SET_RANGE, &key, &value);
+
+		if (r < 0)
+			return r;
+		if (value.mv_size != sizeof(*ret_job))
+			return -EIO;
+		memcpy(ret_job, value.mv_data, sizeof(*ret_job));
+		number = ret_job->number + 1;
+	} while (!ret_job->is_final);
+	return 0;
+}
+
+/*
+ * The number of jobs is bounded: makes room by deleting the oldest final one. Jobs of a device that is
+ * gone may wait for ever; they are passed over.
+ */
 static int forget_oldest(struct store_txn *txn)
 {
 	struct store_job job;
 	MDB_stat stat;
-	MDB_val key = { 0 }, value;
+	MDB_val key = STORE_VAL(job.number);
 	int r;
 
 	r = store_translate(mdb_stat(txn->mdb, txn->store->tables[STORE_JOBS], &stat));
 	if (r < 0 || stat.ms_entries < LIMIT_JOBS)
 		return r;
-	r = store_seek(txn, STORE_JOBS, MDB_FIRST, &key, &value);
+	r = find_oldest_final(txn, &job);
 	if (r < 0)
-		return r;
-	if (value.mv_size != sizeof(job))
-		return -EIO;
-	memcpy(&job, value.mv_data, sizeof(job));
-	if (!job.is_final)
-		return -EDQUOT;
-	key = STORE_VAL(job.number);
+		return r == -ENOENT ? -EDQUOT : r;
 	r = store_delete(txn, STORE_SCRIPTS, &key);
 	if (r == 0 || r == -ENOENT)
 		r = store_delete(txn, STORE_OUTPUTS, &key);

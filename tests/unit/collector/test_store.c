@@ -356,6 +356,29 @@ static void test_jobs(void **state)
 	store_abort(txn);
 }
 
+/* The oldest job waits for a device that is gone: another one makes room. */
+static void test_unfinished_jobs_do_not_block_the_others(void **state)
+{
+	struct bench *bench = *state;
+	struct store_job job = { .device_number = 2, .phase = 1, .name = "a.sh" };
+	struct store_txn *txn;
+
+	store_close(bench->store);
+	open_store(bench, 256 << 20);
+	txn = begin(bench);
+	for (unsigned i = 0; i < LIMIT_JOBS; i++)
+		assert_int_equal(store_add_job(txn, &job, "echo", 4), 0);
+	assert_int_equal(store_add_job(txn, &job, "echo", 4), -EDQUOT);
+	assert_int_equal(store_get_job(txn, 3, &job), 0);
+	job.is_final = 1;
+	assert_int_equal(store_update_job(txn, &job, NULL, 0), 0);
+	job.is_final = 0;
+	assert_int_equal(store_add_job(txn, &job, "echo", 4), 0);
+	assert_int_equal(store_get_job(txn, 3, &job), -ENOENT);
+	assert_int_equal(store_get_job(txn, 1, &job), 0);
+	assert_int_equal(store_commit(txn), 0);
+}
+
 static void test_second_opening_is_refused(void **state)
 {
 	struct bench *bench = *state;
@@ -432,6 +455,7 @@ int main(void)
 		TEST(test_old_snapshots_go_with_their_texts),
 		TEST(test_bulk_is_refused_before_the_reserve),
 		TEST(test_jobs),
+		TEST(test_unfinished_jobs_do_not_block_the_others),
 		TEST(test_second_opening_is_refused),
 		TEST(test_newer_schema_is_refused),
 		TEST(test_files_are_private),
