@@ -1,6 +1,7 @@
 # Jaga: `make help` lists the targets. One file, a module.mk per folder, sources listed.
 #   make demo    the main job, in a laboratory of network namespaces (root)
 #   make check   builds and runs every test (root)
+#   make clean   takes away what was built, but for the libraries, downloads and figures
 #
 # Variables: V=1 shows commands, SAN=asan|fuzz|cov selects an instrumented build in build/$(SAN).
 
@@ -118,7 +119,8 @@ clean:
 	rm -rf build/host build/asan build/fuzz build/cov
 
 help:
-	@sed -n 's/^#   \(make .*\)/\1/p' Makefile toolchain/module.mk tests/module.mk install.mk
+	@sed -n 's/^#   make  *\([^ ]*\)  *\(.*\)/\1\t\2/p' $(filter-out %.d,$(MAKEFILE_LIST)) | \
+		while IFS='	' read -r target what; do printf 'make %-16s %s\n' "$$target" "$$what"; done
 
 .PHONY: all clean help
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)

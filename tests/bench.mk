@@ -1,4 +1,9 @@
-# Benchmarks of the transport and the collector; each writes build/bench/NAME.json.
+# Benchmarks; each writes build/bench/NAME.json. Nothing else should run beside them.
+#   make bench-failover   outage of a LAN client at each kind of fault, beside a ping loop and keepalived (13 minutes)
+#   make bench-agent      memory and processor time of the running agent (a minute)
+#   make bench-collector  acknowledged batches, handshakes and memory with 2,000 sessions (a minute)
+#   make bench-detector   false fail-overs and detection time on simulated lines
+#   make bench-plan       what a change of plan and a flush cost in the kernel
 LOAD := $(B)/tests/bench/load
 $(LOAD): $(B)/obj/tests/bench/load.o $(B)/obj/tests/bench/dtls_client.o $(B)/libcommon.a
 	$(call link,$(COLLECTOR_LIBS))

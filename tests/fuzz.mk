@@ -1,6 +1,6 @@
 # Fuzzers: one tests/fuzz/fuzz_NAME.c for each parser of bytes that come from outside, seeds in tests/fuzz/corpus/NAME.
-#   make fuzz-smoke   each for FUZZ_SECONDS (60); FUZZ="NAME ..." picks some
-#   make fuzz         each for an hour
+#   make fuzz-smoke   runs each fuzzer for FUZZ_SECONDS (60); FUZZ="NAME ..." picks some
+#   make fuzz         runs each fuzzer for an hour
 # Built by clang with libFuzzer, ASan and UBSan in build/fuzz; what a fuzzer found new is kept in build/fuzz/corpus.
 FUZZERS     := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ        ?= $(FUZZERS)

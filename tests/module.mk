@@ -1,3 +1,6 @@
+#   make check-asan   the tests again, under ASan and UBSan
+#   make demo-clean   takes away what an interrupted demo or test has left
+#
 # Unit tests: tests/unit/PART/test_NAME.c, one binary a module, linked against the archive of its part.
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*/test_*.c))
 UNIT_BINS  := $(UNIT_TESTS:%=$(B)/tests/unit/%)
