@@ -6,7 +6,7 @@
  * Reconnects for ever with full jitter (base 2 s, cap 300 s), sends what the spool holds and again
  * what was not acknowledged within LIMIT_RESEND_MS; keeps the NAT binding alive. link_session.c is the only
  * file of the agent that includes coap3/. Never blocks; loop thread only. All callbacks come from the loop.
- * The driver of everything else: when there is no collector, nothing here matters to forwarding.
+ * Forwarding never waits for it: without a collector the router stays online just the same.
  */
 #ifndef JAGA_AGENT_LINK_H
 #define JAGA_AGENT_LINK_H

@@ -5,7 +5,7 @@
  * routing table (not bound, mark 0), so that a new session finds its way after a fail-over. libcoap's
  * own block-wise transfers, keepalive and Q-Block stay off (link_exchange.c, link.c do what is needed and
  * bound it). Its callbacks translate and pass on; none of them ends a session (link_fail() does, later).
- * A client is not told when its handshake is done: coap_ev's `after` looks.
+ * Whether a handshake is done coap_ev's `after` asks the session's state, outside libcoap's callbacks.
  */
 #include "agent/link_internal.h"
 

@@ -1,5 +1,5 @@
 /*
- * icmp: pings, see probe.h. Called by the agent's loop, one prober an uplink.
+ * icmp: pings, see probe.h. Called by steer.c and the loop, one prober an uplink.
  *
  * One socket for each address family among the targets, open for the life of the prober. Ping
  * sockets (SOCK_DGRAM) come first: the kernel sorts the replies and no capability beyond

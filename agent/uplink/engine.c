@@ -1,5 +1,5 @@
 /*
- * engine: see engine.h. Called by agent.c on its loop, by tests and by the simulation.
+ * engine: see engine.h. Called by steer.c on the agent's loop, by tests and by the simulation.
  *
  * Every event is handled in the same four steps: note the states before it; let the detectors (or
  * the force) take it in; compute the plan that the states ask for; if anything changed, list the

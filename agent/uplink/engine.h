@@ -13,7 +13,7 @@
  *   to down      APPLY_PLAN (its flows have a survivor), FLUSH_ALL, REPORT
  *   to up        APPLY_PLAN (as before the fault), REPORT; nothing is flushed, flows drain back
  *   force        APPLY_PLAN (everything on one uplink), FLUSH_ALL of the others, REPORT
- *   no survivor  REPORT only: the last plan stays, there is nothing better
+ *   no survivor  REPORT; the last plan stays while one of its uplinks has a link (balance.h)
  *
  * FLUSH_ALL is emitted for every uplink whose flows are to be carried by another one than before,
  * so that chains (the survivor fails, too) need no special case.
