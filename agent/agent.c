@@ -79,7 +79,7 @@ static void on_uplink(void *arg, unsigned uplink, const struct router_uplink_sta
 	steer_on_uplink(&agent->steer, uplink, state);
 }
 
-static const struct router_events router_events = { .on_uplink = on_uplink };
+static const struct router_events router_events = { .on_uplink = on_uplink, .on_trouble = on_trouble };
 
 /* --- the link's side --------------------------------------------------------------------------- */
 

@@ -21,6 +21,8 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/rtnetlink.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -174,6 +176,24 @@ static int concerns_uplink(void *arg, const struct nl_message *message)
 	}
 }
 
+static void trouble(struct router *router, bool is_first, enum log_level level, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* The agent is told of the first of its kind; what goes on like that is only logged. */
+static void trouble(struct router *router, bool is_first, enum log_level level, const char *format, ...)
+{
+	char text[LIMIT_ERR_TEXT];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (is_first && router->events.on_trouble)
+		router->events.on_trouble(router->events_arg, level, text);
+	else
+		log_write(level, "router", "%s", text);
+}
+
 /* Once failed, tried again until it succeeds; each kind of failure is said once. */
 static void resync(struct router *router, bool is_forced)
 {
@@ -185,13 +205,13 @@ static void resync(struct router *router, bool is_forced)
 	ev_timer_stop(router->loop, &router->resync_timer);
 	if (ret < 0) {
 		if (ret != router->resync_error)
-			log_error("router", "resync failed, trying again every %d ms: %s", RESYNC_RETRY_MS, err.text);
+			trouble(router, true, LOG_LEVEL_ERROR, "resync failed, trying again every %d ms: %s", RESYNC_RETRY_MS, err.text);
 		ev_timer_set(&router->resync_timer, RESYNC_RETRY_MS / 1000., 0);
 		ev_timer_start(router->loop, &router->resync_timer);
 	} else {
 		router->is_resync_forced = false;
 		if (router->resync_error < 0)
-			log_info("router", "resync succeeded at last");
+			trouble(router, true, LOG_LEVEL_INFO, "resync succeeded at last");
 	}
 	router->resync_error = ret;
 }
@@ -253,6 +273,7 @@ static void reinstall(struct router *router)
 	int64_t now_ms = clock_mono_ms(), wait_ms = router->reinstalled_ms + REINSTALL_EVERY_MS - now_ms;
 	struct forwarding_plan observed;
 	struct err err = {0};
+	bool is_first;
 
 	if (!router->is_installed || linux_nft_read(router, &observed, NULL) == 0)
 		return;
@@ -262,14 +283,15 @@ static void reinstall(struct router *router)
 		reinstall_later(router, wait_ms);
 		return;
 	}
-	router->n_reinstalls++;
+	is_first = router->n_reinstalls++ == 0;
 	router->reinstalled_ms = now_ms;
 	if (linux_nft_install(router, &router->plan, &err) < 0) {
-		log_error("router", "another program flushed the ruleset, installing ours again failed, trying again in %d ms: %s",
-			  REINSTALL_EVERY_MS, err.text);
+		trouble(router, is_first, LOG_LEVEL_ERROR,
+			"another program flushed the ruleset, installing ours again failed, trying again in %d ms: %s",
+			REINSTALL_EVERY_MS, err.text);
 		reinstall_later(router, REINSTALL_EVERY_MS);
 	} else {
-		log_warning("router", "another program flushed the ruleset, installed ours again");
+		trouble(router, is_first, LOG_LEVEL_WARNING, "another program flushed the ruleset, installed ours again");
 	}
 }
 

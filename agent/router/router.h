@@ -15,6 +15,7 @@
 #include "agent/config.h"
 #include "agent/uplink/plan.h"
 #include "common/err.h"
+#include "common/log.h"
 
 struct ev_loop;
 struct router;
@@ -48,6 +49,8 @@ enum router_flush { ROUTER_FLUSH_UNREPLIED, ROUTER_FLUSH_ALL };
 struct router_events { /* callbacks into the agent; arg is events_arg of open */
 	/* Carrier or address of the uplink changed, or may have changed unseen. */
 	void (*on_uplink)(void *arg, unsigned uplink, const struct router_uplink_state *state);
+	/* Something that a person should know, said once: who receives it logs it. NULL: the driver logs. */
+	void (*on_trouble)(void *arg, enum log_level level, const char *text);
 };
 
 /* text: canonical, owned by the driver until the callback returns; NULL with error set. */

@@ -149,6 +149,23 @@ def test_when_no_uplink_is_left_all_is_told_afterwards(lab, cli, reporting_agent
     wait_same_story(cli, reporting_agent)
 
 
+def test_a_flushed_ruleset_is_told(lab, cli, reporting_agent):
+    """Who restarts the firewall on a router is worth knowing; once, not for each flush."""
+    def told():
+        return [row["text"] for row in events(cli, reporting_agent.name)
+                if row["kind"] == "notice" and "flushed the ruleset" in row["text"]]
+
+    for flushes in range(1, 4):
+        lab.rtr.run("nft", "flush", "ruleset")
+        wait_until(lambda: reporting_agent.program.read_log().count("installed ours again") == flushes, 5,
+                   f"the plan is in force after {flushes} flushes")
+    wait_until(told, 10, "the collector is told")
+    lab.cut("ii")
+    wait_until(lambda: any(row.get("to") == "down" for row in events(cli, reporting_agent.name)), 10,
+               "a later event has arrived")
+    assert len(told()) == 1
+
+
 def test_events_follow(lab, cli, reporting_agent):
     """--follow shows what happens from now on, as it happens."""
     follower = lab.srv.start("follow", *cli.argv("events", "--follow", "--json", "--device", reporting_agent.name))
