@@ -266,7 +266,9 @@ static void greet(struct link *link)
 
 void link_on_response(struct link *link, const struct link_response *response)
 {
-	if (response->token[0] < LINK_EXCHANGES)
+	if (response->code == 401) /* the session is nobody's any more, whatever was asked: nothing was refused for good */
+		link_fail(link, "the collector wants a new session");
+	else if (response->token[0] < LINK_EXCHANGES)
 		link_exchange_on_response(link, (enum link_token)response->token[0], response);
 	else if (response->token[0] == LINK_TOKEN_REPORT)
 		link_report_on_response(link, response);

@@ -7,7 +7,7 @@
  * Prints a line per event ("hello dev1 127.0.0.1:40123", "batch 1 10", ...), reads commands from standard
  * input, a line each:
  *   wake SEQ SNAPSHOT     mute 0|1 (keep Acks back)   job SEQ BYTES (the next GET /job; 0: none)
- *   refuse 0|1 (batches: 4.00)   liar 0|1 (Acks for what was never sent)
+ *   refuse 0|400|401 (batches)   liar 0|1 (Acks for what was never sent)
  *   busy SECONDS|0        have 0|1 (snapshots known)  garble 0|1 (answers are not protobuf)
  *   quiet 1               (no lines for batches)      counters   quit
  */
@@ -34,8 +34,8 @@ struct fake {
 	struct coap_server *server;
 	uint32_t keepalive_s;
 	uint64_t epoch;
-	bool is_muted, is_quiet, has_snapshots, is_garbled, refuses, lies;
-	unsigned busy_s;
+	bool is_muted, is_quiet, has_snapshots, is_garbled, lies;
+	unsigned busy_s, refusal;
 	uint64_t job_seq;
 	size_t job_bytes;
 	char device[LIMIT_NAME]; /* that said hello last */
@@ -119,8 +119,8 @@ static void take_batch(struct fake *fake, const struct coap_incoming *incoming)
 	batch = (const Jaga__V1__TelemetryBatch *)message;
 	if (!fake->is_quiet)
 		printf("batch %" PRIu64 " %" PRIu64 " events=%zu\n", batch->seq_from, batch->seq_to, batch->n_events);
-	if (fake->refuses) {
-		reply(fake, &incoming->ticket, COAP_BAD_REQUEST, NULL);
+	if (fake->refusal) {
+		reply(fake, &incoming->ticket, (enum coap_code)fake->refusal, NULL);
 		return;
 	}
 	if (fake->is_muted || fake->n_tickets == TICKETS)
@@ -278,7 +278,7 @@ static void obey(struct fake *fake, const char *line)
 	else if (strcmp(word, "garble") == 0)
 		fake->is_garbled = a != 0;
 	else if (strcmp(word, "refuse") == 0)
-		fake->refuses = a != 0;
+		fake->refusal = (unsigned)a;
 	else if (strcmp(word, "liar") == 0)
 		fake->lies = a != 0;
 	else if (strcmp(word, "have") == 0)

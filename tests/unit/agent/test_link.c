@@ -695,7 +695,7 @@ static void test_gives_up_a_batch_that_is_refused_for_good(void **state)
 	struct scene *scene = *state;
 
 	open_link(scene);
-	order(scene, "refuse 1\n");
+	order(scene, "refuse 400\n");
 	add_notice(scene, 800);
 	add_notice(scene, 800); /* does not fit into the same batch */
 	link_kick(scene->link, true);
@@ -704,6 +704,21 @@ static void test_gives_up_a_batch_that_is_refused_for_good(void **state)
 	tell(scene, "refuse 0\n");
 	assert_true(run_until(scene, is_all_acked, NULL, DEADLINE_MS));
 	assert_int_equal(scene->n_closed, 0);
+}
+
+static void test_opens_another_session_when_told_that_this_one_is_over(void **state)
+{
+	struct scene *scene = *state;
+
+	open_link(scene);
+	order(scene, "refuse 401\n");
+	add_notice(scene, 800);
+	link_kick(scene->link, true);
+	wait_for_count(scene, &scene->n_closed, 1); /* at the first refusal, and nothing is given up */
+	tell(scene, "refuse 0\n");
+	wait_for_count(scene, &scene->n_open, 2);
+	wait_for_line(scene, "batch 1 1 events=1\n");
+	assert_true(run_until(scene, is_all_acked, NULL, DEADLINE_MS));
 }
 
 static bool has_forgotten_any(const struct scene *scene, const void *arg)
@@ -791,6 +806,7 @@ int main(void)
 		scene_test(test_comes_back_when_the_collector_is_busy),
 		scene_test(test_survives_nonsense),
 		scene_test(test_gives_up_a_batch_that_is_refused_for_good),
+		scene_test(test_opens_another_session_when_told_that_this_one_is_over),
 		scene_test(test_believes_no_ack_for_what_was_never_sent),
 		scene_test(test_clock_steps),
 	};
