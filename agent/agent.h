@@ -2,7 +2,8 @@
  * agent: the one context of jaga-agent; start and stop order.
  *
  * Start   key, state directory, lock, router, doctor, take-over, probes, journal, local socket, link.
- *         Nothing on the router is changed before the doctor has found no fatal trap.
+ *         Nothing on the router is changed before the doctor has found no fatal trap; only a plan
+ *         that an earlier agent left in force is taken on in spite of one.
  * Stop    (SIGTERM, SIGINT) the other way round. The forwarding plan stays in force: routing goes on,
  *         by the last decisions, until the next start adopts it or `jaga-agent --remove` takes it away.
  *

@@ -1,7 +1,7 @@
 /*
  * log: one line per fact, "<level>subsystem: message key=value", to standard error.
  *
- * Under systemd (or with --syslog-prefix) lines begin with "<3>".."<7>" (sd-daemon(3)); on a
+ * Under systemd (JOURNAL_STREAM is set) lines begin with "<3>".."<7>" (sd-daemon(3)); on a
  * terminal with the time instead. Never call it with keys, secrets or router passwords.
  * Thread-safe: each call is one write(2).
  */
