@@ -4,7 +4,8 @@
  *
  * The key exists in two places only, the collector's store and DIR/agent.key. It is never printed,
  * not by --json either. What is there already is not touched without --force, and that is found out
- * before the collector is asked, so that a refused command has changed nothing anywhere.
+ * before the collector is asked, so that a refused command has changed nothing
+ * but made DIR when it was missing.
  */
 #include <errno.h>
 #include <fcntl.h>
