@@ -4,8 +4,7 @@
  *
  * The key exists in two places only, the collector's store and DIR/agent.key. It is never printed,
  * not by --json either. What is there already is not touched without --force, and that is found out
- * before the collector is asked, so that a refused command has changed nothing
- * but made DIR when it was missing.
+ * before the collector is asked, so that a refused command has changed nothing.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,6 +26,7 @@
 struct enrolment {
 	const char *device, *directory;
 	const char *collector, *key;
+	bool is_directory_new;
 	char conf_path[LIMIT_PATH], key_path[LIMIT_PATH];
 };
 
@@ -92,7 +92,8 @@ static int prepare(const struct invocation *invocation, struct enrolment *enrolm
 	/* They fit: just checked. */
 	(void)snprintf(enrolment->conf_path, LIMIT_PATH, "%.*s/" CONF_NAME, (int)n, enrolment->directory);
 	(void)snprintf(enrolment->key_path, LIMIT_PATH, "%.*s/" KEY_NAME, (int)n, enrolment->directory);
-	if (mkdir(enrolment->directory, 0700) < 0 && errno != EEXIST)
+	enrolment->is_directory_new = mkdir(enrolment->directory, 0700) == 0;
+	if (!enrolment->is_directory_new && errno != EEXIST)
 		return failure_set(failure, -errno == -ENOENT ? -EIO : -errno, "make its parent, or choose another --out",
 				   "%s: %s", enrolment->directory, strerror(errno));
 	if (invocation_value(invocation, "force"))
@@ -171,8 +172,12 @@ static int run(const struct invocation *invocation, struct failure *failure)
 	if (r == -EEXIST)
 		failure_set_next(failure, "`jaga enroll %s --out DIR --force` makes a new key: the router's old one stops working",
 				 enrolment.device);
-	if (r < 0)
+	if (r < 0) {
+		/* Made before asking, since a key that cannot be written down is lost; nothing is in it yet. */
+		if (enrolment.is_directory_new)
+			(void)rmdir(enrolment.directory);
 		return r;
+	}
 	enrolment.key = row_text_or(row, "key", "");
 	enrolment.collector = collector ? collector : row_text(row, "collector"); /* NULL: it does not know how it is reached */
 	r = write_files(&enrolment, failure);

@@ -439,6 +439,7 @@ def test_enrolment_and_removal(cli, tmp_path):
 
     assert_error(jaga("enroll", "rtr1", "--out", out), FAILED, "exists already", "--force")
     assert_error(jaga("enroll", "rtr1", "--out", tmp_path / "other"), FAILED, "", "--force")
+    assert not (tmp_path / "other").exists()
     assert not (tmp_path / "other" / "agent.key").exists()
     assert (out / "agent.key").read_text() == key
     assert jaga("enroll", "rtr1", "--out", out, "--force", "--collector", "192.0.2.77:7000").returncode == 0
