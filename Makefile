@@ -49,6 +49,7 @@ include common/module.mk
 include proto/module.mk
 include agent/module.mk
 include collector/module.mk
+include firmware-build/module.mk
 include tests/module.mk
 include install.mk
 

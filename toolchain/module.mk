@@ -2,6 +2,7 @@
 #
 # Targets
 #   make setup   installs the packages of toolchain/packages.list that are missing (root; Debian)
+#   make setup-cross   and those of toolchain/packages-cross.list: cross compilers, emulators, packagers
 #   make deps    fetches, verifies, patches and builds mbedTLS and libcoap, for the agent and for the collector
 #   make check-fresh   proves `make demo` and `make check` in a bare Debian 12 (root)
 #
@@ -41,6 +42,9 @@ LIBCOAP_PATCHES := $(sort $(wildcard toolchain/patches/libcoap/*.patch))
 setup:
 	@toolchain/setup.sh toolchain/packages.list
 
+setup-cross: setup
+	@toolchain/setup.sh toolchain/packages-cross.list
+
 deps: $(DEPS_AGENT_STAMP) $(DEPS_COLLECTOR_STAMP)
 
 build/dist/$(MBEDTLS_FILE): toolchain/versions.mk toolchain/fetch.sh
@@ -75,5 +79,5 @@ $(DEPS_DIR)/%/built: toolchain/mbedtls_config.h toolchain/mbedtls_config_%.h too
 check-fresh:
 	@tests/check-fresh
 
-.PHONY: setup deps check-fresh FORCE
+.PHONY: setup setup-cross deps check-fresh FORCE
 FORCE:
