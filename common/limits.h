@@ -74,6 +74,11 @@
 #define LIMIT_SAVED_SYSCTLS 64		/* three for each of 16 uplinks, and room for interfaces that were renamed */
 #define LIMIT_NETLINK_ANSWER_MS 5000		/* a kernel that takes longer is broken: give up, report */
 
+/* --- router: the RouterOS driver ------------------------------------------------------------------ */
+#define LIMIT_ROS_WORD_BYTES 1024     /* kept whole; comments and scripts are longer, and are only handed on */
+#define LIMIT_ROS_SENTENCE_BYTES 4096 /* an interface's 40 attributes come to 1 KB; .proplist asks for fewer */
+#define LIMIT_ROS_ATTRIBUTES 64	      /* of one reply; /interface/print has 40 */
+
 /* --- snapshot ----------------------------------------------------------------------------------- */
 #define LIMIT_SNAPSHOT_SOURCES 16 /* files (patterns) or commands named in the agent's configuration */
 
