@@ -6,11 +6,15 @@
 PACKAGES      := build/packages
 PACKAGE_KINDS :=
 
-# What a package is called by: the tag or commit without the "v" of a tag. Packages for other routers never hold a build
-# of the host: their agents are build/TARGET/jaga-agent (toolchain/module.mk).
+# What a package is called by: the tag or commit without the "v" of a tag.
 PACKAGE_VERSION := $(VERSION:v%=%)
 
--include firmware-build/*/module.mk
+# The agents of routers, each built by a make of its own, which knows whether there is something to do.
+ROUTER_AGENTS := $(patsubst %,build/%/jaga-agent,$(filter-out $(TARGET),mips mipsel armv5 armv7 arm64 x86_64))
+$(ROUTER_AGENTS): build/%/jaga-agent: FORCE
+	+@$(MAKE) --no-print-directory agent TARGET=$*
+
+include $(sort $(wildcard firmware-build/*/module.mk))
 
 packages: $(PACKAGE_KINDS)
 

@@ -1,0 +1,17 @@
+#   make packages-routeros   container images for RouterOS 7 (docs/routeros.md)
+
+PACKAGE_KINDS += packages-routeros
+
+# routeros_image NAME,TARGET,PLATFORM: RouterOS says which it is by /system/resource and the CPU's name.
+define routeros_image
+ROUTEROS_IMAGES += $(PACKAGES)/routeros/jaga-agent-$(PACKAGE_VERSION)-$(1).tar
+$(PACKAGES)/routeros/jaga-agent-$(PACKAGE_VERSION)-$(1).tar: build/$(2)/jaga-agent firmware-build/routeros/image.sh
+	$$(call say,IMAGE,$$@)
+	$$(Q)mkdir -p $$(@D) && firmware-build/routeros/image.sh $$< $(3) $$(PACKAGE_VERSION) $$(BUILD_TIME) $$@
+endef
+$(eval $(call routeros_image,armv5,armv5,arm/v5))
+$(eval $(call routeros_image,armv7,armv7,arm/v7))
+$(eval $(call routeros_image,arm64,arm64,arm64/v8))
+$(eval $(call routeros_image,amd64,x86_64,amd64))
+
+packages-routeros: $(ROUTEROS_IMAGES)
