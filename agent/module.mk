@@ -7,7 +7,7 @@ AGENT_SRCS += agent/router/canonical.c agent/router/linux_script.c agent/router/
 AGENT_SRCS += agent/uplink/balance.c agent/uplink/detector.c agent/uplink/engine.c agent/uplink/rtt.c
 AGENT_SRCS += agent/probe/echo.c agent/probe/icmp.c
 AGENT_SRCS += agent/router/linux.c agent/router/linux_conntrack.c agent/router/linux_doctor.c agent/router/linux_doctor_facts.c \
-	agent/router/linux_doctor_net.c agent/router/linux_doctor_nft.c agent/router/linux_doctor_rules.c agent/router/linux_event.c \
+	agent/router/linux_doctor_net.c agent/router/linux_doctor_nft.c agent/router/linux_doctor_rules.c agent/router/linux_dump.c agent/router/linux_event.c \
 	agent/router/linux_gateway.c agent/router/linux_link.c agent/router/linux_nft.c agent/router/linux_nft_maps.c agent/router/linux_nft_read.c \
 	agent/router/linux_nft_rules.c agent/router/linux_route.c agent/router/linux_rule.c agent/router/linux_sysctl.c \
 	agent/router/netlink.c agent/router/nft.c agent/router/nl_socket.c agent/router/router.c

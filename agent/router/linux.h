@@ -2,6 +2,7 @@
  * linux: what the files of the Linux driver share. Private to agent/router/.
  *
  *   linux.c            the table of operations; take-over and removal as a whole
+ *   linux_dump.c       lists of rtnetlink
  *   linux_link.c       interfaces, addresses, counters (rtnetlink)
  *   linux_event.c      what the kernel tells unasked, and what is done about it
  *   linux_gateway.c    the gateway of each uplink, learnt from whatever default route exists
@@ -51,11 +52,13 @@ struct linux_uplink {
 	struct router_uplink_state reported; /* last told to events->on_uplink */
 };
 
-struct linux_rule { /* an ip rule of ours, all that distinguishes it */
-	uint8_t family;
-	bool is_local;		 /* iif lo: only what the router itself sends */
-	bool suppresses_default; /* suppress_prefixlength 0 */
-	uint32_t preference, table, mark, mask;
+struct linux_rule { /* an ip rule, anybody's */
+	uint8_t family, protocol, action;
+	bool has_input;	   /* iif; ours name lo alone: only what the router itself sends */
+	bool is_narrow;	   /* it names interfaces (iif, too), addresses, users or ports */
+	bool is_inverted;
+	bool suppresses;   /* suppress_prefixlength; ours say 0 */
+	uint32_t preference, table, mark, mask; /* mask 0: whatever the mark is */
 };
 #define LINUX_MAX_RULES (LINUX_FAMILIES * (1 + 2 * LIMIT_UPLINKS))
 struct linux_rules {
@@ -63,8 +66,8 @@ struct linux_rules {
 	struct linux_rule list[LINUX_MAX_RULES];
 };
 
-struct linux_route { /* a default route of ours */
-	uint8_t family;
+struct linux_route { /* anybody's; ours are default routes */
+	uint8_t family, protocol, type, prefix;
 	uint32_t table, metric;
 	unsigned ifindex;
 	struct linux_gateway gateway;
@@ -115,10 +118,27 @@ static inline uint8_t linux_address_family(unsigned family)
 {
 	return family == LINUX_V4 ? 2 /* AF_INET */ : 10 /* AF_INET6 */;
 }
+static inline unsigned linux_family(uint8_t address_family)
+{
+	return address_family == linux_address_family(LINUX_V4) ? LINUX_V4 : LINUX_V6;
+}
 static inline size_t linux_address_length(unsigned family)
 {
 	return family == LINUX_V4 ? 4 : 16;
 }
+/* The families that this router has are those below. */
+static inline unsigned linux_families(const struct router *router)
+{
+	return router->has_ipv6 ? LINUX_FAMILIES : LINUX_V6;
+}
+
+/*
+ * linux_dump.c: all of one kind, of every family. type: RTM_GET*; header: its family header, the family itself is
+ * filled in. -EAGAIN: the list changed while it was read; LINUX_DUMP_TRIES are enough for those who need it whole.
+ */
+#define LINUX_DUMP_TRIES 3
+int linux_dump(struct router *router, uint16_t type, const void *header, size_t length, nl_message_fn *on_message,
+	       void *arg);
 
 /* linux_link.c */
 struct linux_link {
@@ -136,7 +156,17 @@ void linux_uplink_state(const struct router *router, unsigned uplink, struct rou
 /* linux_gateway.c: fills gateway[]; what was learnt stays while the uplink keeps an address. After linux_links_read(). */
 int linux_gateways_read(struct router *router, struct err *err);
 
-/* linux_route.c, linux_rule.c: ours as the kernel has them, as they should be, and the way from one to the other. */
+/*
+ * linux_route.c, linux_rule.c: one answer of a dump; -EBADMSG when it is cut or something else. *ret_nexthops is
+ * empty (data NULL) where the route has no list of them.
+ */
+int linux_route_decode(const struct nl_message *message, struct linux_route *ret_route, struct nl_attr *ret_nexthops);
+/* Takes RTA_GATEWAY and what excludes one from the attributes of a route or a nexthop. */
+void linux_gateway_decode(struct nl_reader *reader, const struct nl_attr *attr, unsigned family,
+			  struct linux_gateway *gateway);
+int linux_rule_decode(const struct nl_message *message, struct linux_rule *ret_rule);
+
+/* Ours as the kernel has them, as they should be, and the way from one to the other. */
 int linux_routes_read(struct router *router, struct linux_routes *ret_routes, struct err *err);
 void linux_routes_want(const struct router *router, struct linux_routes *ret_routes);
 int linux_routes_change(struct router *router, const struct linux_routes *have, const struct linux_routes *want,

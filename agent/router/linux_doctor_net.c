@@ -82,11 +82,9 @@ static int read_address(void *arg, const struct nl_message *message)
 	struct nl_attr attr;
 	bool has_local = false;
 
-	if (message->type != RTM_NEWADDR)
-		return 0;
-	if (!nl_message_header(message, &header, sizeof(header), &attrs))
+	if (message->type != RTM_NEWADDR || !nl_message_header(message, &header, sizeof(header), &attrs))
 		return -EBADMSG;
-	if (header.ifa_scope >= RT_SCOPE_LINK || (header.ifa_family != AF_INET && header.ifa_family != AF_INET6))
+	if (header.ifa_scope >= RT_SCOPE_LINK)
 		return 0;
 	address.ifindex = header.ifa_index;
 	address.family = header.ifa_family;
@@ -106,11 +104,8 @@ static int read_address(void *arg, const struct nl_message *message)
 
 static int read_addresses(struct linux_doctor *doctor, struct addresses *addresses, struct err *err)
 {
-	uint8_t memory[64] __attribute__((aligned(4)));
-	struct ifaddrmsg header = {.ifa_family = AF_UNSPEC};
-	struct nl_writer writer;
+	const struct ifaddrmsg header = {0};
 	struct linux_link link;
-	uint32_t sequence;
 	int ret;
 
 	*addresses = (struct addresses){.doctor = doctor};
@@ -118,12 +113,7 @@ static int read_addresses(struct linux_doctor *doctor, struct addresses *address
 		if (linux_link_ask(doctor->router, doctor->config->lans[i], &link) == 0)
 			addresses->lans[i] = link.ifindex;
 	}
-	sequence = nl_socket_next(&doctor->router->route);
-	nl_writer_init(&writer, memory, sizeof(memory));
-	nl_begin(&writer, RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP, sequence);
-	nl_put(&writer, &header, sizeof(header));
-	nl_end(&writer);
-	ret = nl_socket_dump(&doctor->router->route, &writer, sequence, read_address, addresses);
+	ret = linux_dump(doctor->router, RTM_GETADDR, &header, sizeof(header), read_address, addresses);
 	return ret < 0 && ret != -EAGAIN ? err_sys(err, ret, "asking for addresses") : 0;
 }
 
@@ -211,62 +201,30 @@ int linux_check_addresses(struct linux_doctor *doctor, struct err *err)
 /* --- default routes of the main table --- */
 
 struct defaults {
-	const struct router *router;
 	unsigned n;
-	struct {
-		uint8_t family;
-		uint32_t metric;
-		unsigned ifindex;
-	} list[LIMIT_DOCTOR_ADDRESSES];
+	struct linux_route list[LIMIT_DOCTOR_ADDRESSES];
 };
 
+/* IPv4 only: default routes of router advertisements all have the same metric, and the kernel chooses by its own rules. */
 static int read_default(void *arg, const struct nl_message *message)
 {
 	struct defaults *defaults = arg;
-	struct nl_reader attrs;
-	struct rtmsg header;
-	struct nl_attr attr;
-	uint32_t metric = 0, table;
-	unsigned ifindex = 0;
+	struct nl_attr nexthops;
+	struct linux_route route;
+	int ret = linux_route_decode(message, &route, &nexthops);
 
-	if (message->type != RTM_NEWROUTE)
-		return 0;
-	if (!nl_message_header(message, &header, sizeof(header), &attrs))
-		return -EBADMSG;
-	table = header.rtm_table;
-	while (nl_next_attr(&attrs, &attr)) {
-		if (attr.type == RTA_TABLE)
-			table = nl_get_u32(&attrs, &attr);
-		else if (attr.type == RTA_PRIORITY)
-			metric = nl_get_u32(&attrs, &attr);
-		else if (attr.type == RTA_OIF)
-			ifindex = nl_get_u32(&attrs, &attr);
-	}
-	if (attrs.failed)
-		return -EBADMSG;
-	if (header.rtm_dst_len != 0 || header.rtm_type != RTN_UNICAST || table != RT_TABLE_MAIN ||
-	    defaults->n >= LIMIT_DOCTOR_ADDRESSES)
-		return 0;
-	defaults->list[defaults->n].family = header.rtm_family;
-	defaults->list[defaults->n].metric = metric;
-	defaults->list[defaults->n++].ifindex = ifindex;
-	return 0;
+	if (ret == 0 && route.family == AF_INET && route.prefix == 0 && route.type == RTN_UNICAST &&
+	    route.table == RT_TABLE_MAIN && defaults->n < LIMIT_DOCTOR_ADDRESSES)
+		defaults->list[defaults->n++] = route;
+	return ret;
 }
 
 int linux_check_defaults(struct linux_doctor *doctor, struct err *err)
 {
-	uint8_t memory[64] __attribute__((aligned(4)));
-	struct rtmsg header = {.rtm_family = AF_INET};
-	struct defaults defaults = {.router = doctor->router};
-	uint32_t sequence = nl_socket_next(&doctor->router->route);
-	struct nl_writer writer;
-	int ret;
+	const struct rtmsg header = {0};
+	struct defaults defaults = {0};
+	int ret = linux_dump(doctor->router, RTM_GETROUTE, &header, sizeof(header), read_default, &defaults);
 
-	nl_writer_init(&writer, memory, sizeof(memory));
-	nl_begin(&writer, RTM_GETROUTE, NLM_F_REQUEST | NLM_F_DUMP, sequence);
-	nl_put(&writer, &header, sizeof(header));
-	nl_end(&writer);
-	ret = nl_socket_dump(&doctor->router->route, &writer, sequence, read_default, &defaults);
 	if (ret < 0 && ret != -EAGAIN)
 		return err_sys(err, ret, "asking for default routes");
 	for (unsigned i = 0; i < defaults.n; i++) {

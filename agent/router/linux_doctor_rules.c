@@ -15,72 +15,6 @@
 #define MWAN3_PREFERENCE_MIN 1001
 #define MWAN3_PREFERENCE_MAX 3000
 
-struct foreign_rule {
-	uint32_t preference, table, mark, mask;
-	bool has_mark, is_narrow; /* narrow: it names addresses, interfaces, users or ports */
-	bool is_inverted, suppresses;
-	uint8_t action, protocol, family;
-};
-
-static int read_rule(const struct nl_message *message, struct foreign_rule *ret_rule)
-{
-	struct foreign_rule rule = {0};
-	struct fib_rule_hdr header;
-	struct nl_reader attrs;
-	struct nl_attr attr;
-
-	if (!nl_message_header(message, &header, sizeof(header), &attrs))
-		return -EBADMSG;
-	rule.family = header.family;
-	rule.table = header.table;
-	rule.action = header.action;
-	rule.is_inverted = header.flags & FIB_RULE_INVERT;
-	rule.is_narrow = header.src_len || header.dst_len || header.tos;
-	rule.mask = UINT32_MAX;
-	while (nl_next_attr(&attrs, &attr)) {
-		switch (attr.type) {
-		case FRA_PRIORITY:
-			rule.preference = nl_get_u32(&attrs, &attr);
-			break;
-		case FRA_TABLE:
-			rule.table = nl_get_u32(&attrs, &attr);
-			break;
-		case FRA_FWMARK:
-			rule.mark = nl_get_u32(&attrs, &attr);
-			rule.has_mark = true;
-			break;
-		case FRA_FWMASK:
-			rule.mask = nl_get_u32(&attrs, &attr);
-			break;
-		case FRA_PROTOCOL:
-			rule.protocol = nl_get_u8(&attrs, &attr);
-			break;
-		case FRA_SUPPRESS_PREFIXLEN:
-			/* The kernel says -1 where nothing is suppressed. */
-			rule.suppresses = nl_get_u32(&attrs, &attr) != UINT32_MAX;
-			break;
-		case FRA_IIFNAME:
-		case FRA_OIFNAME:
-		case FRA_UID_RANGE:
-		case FRA_IP_PROTO:
-		case FRA_SPORT_RANGE:
-		case FRA_DPORT_RANGE:
-		case FRA_TUN_ID:
-		case FRA_L3MDEV:
-			rule.is_narrow = true;
-			break;
-		default:
-			break;
-		}
-	}
-	if (attrs.failed)
-		return -EBADMSG;
-	/* A rule without a mark has mask 0 or none; mark 0 with a mask is a condition. */
-	rule.has_mark |= rule.mask != UINT32_MAX && rule.mask != 0;
-	*ret_rule = rule;
-	return 0;
-}
-
 static bool is_at_our_preference(const struct agent_config *config, uint32_t preference)
 {
 	uint32_t first = config->rule_base, fallback = first + LINUX_FALLBACK_RULE_OFFSET;
@@ -89,7 +23,7 @@ static bool is_at_our_preference(const struct agent_config *config, uint32_t pre
 	       (preference > fallback && preference <= fallback + config->n_uplinks);
 }
 
-static void judge_mark(struct linux_doctor *doctor, const struct foreign_rule *rule)
+static void judge_mark(struct linux_doctor *doctor, const struct linux_rule *rule)
 {
 	uint32_t clash = rule->mask & doctor->config->mark_field;
 
@@ -108,9 +42,9 @@ static void judge_mark(struct linux_doctor *doctor, const struct foreign_rule *r
 		   clash, rule->mark, rule->mask, doctor->config->mark_field);
 }
 
-static void judge_order(struct linux_doctor *doctor, const struct foreign_rule *rule)
+static void judge_order(struct linux_doctor *doctor, const struct linux_rule *rule)
 {
-	bool is_catch_all = (!rule->has_mark || rule->is_inverted) && !rule->is_narrow && !rule->suppresses;
+	bool is_catch_all = (rule->mask == 0 || rule->is_inverted) && !rule->is_narrow && !rule->suppresses;
 
 	if (!is_catch_all || rule->action != FR_ACT_TO_TBL || rule->table == RT_TABLE_LOCAL ||
 	    rule->table == RT_TABLE_MAIN || rule->table == RT_TABLE_DEFAULT)
@@ -130,12 +64,9 @@ static void judge_order(struct linux_doctor *doctor, const struct foreign_rule *
 static int judge_rule(void *arg, const struct nl_message *message)
 {
 	struct linux_doctor *doctor = arg;
-	struct foreign_rule rule;
-	int ret;
+	struct linux_rule rule;
+	int ret = linux_rule_decode(message, &rule);
 
-	if (message->type != RTM_NEWRULE)
-		return 0;
-	ret = read_rule(message, &rule);
 	if (ret < 0 || rule.protocol == LINUX_PROTOCOL)
 		return ret;
 	if (is_at_our_preference(doctor->config, rule.preference))
@@ -143,7 +74,7 @@ static int judge_rule(void *arg, const struct nl_message *message)
 			   "set another rule_base in agent.conf, or move that rule",
 			   "ip rule %u belongs to someone else; Jaga needs preferences %u to %u", rule.preference,
 			   doctor->config->rule_base, doctor->config->rule_base + doctor->config->n_uplinks);
-	if (rule.has_mark)
+	if (rule.mask != 0)
 		judge_mark(doctor, &rule);
 	judge_order(doctor, &rule);
 	return 0;
@@ -151,27 +82,14 @@ static int judge_rule(void *arg, const struct nl_message *message)
 
 int linux_check_rules(struct linux_doctor *doctor, struct err *err)
 {
-	for (unsigned family = LINUX_V4; family < LINUX_FAMILIES; family++) {
-		struct fib_rule_hdr header = {.family = linux_address_family(family)};
-		uint8_t memory[64] __attribute__((aligned(4)));
-		struct nl_writer writer;
-		uint32_t sequence;
-		int ret;
+	const struct fib_rule_hdr header = {0};
+	int ret = linux_dump(doctor->router, RTM_GETRULE, &header, sizeof(header), judge_rule, doctor);
 
-		if (family == LINUX_V6 && !doctor->router->has_ipv6)
-			continue;
-		sequence = nl_socket_next(&doctor->router->route);
-		nl_writer_init(&writer, memory, sizeof(memory));
-		nl_begin(&writer, RTM_GETRULE, NLM_F_REQUEST | NLM_F_DUMP, sequence);
-		nl_put(&writer, &header, sizeof(header));
-		nl_end(&writer);
-		ret = nl_socket_dump(&doctor->router->route, &writer, sequence, judge_rule, doctor);
-		if (ret == -EOPNOTSUPP || ret == -EAFNOSUPPORT)
-			linux_trap(doctor, ROUTER_TRAP_FATAL, "kernel", "a kernel with CONFIG_IP_MULTIPLE_TABLES (and its IPv6 twin)",
-				   "this kernel has no ip rules for IPv%c", family == LINUX_V4 ? '4' : '6');
-		else if (ret < 0 && ret != -EAGAIN)
-			return err_sys(err, ret, "asking for ip rules");
-	}
+	if (ret == -EOPNOTSUPP || ret == -EAFNOSUPPORT)
+		linux_trap(doctor, ROUTER_TRAP_FATAL, "kernel", "a kernel with CONFIG_IP_MULTIPLE_TABLES (and its IPv6 twin)",
+			   "this kernel has no ip rules, or none for IPv6");
+	else if (ret < 0 && ret != -EAGAIN)
+		return err_sys(err, ret, "asking for ip rules");
 	return 0;
 }
 
@@ -186,28 +104,19 @@ static int judge_route(void *arg, const struct nl_message *message)
 {
 	struct table_users *users = arg;
 	const struct agent_config *config = users->doctor->config;
-	struct nl_reader attrs;
-	struct rtmsg header;
-	struct nl_attr attr;
-	uint32_t table, index;
+	struct nl_attr nexthops;
+	struct linux_route route;
+	uint32_t index;
+	int ret = linux_route_decode(message, &route, &nexthops);
 
-	if (message->type != RTM_NEWROUTE)
-		return 0;
-	if (!nl_message_header(message, &header, sizeof(header), &attrs))
-		return -EBADMSG;
-	table = header.rtm_table;
-	while (nl_next_attr(&attrs, &attr)) {
-		if (attr.type == RTA_TABLE)
-			table = nl_get_u32(&attrs, &attr);
-	}
-	if (attrs.failed)
-		return -EBADMSG;
-	index = table - config->table_base;
-	if (header.rtm_protocol == LINUX_PROTOCOL || index >= config->n_uplinks || users->is_told[index])
+	if (ret < 0)
+		return ret;
+	index = route.table - config->table_base;
+	if (route.protocol == LINUX_PROTOCOL || index >= config->n_uplinks || users->is_told[index])
 		return 0;
 	users->is_told[index] = true;
 	linux_trap(users->doctor, ROUTER_TRAP_FATAL, "table", "set another table_base in agent.conf, or empty that table",
-		   "routing table %u holds routes of someone else; it would be the table of uplink %s", table,
+		   "routing table %u holds routes of someone else; it would be the table of uplink %s", route.table,
 		   config->uplinks[index].name);
 	return 0;
 }
@@ -215,24 +124,8 @@ static int judge_route(void *arg, const struct nl_message *message)
 int linux_check_tables(struct linux_doctor *doctor, struct err *err)
 {
 	struct table_users users = {.doctor = doctor};
+	const struct rtmsg header = {0};
+	int ret = linux_dump(doctor->router, RTM_GETROUTE, &header, sizeof(header), judge_route, &users);
 
-	for (unsigned family = LINUX_V4; family < LINUX_FAMILIES; family++) {
-		struct rtmsg header = {.rtm_family = linux_address_family(family)};
-		uint8_t memory[64] __attribute__((aligned(4)));
-		struct nl_writer writer;
-		uint32_t sequence;
-		int ret;
-
-		if (family == LINUX_V6 && !doctor->router->has_ipv6)
-			continue;
-		sequence = nl_socket_next(&doctor->router->route);
-		nl_writer_init(&writer, memory, sizeof(memory));
-		nl_begin(&writer, RTM_GETROUTE, NLM_F_REQUEST | NLM_F_DUMP, sequence);
-		nl_put(&writer, &header, sizeof(header));
-		nl_end(&writer);
-		ret = nl_socket_dump(&doctor->router->route, &writer, sequence, judge_route, &users);
-		if (ret < 0 && ret != -EAGAIN)
-			return err_sys(err, ret, "asking for routes");
-	}
-	return 0;
+	return ret < 0 && ret != -EAGAIN ? err_sys(err, ret, "asking for routes") : 0;
 }

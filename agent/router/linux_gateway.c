@@ -26,15 +26,10 @@ struct candidate { /* best default route found through one uplink */
 };
 struct search {
 	const struct router *router;
-	unsigned family;
-	struct candidate best[LIMIT_UPLINKS];
-};
-struct default_route {
-	uint32_t table, metric;
-	uint8_t protocol;
+	struct candidate best[LINUX_FAMILIES][LIMIT_UPLINKS];
 };
 
-static void consider(struct search *search, const struct default_route *route, unsigned ifindex,
+static void consider(struct search *search, const struct linux_route *route, unsigned ifindex,
 		     const struct linux_gateway *gateway)
 {
 	uint64_t rank = route->metric;
@@ -43,8 +38,10 @@ static void consider(struct search *search, const struct default_route *route, u
 		rank |= OWN_ROUTE;
 	else if (route->table != RT_TABLE_MAIN)
 		rank |= (uint64_t)1 << 33;
+	if (gateway->kind == LINUX_GATEWAY_UNKNOWN)
+		return;
 	for (unsigned i = 0; i < search->router->config->n_uplinks; i++) {
-		struct candidate *best = &search->best[i];
+		struct candidate *best = &search->best[linux_family(route->family)][i];
 
 		if (ifindex == 0 || search->router->uplinks[i].ifindex != ifindex || (best->is_found && best->rank <= rank))
 			continue;
@@ -52,14 +49,7 @@ static void consider(struct search *search, const struct default_route *route, u
 	}
 }
 
-static void read_gateway(struct nl_reader *reader, const struct nl_attr *attr, unsigned family,
-			 struct linux_gateway *ret_gateway)
-{
-	nl_get_bytes(reader, attr, ret_gateway->address, linux_address_length(family));
-	ret_gateway->kind = LINUX_GATEWAY_ADDRESS;
-}
-
-static bool read_nexthops(struct search *search, const struct default_route *route, const struct nl_attr *list)
+static bool read_nexthops(struct search *search, const struct linux_route *route, const struct nl_attr *list)
 {
 	struct rtnexthop hop;
 	size_t offset = 0, step;
@@ -73,10 +63,8 @@ static bool read_nexthops(struct search *search, const struct default_route *rou
 		if (hop.rtnh_len < sizeof(hop) || hop.rtnh_len > list->length - offset)
 			return false;
 		nl_reader_init(&attrs, list->data + offset + sizeof(hop), hop.rtnh_len - sizeof(hop));
-		while (nl_next_attr(&attrs, &attr)) {
-			if (attr.type == RTA_GATEWAY)
-				read_gateway(&attrs, &attr, search->family, &gateway);
-		}
+		while (nl_next_attr(&attrs, &attr))
+			linux_gateway_decode(&attrs, &attr, linux_family(route->family), &gateway);
 		if (attrs.failed)
 			return false;
 		consider(search, route, (unsigned)hop.rtnh_ifindex, &gateway);
@@ -91,70 +79,16 @@ static bool read_nexthops(struct search *search, const struct default_route *rou
 static int read_route(void *arg, const struct nl_message *message)
 {
 	struct search *search = arg;
-	struct linux_gateway gateway = {.kind = LINUX_GATEWAY_DEVICE};
-	struct nl_attr attr, nexthops = {0};
-	struct default_route route;
-	unsigned ifindex = 0;
-	bool is_foreign = false;
-	struct nl_reader attrs;
-	struct rtmsg header;
+	struct nl_attr nexthops;
+	struct linux_route route;
+	int ret = linux_route_decode(message, &route, &nexthops);
 
-	if (message->type != RTM_NEWROUTE)
-		return 0;
-	if (!nl_message_header(message, &header, sizeof(header), &attrs))
+	if (ret < 0 || route.prefix != 0 || route.type != RTN_UNICAST)
+		return ret;
+	if (nexthops.data && !read_nexthops(search, &route, &nexthops))
 		return -EBADMSG;
-	if (header.rtm_dst_len != 0 || header.rtm_type != RTN_UNICAST || (header.rtm_flags & RTM_F_CLONED))
-		return 0;
-	route = (struct default_route){.table = header.rtm_table, .protocol = header.rtm_protocol};
-	while (nl_next_attr(&attrs, &attr)) {
-		switch (attr.type) {
-		case RTA_TABLE:
-			route.table = nl_get_u32(&attrs, &attr);
-			break;
-		case RTA_PRIORITY:
-			route.metric = nl_get_u32(&attrs, &attr);
-			break;
-		case RTA_OIF:
-			ifindex = nl_get_u32(&attrs, &attr);
-			break;
-		case RTA_GATEWAY:
-			read_gateway(&attrs, &attr, search->family, &gateway);
-			break;
-		case RTA_MULTIPATH:
-			nexthops = attr;
-			break;
-		case RTA_VIA: /* IPv4 by way of an IPv6 gateway: there is no IPv4 address to learn */
-			is_foreign = true;
-			break;
-		default:
-			break;
-		}
-	}
-	if (attrs.failed || (nexthops.data && !read_nexthops(search, &route, &nexthops)))
-		return -EBADMSG;
-	if (!is_foreign)
-		consider(search, &route, ifindex, &gateway);
+	consider(search, &route, route.ifindex, &route.gateway);
 	return 0;
-}
-
-static int search_family(struct router *router, struct search *search)
-{
-	struct rtmsg header = {.rtm_family = linux_address_family(search->family)};
-	uint8_t memory[64] __attribute__((aligned(4)));
-	struct nl_writer writer;
-	uint32_t sequence;
-	int ret, tries = 3;
-
-	do {
-		sequence = nl_socket_next(&router->route);
-		memset(search->best, 0, sizeof(search->best));
-		nl_writer_init(&writer, memory, sizeof(memory));
-		nl_begin(&writer, RTM_GETROUTE, NLM_F_REQUEST | NLM_F_DUMP, sequence);
-		nl_put(&writer, &header, sizeof(header));
-		nl_end(&writer);
-		ret = nl_socket_dump(&router->route, &writer, sequence, read_route, search);
-	} while (ret == -EAGAIN && --tries > 0);
-	return ret == -EAGAIN ? 0 : ret; /* routes that change all the time: the next event corrects it */
 }
 
 static void settle(struct linux_uplink *uplink, const struct config_uplink *config, unsigned family,
@@ -186,17 +120,19 @@ static void settle(struct linux_uplink *uplink, const struct config_uplink *conf
 
 int linux_gateways_read(struct router *router, struct err *err)
 {
-	struct search search = {.router = router};
-	int ret;
+	const struct rtmsg header = {0};
+	struct search search;
+	int ret, tries = LINUX_DUMP_TRIES;
 
-	for (search.family = LINUX_V4; search.family < LINUX_FAMILIES; search.family++) {
-		if (search.family == LINUX_V6 && !router->has_ipv6)
-			continue;
-		ret = search_family(router, &search);
-		if (ret < 0)
-			return err_sys(err, ret, "asking for routes");
+	do {
+		search = (struct search){.router = router};
+		ret = linux_dump(router, RTM_GETROUTE, &header, sizeof(header), read_route, &search);
+	} while (ret == -EAGAIN && --tries > 0);
+	if (ret < 0 && ret != -EAGAIN) /* routes that change all the time: the next event corrects it */
+		return err_sys(err, ret, "asking for routes");
+	for (unsigned family = LINUX_V4; family < linux_families(router); family++) {
 		for (unsigned i = 0; i < router->config->n_uplinks; i++)
-			settle(&router->uplinks[i], &router->config->uplinks[i], search.family, &search.best[i]);
+			settle(&router->uplinks[i], &router->config->uplinks[i], family, &search.best[family][i]);
 	}
 	return 0;
 }

@@ -80,9 +80,7 @@ static int read_address(void *arg, const struct nl_message *message)
 	struct nl_attr attr;
 	uint32_t flags;
 
-	if (message->type != RTM_NEWADDR)
-		return 0;
-	if (!nl_message_header(message, &header, sizeof(header), &attrs))
+	if (message->type != RTM_NEWADDR || !nl_message_header(message, &header, sizeof(header), &attrs))
 		return -EBADMSG;
 	flags = header.ifa_flags;
 	while (nl_next_attr(&attrs, &attr)) {
@@ -95,34 +93,16 @@ static int read_address(void *arg, const struct nl_message *message)
 		return 0;
 	for (unsigned i = 0; i < router->config->n_uplinks; i++) {
 		if (router->uplinks[i].ifindex == header.ifa_index)
-			router->uplinks[i].has_address[header.ifa_family == AF_INET ? LINUX_V4 : LINUX_V6] = true;
+			router->uplinks[i].has_address[linux_family(header.ifa_family)] = true;
 	}
 	return 0;
 }
 
-static int dump_addresses(struct router *router, uint8_t family)
-{
-	struct ifaddrmsg header = {.ifa_family = family};
-	uint8_t memory[64] __attribute__((aligned(4)));
-	struct nl_writer writer;
-	uint32_t sequence;
-	int ret, tries = 3;
-
-	do { /* addresses only accumulate: a second pass over a changing list errs to the old side until the next event */
-		sequence = nl_socket_next(&router->route);
-		nl_writer_init(&writer, memory, sizeof(memory));
-		nl_begin(&writer, RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP, sequence);
-		nl_put(&writer, &header, sizeof(header));
-		nl_end(&writer);
-		ret = nl_socket_dump(&router->route, &writer, sequence, read_address, router);
-	} while (ret == -EAGAIN && --tries > 0);
-	return ret;
-}
-
 int linux_links_read(struct router *router, struct err *err)
 {
+	const struct ifaddrmsg header = {0};
 	struct linux_link answer;
-	int ret;
+	int ret, tries = LINUX_DUMP_TRIES;
 
 	for (unsigned i = 0; i < router->config->n_uplinks; i++) {
 		struct linux_uplink *uplink = &router->uplinks[i];
@@ -136,9 +116,9 @@ int linux_links_read(struct router *router, struct err *err)
 		uplink->has_carrier = uplink->ifindex && carries(answer.flags, answer.operstate);
 		uplink->has_address[LINUX_V4] = uplink->has_address[LINUX_V6] = false;
 	}
-	ret = dump_addresses(router, AF_INET);
-	if (ret == 0 && router->has_ipv6)
-		ret = dump_addresses(router, AF_INET6);
+	do { /* addresses only accumulate: a second pass over a changing list errs to the old side until the next event */
+		ret = linux_dump(router, RTM_GETADDR, &header, sizeof(header), read_address, router);
+	} while (ret == -EAGAIN && --tries > 0);
 	return ret < 0 ? err_sys(err, ret, "asking for addresses") : 0;
 }
 

@@ -25,7 +25,7 @@ static bool is_same_place(const struct linux_route *a, const struct linux_route 
 
 static bool is_same(const struct linux_route *a, const struct linux_route *b)
 {
-	unsigned family = a->family == AF_INET ? LINUX_V4 : LINUX_V6;
+	unsigned family = linux_family(a->family);
 
 	return is_same_place(a, b) && a->ifindex == b->ifindex && a->gateway.kind == b->gateway.kind &&
 	       (a->gateway.kind != LINUX_GATEWAY_ADDRESS ||
@@ -44,21 +44,30 @@ static const struct linux_route *find(const struct linux_routes *routes, const s
 
 /* --- reading --- */
 
-static int read_route(void *arg, const struct nl_message *message)
+void linux_gateway_decode(struct nl_reader *reader, const struct nl_attr *attr, unsigned family,
+			  struct linux_gateway *gateway)
 {
-	struct linux_routes *routes = arg;
+	if (attr->type == RTA_GATEWAY) {
+		gateway->kind = LINUX_GATEWAY_ADDRESS;
+		nl_get_bytes(reader, attr, gateway->address, linux_address_length(family));
+	} else if (attr->type == RTA_VIA) { /* IPv4 by way of an IPv6 gateway: there is no IPv4 address to learn */
+		gateway->kind = LINUX_GATEWAY_UNKNOWN;
+	}
+}
+
+int linux_route_decode(const struct nl_message *message, struct linux_route *ret_route, struct nl_attr *ret_nexthops)
+{
 	struct linux_route route = {.gateway.kind = LINUX_GATEWAY_DEVICE};
+	struct nl_attr attr, nexthops = {0};
 	struct nl_reader attrs;
 	struct rtmsg header;
-	struct nl_attr attr;
 
-	if (message->type != RTM_NEWROUTE)
-		return 0;
-	if (!nl_message_header(message, &header, sizeof(header), &attrs))
+	if (message->type != RTM_NEWROUTE || !nl_message_header(message, &header, sizeof(header), &attrs))
 		return -EBADMSG;
-	if (header.rtm_protocol != LINUX_PROTOCOL || header.rtm_dst_len != 0)
-		return 0;
 	route.family = header.rtm_family;
+	route.protocol = header.rtm_protocol;
+	route.type = header.rtm_type;
+	route.prefix = header.rtm_dst_len;
 	route.table = header.rtm_table;
 	while (nl_next_attr(&attrs, &attr)) {
 		switch (attr.type) {
@@ -71,44 +80,43 @@ static int read_route(void *arg, const struct nl_message *message)
 		case RTA_OIF:
 			route.ifindex = nl_get_u32(&attrs, &attr);
 			break;
-		case RTA_GATEWAY:
-			route.gateway.kind = LINUX_GATEWAY_ADDRESS;
-			nl_get_bytes(&attrs, &attr, route.gateway.address, header.rtm_family == AF_INET ? 4 : 16);
+		case RTA_MULTIPATH:
+			nexthops = attr;
 			break;
 		default:
+			linux_gateway_decode(&attrs, &attr, linux_family(route.family), &route.gateway);
 			break;
 		}
 	}
 	if (attrs.failed)
 		return -EBADMSG;
-	if (routes->n < LINUX_MAX_ROUTES)
-		routes->list[routes->n++] = route;
+	*ret_route = route;
+	*ret_nexthops = nexthops;
 	return 0;
+}
+
+static int keep_ours(void *arg, const struct nl_message *message)
+{
+	struct linux_routes *routes = arg;
+	struct nl_attr nexthops;
+	struct linux_route route;
+	int ret = linux_route_decode(message, &route, &nexthops);
+
+	if (ret == 0 && route.protocol == LINUX_PROTOCOL && route.prefix == 0 && routes->n < LINUX_MAX_ROUTES)
+		routes->list[routes->n++] = route;
+	return ret;
 }
 
 int linux_routes_read(struct router *router, struct linux_routes *ret_routes, struct err *err)
 {
-	uint8_t memory[64] __attribute__((aligned(4)));
-	struct nl_writer writer;
-	uint32_t sequence;
-	int ret = 0, tries = 3;
+	/* Kernels with strict checking filter by protocol; others send all, and keep_ours() filters. */
+	const struct rtmsg header = {.rtm_protocol = LINUX_PROTOCOL};
+	int ret, tries = LINUX_DUMP_TRIES;
 
 	do {
 		ret_routes->n = 0;
-		for (unsigned family = LINUX_V4; ret == 0 && family < LINUX_FAMILIES; family++) {
-			/* Kernels with strict checking filter by protocol; others send all, and read_route() filters. */
-			struct rtmsg header = {.rtm_family = linux_address_family(family), .rtm_protocol = LINUX_PROTOCOL};
-
-			if (family == LINUX_V6 && !router->has_ipv6)
-				continue;
-			sequence = nl_socket_next(&router->route);
-			nl_writer_init(&writer, memory, sizeof(memory));
-			nl_begin(&writer, RTM_GETROUTE, NLM_F_REQUEST | NLM_F_DUMP, sequence);
-			nl_put(&writer, &header, sizeof(header));
-			nl_end(&writer);
-			ret = nl_socket_dump(&router->route, &writer, sequence, read_route, ret_routes);
-		}
-	} while (ret == -EAGAIN && --tries > 0 && (ret = 0) == 0);
+		ret = linux_dump(router, RTM_GETROUTE, &header, sizeof(header), keep_ours, ret_routes);
+	} while (ret == -EAGAIN && --tries > 0);
 	return ret < 0 ? err_sys(err, ret, "asking for our routes") : 0;
 }
 
@@ -148,7 +156,7 @@ void linux_routes_want(const struct router *router, struct linux_routes *ret_rou
 static int send_route(struct router *router, const struct linux_route *route, uint16_t type, uint16_t flags)
 {
 	uint32_t sequence = nl_socket_next(&router->route);
-	unsigned family = route->family == AF_INET ? LINUX_V4 : LINUX_V6;
+	unsigned family = linux_family(route->family);
 	bool has_gateway = route->gateway.kind == LINUX_GATEWAY_ADDRESS;
 	uint8_t memory[256] __attribute__((aligned(4)));
 	struct rtmsg header = {

@@ -18,7 +18,7 @@
 
 static bool is_same(const struct linux_rule *a, const struct linux_rule *b)
 {
-	return a->family == b->family && a->is_local == b->is_local && a->suppresses_default == b->suppresses_default &&
+	return a->family == b->family && a->has_input == b->has_input && a->suppresses == b->suppresses &&
 	       a->preference == b->preference && a->table == b->table && a->mark == b->mark && a->mask == b->mask;
 }
 
@@ -31,25 +31,24 @@ static bool holds(const struct linux_rules *rules, const struct linux_rule *rule
 	return false;
 }
 
-static int read_rule(void *arg, const struct nl_message *message)
+int linux_rule_decode(const struct nl_message *message, struct linux_rule *ret_rule)
 {
-	struct linux_rules *rules = arg;
 	struct fib_rule_hdr header;
 	struct linux_rule rule = {0};
 	struct nl_reader attrs;
 	struct nl_attr attr;
-	uint8_t protocol = 0;
 
-	if (message->type != RTM_NEWRULE)
-		return 0;
-	if (!nl_message_header(message, &header, sizeof(header), &attrs))
+	if (message->type != RTM_NEWRULE || !nl_message_header(message, &header, sizeof(header), &attrs))
 		return -EBADMSG;
 	rule.family = header.family;
 	rule.table = header.table;
+	rule.action = header.action;
+	rule.is_inverted = header.flags & FIB_RULE_INVERT;
+	rule.is_narrow = header.src_len || header.dst_len || header.tos;
 	while (nl_next_attr(&attrs, &attr)) {
 		switch (attr.type) {
 		case FRA_PROTOCOL:
-			protocol = nl_get_u8(&attrs, &attr);
+			rule.protocol = nl_get_u8(&attrs, &attr);
 			break;
 		case FRA_PRIORITY:
 			rule.preference = nl_get_u32(&attrs, &attr);
@@ -60,14 +59,24 @@ static int read_rule(void *arg, const struct nl_message *message)
 		case FRA_FWMARK:
 			rule.mark = nl_get_u32(&attrs, &attr);
 			break;
-		case FRA_FWMASK:
+		case FRA_FWMASK: /* there is one beside every mark */
 			rule.mask = nl_get_u32(&attrs, &attr);
 			break;
-		case FRA_IIFNAME:
-			rule.is_local = true; /* we use no other than lo */
+		case FRA_SUPPRESS_PREFIXLEN: /* the kernel says -1 where nothing is suppressed */
+			rule.suppresses = nl_get_u32(&attrs, &attr) != UINT32_MAX;
 			break;
-		case FRA_SUPPRESS_PREFIXLEN:
-			rule.suppresses_default = nl_get_u32(&attrs, &attr) == 0;
+		case FRA_IIFNAME:
+			rule.has_input = true;
+			rule.is_narrow = true;
+			break;
+		case FRA_OIFNAME:
+		case FRA_UID_RANGE:
+		case FRA_IP_PROTO:
+		case FRA_SPORT_RANGE:
+		case FRA_DPORT_RANGE:
+		case FRA_TUN_ID:
+		case FRA_L3MDEV:
+			rule.is_narrow = true;
 			break;
 		default:
 			break;
@@ -75,35 +84,30 @@ static int read_rule(void *arg, const struct nl_message *message)
 	}
 	if (attrs.failed)
 		return -EBADMSG;
-	if (rule.mark == 0)
-		rule.mask = 0;
-	if (protocol == LINUX_PROTOCOL && rules->n < LINUX_MAX_RULES)
-		rules->list[rules->n++] = rule;
+	*ret_rule = rule;
 	return 0;
+}
+
+static int keep_ours(void *arg, const struct nl_message *message)
+{
+	struct linux_rules *rules = arg;
+	struct linux_rule rule;
+	int ret = linux_rule_decode(message, &rule);
+
+	if (ret == 0 && rule.protocol == LINUX_PROTOCOL && rules->n < LINUX_MAX_RULES)
+		rules->list[rules->n++] = rule;
+	return ret;
 }
 
 int linux_rules_read(struct router *router, struct linux_rules *ret_rules, struct err *err)
 {
-	uint8_t memory[64] __attribute__((aligned(4)));
-	struct nl_writer writer;
-	uint32_t sequence;
-	int ret = 0, tries = 3;
+	const struct fib_rule_hdr header = {0};
+	int ret, tries = LINUX_DUMP_TRIES;
 
 	do {
 		ret_rules->n = 0;
-		for (unsigned family = LINUX_V4; ret == 0 && family < LINUX_FAMILIES; family++) {
-			struct fib_rule_hdr header = {.family = linux_address_family(family)};
-
-			if (family == LINUX_V6 && !router->has_ipv6)
-				continue;
-			sequence = nl_socket_next(&router->route);
-			nl_writer_init(&writer, memory, sizeof(memory));
-			nl_begin(&writer, RTM_GETRULE, NLM_F_REQUEST | NLM_F_DUMP, sequence);
-			nl_put(&writer, &header, sizeof(header));
-			nl_end(&writer);
-			ret = nl_socket_dump(&router->route, &writer, sequence, read_rule, ret_rules);
-		}
-	} while (ret == -EAGAIN && --tries > 0 && (ret = 0) == 0);
+		ret = linux_dump(router, RTM_GETRULE, &header, sizeof(header), keep_ours, ret_rules);
+	} while (ret == -EAGAIN && --tries > 0);
 	return ret < 0 ? err_sys(err, ret, "asking for ip rules") : 0;
 }
 
@@ -112,16 +116,14 @@ void linux_rules_want(const struct router *router, struct linux_rules *ret_rules
 	const struct agent_config *config = router->config;
 
 	ret_rules->n = 0;
-	for (unsigned family = LINUX_V4; family < LINUX_FAMILIES; family++) {
+	for (unsigned family = LINUX_V4; family < linux_families(router); family++) {
 		uint8_t af = linux_address_family(family);
 
-		if (family == LINUX_V6 && !router->has_ipv6)
-			continue;
 		ret_rules->list[ret_rules->n++] = (struct linux_rule){
 			.family = af,
 			.preference = config->rule_base,
 			.table = RT_TABLE_MAIN,
-			.suppresses_default = true,
+			.suppresses = true,
 		};
 		for (unsigned i = 0; i < config->n_uplinks; i++) {
 			ret_rules->list[ret_rules->n++] = (struct linux_rule){
@@ -133,7 +135,7 @@ void linux_rules_want(const struct router *router, struct linux_rules *ret_rules
 			};
 			ret_rules->list[ret_rules->n++] = (struct linux_rule){
 				.family = af,
-				.is_local = true,
+				.has_input = true,
 				.preference = config->rule_base + LINUX_FALLBACK_RULE_OFFSET + 1 + i,
 				.table = config->table_base + i,
 			};
@@ -158,9 +160,9 @@ static int send_rule(struct router *router, const struct linux_rule *rule, uint1
 		nl_attr_u32(&writer, FRA_FWMARK, rule->mark);
 		nl_attr_u32(&writer, FRA_FWMASK, rule->mask);
 	}
-	if (rule->is_local)
+	if (rule->has_input)
 		nl_attr_string(&writer, FRA_IIFNAME, "lo");
-	if (rule->suppresses_default)
+	if (rule->suppresses)
 		nl_attr_u32(&writer, FRA_SUPPRESS_PREFIXLEN, 0);
 	nl_end(&writer);
 	return nl_socket_request(&router->route, &writer, sequence, sequence, NULL, NULL, NULL);

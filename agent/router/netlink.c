@@ -144,32 +144,43 @@ void nl_reader_init(struct nl_reader *reader, const void *data, size_t length)
 	*reader = (struct nl_reader){.data = data, .length = length};
 }
 
-/* Steps over an item of `length` bytes; the last item's padding may be missing. */
-static void nl_advance(struct nl_reader *reader, size_t length)
+/* Copies the header of the next item and returns where that stands; NULL at the end and on failure. */
+static const uint8_t *nl_peek(struct nl_reader *reader, void *ret_header, size_t size)
+{
+	const uint8_t *at = reader->data + reader->offset;
+	size_t rest = reader->length - reader->offset;
+
+	if (reader->failed || rest == 0)
+		return NULL;
+	if (rest < size) {
+		reader->failed = true;
+		return NULL;
+	}
+	memcpy(ret_header, at, size);
+	return at;
+}
+
+/* Steps over an item of `length` bytes with its header of `size`; the last item's padding may be missing. */
+static bool nl_advance(struct nl_reader *reader, size_t length, size_t size)
 {
 	size_t rest = reader->length - reader->offset;
 	size_t step = ALIGN4(length);
 
+	if (length < size || length > rest) {
+		reader->failed = true;
+		return false;
+	}
 	reader->offset += step < rest ? step : rest;
+	return true;
 }
 
 bool nl_next_message(struct nl_reader *reader, struct nl_message *ret_message)
 {
-	const uint8_t *at = reader->data + reader->offset;
-	size_t rest = reader->length - reader->offset;
 	struct nlmsghdr header;
+	const uint8_t *at = nl_peek(reader, &header, sizeof(header));
 
-	if (reader->failed || rest == 0)
+	if (!at || !nl_advance(reader, header.nlmsg_len, sizeof(header)))
 		return false;
-	if (rest < sizeof(header)) {
-		reader->failed = true;
-		return false;
-	}
-	memcpy(&header, at, sizeof(header));
-	if (header.nlmsg_len < sizeof(header) || header.nlmsg_len > rest) {
-		reader->failed = true;
-		return false;
-	}
 	*ret_message = (struct nl_message){
 		.type = header.nlmsg_type,
 		.flags = header.nlmsg_flags,
@@ -178,7 +189,6 @@ bool nl_next_message(struct nl_reader *reader, struct nl_message *ret_message)
 		.body = at + sizeof(header),
 		.length = header.nlmsg_len - sizeof(header),
 	};
-	nl_advance(reader, header.nlmsg_len);
 	return true;
 }
 
@@ -198,27 +208,16 @@ bool nl_message_header(const struct nl_message *message, void *ret_header, size_
 
 bool nl_next_attr(struct nl_reader *reader, struct nl_attr *ret_attr)
 {
-	const uint8_t *at = reader->data + reader->offset;
-	size_t rest = reader->length - reader->offset;
 	struct nlattr header;
+	const uint8_t *at = nl_peek(reader, &header, sizeof(header));
 
-	if (reader->failed || rest == 0)
+	if (!at || !nl_advance(reader, header.nla_len, sizeof(header)))
 		return false;
-	if (rest < sizeof(header)) {
-		reader->failed = true;
-		return false;
-	}
-	memcpy(&header, at, sizeof(header));
-	if (header.nla_len < HEADER_BYTES || header.nla_len > rest) {
-		reader->failed = true;
-		return false;
-	}
 	*ret_attr = (struct nl_attr){
 		.type = (uint16_t)(header.nla_type & TYPE_MASK),
-		.data = at + HEADER_BYTES,
-		.length = header.nla_len - HEADER_BYTES,
+		.data = at + sizeof(header),
+		.length = header.nla_len - sizeof(header),
 	};
-	nl_advance(reader, header.nla_len);
 	return true;
 }
 

@@ -1,6 +1,6 @@
 /*
- * Fuzzes the reading of netlink: messages, headers, attributes at every depth, values, results, and what the
- * doctor makes of rules and flowtables. Nothing may be read outside the datagram.
+ * Fuzzes the reading of netlink: messages, headers, attributes at every depth, values, results, routes
+ * and ip rules, and what the doctor makes of rules and flowtables of nf_tables. Nothing may be read outside the datagram.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -57,12 +57,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct nl_message message;
 	struct nl_reader messages, attrs;
 	struct nl_result result;
+	struct nl_attr nexthops;
+	struct linux_route route;
+	struct linux_rule rule;
 	uint8_t header[20];
 
 	nl_reader_init(&messages, data, size);
 	while (nl_next_message(&messages, &message)) {
 		(void)nl_read_result(&message, &result);
 		(void)linux_flowtable_read_facts(&config, &message, &flowtable);
+		(void)linux_rule_decode(&message, &rule);
+		(void)linux_route_decode(&message, &route, &nexthops);
 		for (size_t length = 1; length <= sizeof(header); length += 3) {
 			if (nl_message_header(&message, header, length, &attrs))
 				walk(&attrs);
