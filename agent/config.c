@@ -1,8 +1,8 @@
 /*
- * config: the agent's INI file -> struct agent_config. See config.h; fields and defaults are in
- * config_fields.c, contradictions in config_check.c.
+ * config: the agent's file -> struct agent_config. See config.h; fields and defaults are in
+ * config_fields.c, contradictions in config_check.c. Two syntaxes, one table of fields:
  *
- *   file -> ini_read() -> on_section(), on_value() -> field setter -> config_check()
+ *   file -> ini_read() or uci_read() -> on_section(), on_value() -> field setter -> config_check()
  *
  * Everything wrong in a file is told, up to LIMIT_INI_ERRORS. Runs once at start; may allocate.
  */
@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "agent/config_fields.h"
-#include "common/ini.h"
+#include "common/uci.h"
 
 struct section_lines { /* 0: not seen */
 	unsigned header;
@@ -120,7 +120,11 @@ static void on_value(void *arg, struct ini *ini, const char *name, const char *v
 		return;
 	}
 	lines = lines_of(parser, parser->section, parser->uplink);
-	if (lines->fields[index] != 0 && !field->is_repeatable) {
+	if (ini->is_item && !field->is_repeatable && !field->is_list) {
+		ini_tell(ini, ini->line, "[%s] %s: is one value; write option, not list", ini->header, name);
+		return;
+	}
+	if (lines->fields[index] != 0 && !field->is_repeatable && !(field->is_list && ini->is_item)) {
 		ini_tell(ini, ini->line, "[%s] %s: is on line %u already; keep one", ini->header, name,
 			 lines->fields[index]);
 		return;
@@ -130,7 +134,7 @@ static void on_value(void *arg, struct ini *ini, const char *name, const char *v
 		base = &parser->config.uplinks[parser->uplink];
 	if (value[0] == '\0')
 		ini_tell(ini, ini->line, "[%s] %s: is empty; %s", ini->header, name, field->remedy);
-	else if (field->is_repeatable && strstr(ini->text, " ;"))
+	else if (field->is_repeatable && ini->has_comment)
 		ini_tell(ini, ini->line, "[%s] %s: ' ;' begins a comment; use && or put it into a script", ini->header,
 			 name);
 	else if (field->set(field, value, &parser->config, base, &err) < 0)
@@ -186,8 +190,11 @@ static void check_whole(struct parser *parser)
 
 int config_load(const char *path, FILE *errors, struct agent_config *ret_config)
 {
-	static const struct ini_events events = { "agent", on_section, on_value };
+	static const struct ini_events events = {
+		.first_section = "agent", .on_section = on_section, .on_value = on_value, .named_section = "uplink"
+	};
 	struct parser *parser = calloc(1, sizeof(*parser));
+	bool is_uci = uci_recognises(path);
 	int r;
 
 	if (!parser) {
@@ -195,7 +202,9 @@ int config_load(const char *path, FILE *errors, struct agent_config *ret_config)
 		return -ENOMEM;
 	}
 	config_set_defaults(&parser->config);
-	r = ini_read(&parser->ini, path, errors, &events, parser);
+	if (is_uci)
+		config_set_openwrt_defaults(&parser->config);
+	r = (is_uci ? uci_read : ini_read)(&parser->ini, path, errors, &events, parser);
 	if (r < 0) {
 		fprintf(errors, "%s: %s; name the file with --config, or see docs/agent.conf.example\n", path, strerror(-r));
 		goto out;
@@ -204,7 +213,7 @@ int config_load(const char *path, FILE *errors, struct agent_config *ret_config)
 	r = ini_finish(&parser->ini);
 	if (r < 0)
 		goto out;
-	config_set_snapshot_defaults(&parser->config, access("/etc/config", F_OK) == 0);
+	config_set_snapshot_defaults(&parser->config, is_uci || access("/etc/config", F_OK) == 0);
 	*ret_config = parser->config;
 out:
 	free(parser);

@@ -1,5 +1,5 @@
 /*
- * config: the agent's INI file made into one validated, immutable structure.
+ * config: the agent's file, INI or OpenWrt's UCI, made into one validated, immutable structure.
  *
  * All errors of a file are collected (up to LIMIT_INI_ERRORS), each as "file:line: [section] field:
  * what is wrong; remedy". Nothing on the router is touched before a file is whole. See
@@ -48,6 +48,7 @@ struct config_uplink {
 };
 
 struct agent_config {
+	bool is_enabled; /* no: the service does not start; everything else works */
 	char identity[LIMIT_NAME];
 	struct parse_address collector;
 	bool has_collector;	    /* false: the agent keeps the router online and tells nobody */

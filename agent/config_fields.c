@@ -314,10 +314,12 @@ static const struct config_field fields[] = {
 	  .remedy = "give a rule preference from 1 to 32700 (main is 32766)" },
 	{ CONFIG_SECTION_AGENT, "sample_interval", .offset = offsetof(struct agent_config, sample_interval_ms),
 	  .set = set_ms, .min = 1 * SECONDS, .max = 1 * DAYS, .remedy = "give 1s to 1d, as in 60s" },
+	{ CONFIG_SECTION_AGENT, "enabled", .offset = offsetof(struct agent_config, is_enabled), .set = set_bool,
+	  .remedy = "write yes or no" },
 	{ CONFIG_SECTION_AGENT, "spool", .offset = offsetof(struct agent_config, spool_bytes), .set = set_bytes,
 	  .min = 8192, .max = LIMIT_SPOOL_MAX_BYTES, .remedy = "give 8K to 8M, as in 128K" },
 
-	{ CONFIG_SECTION_LAN, "interfaces", .set = set_lans, .is_required = true,
+	{ CONFIG_SECTION_LAN, "interfaces", .set = set_lans, .is_required = true, .is_list = true,
 	  .remedy = "list the interfaces of your users, as in br-lan, eth3" },
 
 	{ UPLINK(interface), .set = set_interface, .is_required = true,
@@ -331,7 +333,7 @@ static const struct config_field fields[] = {
 	{ UPLINK(nat), .set = set_bool, .remedy = "write yes or no" },
 	{ UPLINK(nat6), .set = set_bool, .remedy = "write yes or no" },
 	{ UPLINK(metered), .set = set_bool, .remedy = "write yes or no" },
-	{ CONFIG_SECTION_UPLINK, "targets", .set = set_targets, .is_required = true,
+	{ CONFIG_SECTION_UPLINK, "targets", .set = set_targets, .is_required = true, .is_list = true,
 	  .remedy = "list one to eight addresses beyond the provider, as in 1.1.1.1, 9.9.9.9" },
 	{ UPLINK(quorum), .set = set_u32, .min = 1, .max = LIMIT_TARGETS,
 	  .remedy = "give how many targets must answer, from 1 to 8" },
@@ -374,6 +376,7 @@ const struct config_field *config_field_find(enum config_section section, const 
 void config_set_defaults(struct agent_config *config)
 {
 	*config = (struct agent_config){
+		.is_enabled = true,
 		.key_file = "/etc/jaga/agent.key",
 		.state_dir = "/var/lib/jaga",
 		.socket_path = "/run/jaga/agent.sock",
@@ -386,6 +389,12 @@ void config_set_defaults(struct agent_config *config)
 		.spool_bytes = LIMIT_SPOOL_ROUTER_BYTES,
 		.snapshot_interval_ms = 60 * MINUTES,
 	};
+}
+
+void config_set_openwrt_defaults(struct agent_config *config)
+{
+	snprintf(config->state_dir, sizeof(config->state_dir), "/etc/jaga/state");
+	snprintf(config->socket_path, sizeof(config->socket_path), "/var/run/jaga-agent/agent.sock");
 }
 
 void config_set_uplink_defaults(struct config_uplink *uplink)

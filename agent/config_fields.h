@@ -35,7 +35,8 @@ struct config_field {
 	int64_t min, max;
 	const char *remedy;
 	bool is_required;
-	bool is_repeatable;
+	bool is_repeatable; /* a line for each: `field = a`, `field = b` */
+	bool is_list;	    /* in one line: `field = a, b`; of a UCI file also in several: list field a */
 };
 
 /* The field, or NULL; *ret_index is its place among the fields of its section. */
@@ -44,6 +45,8 @@ const struct config_field *config_field_find(enum config_section section, const 
 const struct config_field *config_field_at(enum config_section section, unsigned index);
 
 void config_set_defaults(struct agent_config *config);
+/* What is different on OpenWrt, over the defaults: /var is memory there, only what stands in /etc survives a reboot. */
+void config_set_openwrt_defaults(struct agent_config *config);
 void config_set_uplink_defaults(struct config_uplink *uplink);
 /* After reading: snapshot sources when the file names none. */
 void config_set_snapshot_defaults(struct agent_config *config, bool is_openwrt);

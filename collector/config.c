@@ -161,7 +161,9 @@ static bool is_any(const struct parse_address *address)
 
 int config_load(const char *path, FILE *errors, struct collector_config *ret_config)
 {
-	static const struct ini_events events = { "collector", on_section, on_value };
+	static const struct ini_events events = {
+		.first_section = "collector", .on_section = on_section, .on_value = on_value
+	};
 	struct parser parser = { .seen = { 0 } };
 	int r;
 

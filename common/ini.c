@@ -47,7 +47,7 @@ static bool read_header(struct ini *ini)
 }
 
 /* Takes one line into ini->text, without its end and its indentation; false at the end of the file. */
-static bool take_line(struct ini *ini, bool *ret_is_whole)
+static bool read_text(struct ini *ini, bool *ret_is_whole)
 {
 	size_t length = 0;
 	int c = getc(ini->in);
@@ -71,22 +71,32 @@ static bool take_line(struct ini *ini, bool *ret_is_whole)
 	return true;
 }
 
-/* inih's reader (fgets-like). What it must not see becomes an empty line. */
-static char *read_line(char *line, int size, void *stream)
+bool ini_take_line(struct ini *ini)
 {
-	struct ini *ini = stream;
-	bool is_whole, passes = true;
-	const char *text = ini->text;
+	bool is_whole;
 
-	if (!take_line(ini, &is_whole))
-		return NULL;
+	if (!read_text(ini, &is_whole))
+		return false;
 	ini->line++;
 	if (!is_whole) {
 		ini_tell(ini, ini->line,
 			 "the line is longer than %d characters or holds control characters; split or retype it",
 			 LIMIT_INI_LINE - 1);
-		passes = false;
-	} else if (text[0] == '[') {
+		ini->text[0] = '\0';
+	}
+	return true;
+}
+
+/* inih's reader (fgets-like). What it must not see becomes an empty line. */
+static char *read_line(char *line, int size, void *stream)
+{
+	struct ini *ini = stream;
+	bool passes = true;
+	const char *text = ini->text;
+
+	if (!ini_take_line(ini))
+		return NULL;
+	if (text[0] == '[') {
 		passes = read_header(ini);
 	} else if (text[0] != '\0' && !strchr("#;", text[0]) && !strchr(text, '=')) {
 		ini_tell(ini, ini->line, "'%s' is not understood; write field = value", text);
@@ -101,6 +111,7 @@ static int pass_value(void *user, const char *section, const char *name, const c
 	struct ini *ini = user;
 
 	(void)section;
+	ini->has_comment = strstr(ini->text, " ;") != NULL;
 	if (ini->header[0] == '\0' && !ini->is_section_refused)
 		ini_tell(ini, ini->line, "%s: stands before any section; begin with [%s]", name,
 			 ini->events->first_section);

@@ -22,6 +22,8 @@ struct ini {
 	unsigned n_errors;		 /* told, or left out for being too many */
 	char header[LIMIT_INI_LINE + 1]; /* as written between [ and ]; "" before the first */
 	char text[LIMIT_INI_LINE + 1];	 /* the line as written, without indentation */
+	bool has_comment;		 /* of the value passed on: ' ;' cut something off it */
+	bool is_item;			 /* of the value passed on: one of several (uci.h's `list`) */
 
 	/* private */
 	const struct ini_events *events;
@@ -35,6 +37,7 @@ struct ini_events {
 	/* A header; false when it was refused (and told): the fields below it are passed over. */
 	bool (*on_section)(void *arg, struct ini *ini);
 	void (*on_value)(void *arg, struct ini *ini, const char *name, const char *value);
+	const char *named_section; /* for uci.h only; see there */
 };
 
 /*
@@ -44,6 +47,11 @@ struct ini_events {
 int ini_read(struct ini *ini, const char *path, FILE *errors, const struct ini_events *events, void *arg);
 /* Tells one error; `line` is mostly ini->line. */
 void ini_tell(struct ini *ini, unsigned line, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/*
+ * For the readers of this and of uci.h: puts the next line into ini->text, counted; a line that is too
+ * long or holds control characters is told and becomes an empty one. False at the end of the file.
+ */
+bool ini_take_line(struct ini *ini);
 /* After the last check: tells how many errors were left out. 0, or -EINVAL when there were any. */
 int ini_finish(struct ini *ini);
 
