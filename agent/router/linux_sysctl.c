@@ -3,9 +3,13 @@
  *   rp_filter 2 where it is strict            answers arrive on the line that main would not use
  *   ignore_routes_with_linkdown 1             else Linux goes on using routes through a line without carrier
  *
- * Before a value is changed, the old one is written to <state_dir>/sysctls (a line "path value" each,
- * written once and replaced atomically), so that removal restores it even after a crash or a reboot of the agent. A value
- * that is saved already is not saved again: the first one is the owner's.
+ * Before a value is changed, the old one is written to <state_dir>/sysctls (a line "path value" each, replaced
+ * atomically), so that removal restores it even after a crash of the agent. A value that is saved already is not
+ * saved again: the first one is the owner's.
+ *
+ * The settings die with the kernel, and what was saved means nothing to the next one: the first line of the file
+ * names the boot, and a file of another boot counts as none. So the file need not survive a power cut: there is
+ * no fsync, which would hold up the probes, and a file that a power cut has torn is of another boot, too.
  *
  * Callers: linux.c, linux_event.c (an interface that came back has its defaults again).
  */
@@ -19,10 +23,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/log.h"
+#include "common/buf.h"
+#include "common/file.h"
 #include "common/parse.h"
 
 #define PATH_BYTES (64 + IFNAMSIZ)
+#define HEAD_BYTES 64
+#define SAVED_BYTES (HEAD_BYTES + LIMIT_SAVED_SYSCTLS * (PATH_BYTES + 16))
 
 struct saved {
 	unsigned n;
@@ -42,21 +49,28 @@ static int sysctl_open(const char *path, int flags)
 	return fd < 0 ? -errno : fd;
 }
 
-int linux_sysctl_read(const char *path, uint32_t *ret_value)
+static int sysctl_read_word(const char *path, char *ret_word, size_t size)
 {
-	char text[16];
 	int fd = sysctl_open(path, O_RDONLY);
 	ssize_t n;
 
 	if (fd < 0)
 		return fd;
-	n = read(fd, text, sizeof(text) - 1);
+	n = read(fd, ret_word, size - 1);
 	close(fd);
 	if (n <= 0)
 		return -EIO;
-	text[n] = '\0';
-	text[strcspn(text, "\n\t ")] = '\0';
-	return parse_u32(text, 0, UINT32_MAX, ret_value);
+	ret_word[n] = '\0';
+	ret_word[strcspn(ret_word, "\n\t ")] = '\0';
+	return 0;
+}
+
+int linux_sysctl_read(const char *path, uint32_t *ret_value)
+{
+	char text[16];
+	int ret = sysctl_read_word(path, text, sizeof(text));
+
+	return ret < 0 ? ret : parse_u32(text, 0, UINT32_MAX, ret_value);
 }
 
 static int sysctl_write(const char *path, uint32_t value)
@@ -79,6 +93,15 @@ static int sysctl_write(const char *path, uint32_t value)
 static void saved_path(const struct router *router, const char *suffix, char *ret_path, size_t size)
 {
 	snprintf(ret_path, size, "%s/sysctls%s", router->config->state_dir, suffix);
+}
+
+/* The first line: to which run of the kernel the values belong. */
+static void saved_head(char ret_head[static HEAD_BYTES])
+{
+	char boot[40] = "unknown";
+
+	(void)sysctl_read_word("kernel/random/boot_id", boot, sizeof(boot)); /* a kernel that tells none never does */
+	snprintf(ret_head, HEAD_BYTES, "boot %s\n", boot);
 }
 
 static bool is_ours(const char *path)
@@ -112,12 +135,16 @@ static int saved_read_text(const struct router *router, char *ret_text, size_t s
 
 static int saved_read(const struct router *router, struct saved *ret_saved)
 {
-	char text[LIMIT_SAVED_SYSCTLS * (PATH_BYTES + 16)], *rest = text, *line;
+	char text[SAVED_BYTES], head[HEAD_BYTES], *rest = text, *line;
 	int ret = saved_read_text(router, text, sizeof(text));
 
 	ret_saved->n = 0;
 	if (ret < 0)
 		return ret == -ENOENT ? 0 : ret;
+	saved_head(head);
+	if (strncmp(text, head, strlen(head)) != 0)
+		return 0;
+	rest += strlen(head);
 	while ((line = strsep(&rest, "\n")) != NULL && (*line != '\0' || rest)) {
 		char *space = strchr(line, ' ');
 		uint32_t value;
@@ -135,22 +162,25 @@ static int saved_read(const struct router *router, struct saved *ret_saved)
 
 static int saved_write(const struct router *router, const struct saved *saved)
 {
-	char name[LIMIT_PATH + 16], temporary[LIMIT_PATH + 16];
-	FILE *file;
-	int ret = 0;
+	char name[LIMIT_PATH + 16], temporary[LIMIT_PATH + 16], text[SAVED_BYTES], head[HEAD_BYTES];
+	struct buf buf;
+	int fd, ret;
 
 	if (mkdir(router->config->state_dir, 0700) < 0 && errno != EEXIST)
 		return -errno;
 	saved_path(router, "", name, sizeof(name));
 	saved_path(router, ".new", temporary, sizeof(temporary));
-	file = fopen(temporary, "we");
-	if (!file)
-		return -errno;
+	saved_head(head);
+	buf_init(&buf, text, sizeof(text));
+	buf_puts(&buf, head);
 	for (unsigned i = 0; i < saved->n; i++)
-		fprintf(file, "%s %u\n", saved->list[i].path, saved->list[i].value);
-	if (fflush(file) != 0 || ferror(file) || fsync(fileno(file)) < 0)
-		ret = errno ? -errno : -EIO;
-	fclose(file);
+		buf_printf(&buf, "%s %u\n", saved->list[i].path, saved->list[i].value);
+	fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	ret = file_write_all(fd, buf.data, buf.length);
+	if (close(fd) < 0 && ret == 0)
+		ret = -errno;
 	if (ret == 0 && rename(temporary, name) < 0)
 		ret = -errno;
 	if (ret < 0)

@@ -135,6 +135,14 @@ class RouterCtl:
         return found
 
 
+def strace(lab, ctl, name, calls, *arguments):
+    """strace on the driver, attached when what it does at its start is over."""
+    ctl.run("state 0")
+    tracer = lab.rtr.start(name, "strace", "-e", f"trace={calls}", *arguments, "-p", ctl.program.pid)
+    tracer.wait_log("attached", 5)
+    return tracer
+
+
 def nft(lab, *argv):
     return lab.rtr.run("nft", "-n", *argv).stdout
 

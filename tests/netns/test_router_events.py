@@ -6,7 +6,7 @@ import pytest
 
 from tests.lab.lab import INTERNET, UPLINKS, wait_until
 from tests.lab.programs import Flows
-from tests.netns.router import CommandFailed, RouterCtl, TABLES, full_state, nft, routes, rules, ruleset
+from tests.netns.router import CommandFailed, RouterCtl, TABLES, full_state, nft, routes, rules, ruleset, strace
 
 BY = {1: UPLINKS[1]["address"], 2: UPLINKS[2]["address"]}
 UP, NO_ADDRESS, NO_CARRIER = "carrier=1 address=1", "carrier=1 address=0", "carrier=0 address=1"
@@ -328,20 +328,12 @@ def test_a_route_that_cannot_be_undoes_the_take_over(lab):
     assert not (lab.dir / "state/sysctls").exists()
 
 
-def strace(lab, ctl, name, *arguments):
-    """strace on the driver's sends, attached when those of its start are over."""
-    ctl.run("state 0")
-    tracer = lab.rtr.start(name, "strace", "-e", "trace=sendto", *arguments, "-p", ctl.program.pid)
-    tracer.wait_log("attached", 5)
-    return tracer
-
-
 def test_all_or_nothing_whichever_request_fails(lab):
     """Each request of a take-over fails once, by fault injection: then nothing is left of it, or all is done."""
     lab.rtr.sysctl(net__ipv4__conf__wan1__rp_filter=1)
     before = full_state(lab)
     ctl = RouterCtl(lab, gateway6="auto", nat6="yes")
-    tracer = strace(lab, ctl, "count")
+    tracer = strace(lab, ctl, "count", "sendto")
     ctl.run("take_over")
     tracer.stop()
     requests = tracer.read_log().count("sendto(")
@@ -353,7 +345,7 @@ def test_all_or_nothing_whichever_request_fails(lab):
     refused = 0
     for number in range(1, requests + 1):
         ctl = RouterCtl(lab, gateway6="auto", nat6="yes")
-        tracer = strace(lab, ctl, f"inject{number}", "-e", f"inject=sendto:error=ENOMEM:when={number}")
+        tracer = strace(lab, ctl, f"inject{number}", "sendto", "-e", f"inject=sendto:error=ENOMEM:when={number}")
         try:
             ctl.run("take_over")
             assert full_state(lab) == whole, number

@@ -5,7 +5,7 @@ import pytest
 
 from tests.lab.lab import INTERNET, INTERNET6, UPLINKS, wait_until
 from tests.lab.programs import Flows
-from tests.netns.router import CommandFailed, RouterCtl, TABLES, conntrack, full_state, nft, routes, rules, ruleset
+from tests.netns.router import CommandFailed, RouterCtl, TABLES, conntrack, full_state, nft, routes, rules, ruleset, strace
 
 BY = {1: UPLINKS[1]["address"], 2: UPLINKS[2]["address"]}
 
@@ -332,6 +332,31 @@ def test_sysctls_are_restored_after_a_crash(lab):
     ctl.close()
     RouterCtl(lab).run("remove")
     assert full_state(lab) == before
+
+
+def test_sysctls_of_another_boot_are_not_restored(lab):
+    """What was saved died with the kernel that it was saved from, and a power cut may have torn the file."""
+    lab.rtr.sysctl(net__ipv4__conf__wan1__rp_filter=1, net__ipv4__conf__all__rp_filter=0)
+    before = full_state(lab)
+    saved = lab.dir / "state/sysctls"
+    saved.parent.mkdir(exist_ok=True)
+    for left in ("boot 00000000-0000-0000-0000-000000000000\nnet/ipv4/conf/wan1/rp_filter 0\n", "", "\0" * 64, "boot "):
+        saved.write_text(left)
+        ctl = RouterCtl(lab)
+        ctl.run("take_over")
+        assert saved.read_text().splitlines()[1].split() == ["net/ipv4/conf/wan1/rp_filter", "1"]
+        assert "error" not in ctl.program.read_log()
+        ctl.run("remove")
+        ctl.close()
+        assert full_state(lab) == before
+
+
+def test_sysctls_are_saved_without_waiting_for_the_disk(lab):
+    ctl = RouterCtl(lab)
+    tracer = strace(lab, ctl, "calls", "fsync,fdatasync,sync,syncfs,rename,renameat,renameat2")
+    ctl.run("take_over")
+    tracer.stop()
+    assert "sysctls" in tracer.read_log() and "sync" not in tracer.read_log()
 
 
 def test_ipv6_off(lab):
