@@ -56,6 +56,7 @@ struct agent_config {
 	char state_dir[LIMIT_PATH]; /* journal, saved sysctls */
 	char socket_path[LIMIT_PATH];
 	bool scripts_unsigned;	    /* scripts = unsigned */
+	char script_socket[LIMIT_PATH]; /* --script-socket, not of the file: who runs scripts as root; "": the agent itself */
 	uint32_t mark_field;	    /* contiguous bits of packet and connection marks that Jaga owns */
 	enum config_hash hash;
 	unsigned n_buckets;

@@ -378,8 +378,8 @@ void config_set_defaults(struct agent_config *config)
 	*config = (struct agent_config){
 		.is_enabled = true,
 		.key_file = "/etc/jaga/agent.key",
-		.state_dir = "/var/lib/jaga",
-		.socket_path = "/run/jaga/agent.sock",
+		.state_dir = "/var/lib/jaga-agent",
+		.socket_path = "/run/jaga-agent/agent.sock",
 		.mark_field = 0xff,
 		.hash = CONFIG_HASH_BOTH_ADDRESSES,
 		.n_buckets = 60, /* shares of halves, thirds, quarters, fifths and tenths come out exactly */

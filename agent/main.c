@@ -6,15 +6,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent/agent.h"
 #include "agent/maintenance.h"
+#include "agent/script_unit.h"
 #include "common/log.h"
 
 static const char usage[] =
 	"usage: jaga-agent [--config FILE] [--debug]           keep this router online (the service)\n"
 	"       jaga-agent [--config FILE] --check             look for what would break; changes nothing\n"
 	"       jaga-agent [--config FILE] --remove            take every trace of Jaga off the forwarding\n"
+	"       jaga-agent [--config FILE] --run-script        run one script for an agent that is not root (a unit)\n"
 	"       jaga-agent [--config FILE] COMMAND             ask the agent that runs here:\n"
 	"\n"
 	"  status                      session with the collector, spool, plan\n"
@@ -23,15 +26,17 @@ static const char usage[] =
 	"  unforce                     end that now\n"
 	"  snapshot                    take the configuration and offer it to the collector\n"
 	"\n"
+	"  --script-socket PATH        scripts are run by the unit that listens there, not by the agent itself\n"
 	"  --json, --kv                output for programs       --config FILE   default /etc/jaga/agent.conf\n"
 	"  --version, --help\n"
 	"\n"
 	"exit status: 0 done, 1 failed, 2 wrong configuration or usage, 3 refused by the doctor, 4 no agent runs\n";
 
-enum mode { MODE_RUN, MODE_CHECK, MODE_REMOVE };
+enum mode { MODE_RUN, MODE_CHECK, MODE_REMOVE, MODE_RUN_SCRIPT };
 
 struct arguments {
 	const char *config_path;
+	const char *script_socket; /* NULL: the agent runs scripts itself */
 	const char *for_duration;
 	const char *format; /* as table_format_parse() takes it */
 	enum mode mode;
@@ -46,7 +51,8 @@ static int parse_arguments(int argc, char **argv, struct arguments *arguments)
 		{ "check", no_argument, NULL, 'C' },	    { "remove", no_argument, NULL, 'R' },
 		{ "json", no_argument, NULL, 'j' },	    { "kv", no_argument, NULL, 'k' },
 		{ "debug", no_argument, NULL, 'd' },	    { "version", no_argument, NULL, 'V' },
-		{ "help", no_argument, NULL, 'h' },	    { NULL, 0, NULL, 0 },
+		{ "help", no_argument, NULL, 'h' },	    { "run-script", no_argument, NULL, 'r' },
+		{ "script-socket", required_argument, NULL, 's' }, { NULL, 0, NULL, 0 },
 	};
 	int option;
 
@@ -55,6 +61,8 @@ static int parse_arguments(int argc, char **argv, struct arguments *arguments)
 		case 'c': arguments->config_path = optarg; break;
 		case 'f': arguments->for_duration = optarg; break;
 		case 'C': arguments->mode = MODE_CHECK; break;
+		case 'r': arguments->mode = MODE_RUN_SCRIPT; break;
+		case 's': arguments->script_socket = optarg; break;
 		case 'R': arguments->mode = MODE_REMOVE; break;
 		case 'j': arguments->format = "json"; break;
 		case 'k': arguments->format = "kv"; break;
@@ -109,6 +117,19 @@ static bool is_command(const char *word)
 	return false;
 }
 
+static bool set_script_socket(struct agent_config *config, const char *path)
+{
+	if (!path)
+		return true;
+	if (path[0] != '/' || strlen(path) >= sizeof(config->script_socket)) {
+		fprintf(stderr, "jaga-agent: --script-socket takes an absolute path shorter than %zu characters\n",
+			sizeof(config->script_socket));
+		return false;
+	}
+	memcpy(config->script_socket, path, strlen(path) + 1);
+	return true;
+}
+
 int main(int argc, char **argv)
 {
 	struct arguments arguments = { .config_path = "/etc/jaga/agent.conf", .format = "table", .level = LOG_LEVEL_INFO };
@@ -125,7 +146,9 @@ int main(int argc, char **argv)
 	}
 	/* Under systemd lines carry their priority; on a terminal the time. */
 	log_init(arguments.level, getenv("JOURNAL_STREAM") != NULL);
-	if (config_load(arguments.config_path, stderr, &config) < 0)
+	if (arguments.mode == MODE_RUN_SCRIPT)
+		return script_serve(arguments.config_path, STDIN_FILENO);
+	if (config_load(arguments.config_path, stderr, &config) < 0 || !set_script_socket(&config, arguments.script_socket))
 		return EXIT_USAGE;
 	if (optind < argc)
 		return ask(&config, &arguments, argv + optind, argc - optind);

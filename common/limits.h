@@ -91,6 +91,7 @@
 #define LIMIT_LOCAL_CLIENTS 4	 /* people at the local socket at once; more wait in the backlog */
 #define LIMIT_LOCAL_MS 5000	 /* for a client to ask and to take its answer */
 #define LIMIT_SCRIPT_MS (10 * 60 * 1000) /* of a pushed script: package updates over LTE take minutes */
+#define LIMIT_SCRIPT_ANSWER_MS 20000 /* beyond that, of its unit: two grace periods, start and answer on a slow machine */
 #define LIMIT_COMMAND_MS 10000	 /* of one snapshot command: they only read */
 #define LIMIT_SNAPSHOT_LINES 16384 /* of one command whose lines are sorted (routes) */
 

@@ -157,7 +157,7 @@ static void on_script_done(void *arg, const struct router_script_result *result)
 	if (result->exit_status != 0 && reason[0] == '\0')
 		snprintf(reason, sizeof(reason), "exit status %d", result->exit_status);
 	/* Jobs that ask for a confirmation are refused before they run: nothing is left to wait for. */
-	end_job(runner, result->exit_status == 0 ? JOB_CONFIRMED : JOB_FAILED, reason);
+	end_job(runner, result->is_interrupted ? JOB_INTERRUPTED : result->exit_status == 0 ? JOB_CONFIRMED : JOB_FAILED, reason);
 	runner->ops->on_script_ended(runner->arg);
 }
 

@@ -13,7 +13,7 @@
  *   linux_conntrack.c  forgetting flows
  *   linux_sysctl.c     kernel settings, saved before they are changed
  *   linux_doctor*.c    the doctor
- *   linux_snapshot.c, linux_script.c  children that read the configuration and run scripts
+ *   linux_snapshot.c, linux_script.c  reading the configuration in a child, running scripts
  */
 #ifndef JAGA_AGENT_ROUTER_LINUX_H
 #define JAGA_AGENT_ROUTER_LINUX_H

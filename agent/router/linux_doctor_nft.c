@@ -432,6 +432,9 @@ int linux_check_legacy(struct linux_doctor *doctor, struct err *err)
 	for (size_t f = 0; f < sizeof(files) / sizeof(files[0]); f++) {
 		FILE *file = fopen(files[f], "re");
 
+		if (!file && errno == EACCES) /* an agent that is not root */
+			linux_trap(doctor, ROUTER_TRAP_WARNING, "iptables-legacy", "look once as root: jaga-agent --check",
+				   "only root can see in %s whether iptables-legacy has rules", files[f]);
 		while (file && fgets(line, sizeof(line), file)) {
 			line[strcspn(line, "\n")] = '\0';
 			if (strcmp(line, "mangle") == 0 || strcmp(line, "nat") == 0)

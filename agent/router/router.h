@@ -57,7 +57,8 @@ struct router_events { /* callbacks into the agent; arg is events_arg of open */
 typedef void router_snapshot_fn(void *arg, const char *text, size_t length, const struct err *error);
 
 struct router_script_result {
-	int exit_status; /* 128 + signal when a signal ended it; -1: it could not be started (reason) */
+	int exit_status; /* 128 + signal when a signal ended it; -1: there is none (reason) */
+	bool is_interrupted; /* with -1: it was started, and nobody knows how far it came */
 	const char *output;
 	size_t output_length;
 	bool output_truncated;

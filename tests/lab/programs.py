@@ -159,12 +159,16 @@ class Agent:
     def argv(self, *arguments):
         return [self.binary, "--config", self.conf, *arguments]
 
+    def start_argv(self):
+        """How the service itself is started."""
+        return self.argv()
+
     def start(self, wait=True):
         offset = 0
         log = self.lab.dir / f"{self.name}.log"
         if log.exists():
             offset = len(log.read_text(errors="replace"))
-        self.program = self.lab.rtr.start(self.name, *self.argv())
+        self.program = self.lab.rtr.start(self.name, *self.start_argv())
         if wait:
             wait_until(lambda: self.answers(offset), 10, f"{self.name} answers on its socket")
         return self

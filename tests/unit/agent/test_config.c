@@ -53,8 +53,8 @@ static void test_defaults(void **state)
 	assert_false(config.has_collector);
 	assert_false(config.scripts_unsigned);
 	assert_string_equal(config.key_file, "/etc/jaga/agent.key");
-	assert_string_equal(config.state_dir, "/var/lib/jaga");
-	assert_string_equal(config.socket_path, "/run/jaga/agent.sock");
+	assert_string_equal(config.state_dir, "/var/lib/jaga-agent");
+	assert_string_equal(config.socket_path, "/run/jaga-agent/agent.sock");
 	assert_int_equal(config.mark_field, 0xff);
 	assert_int_equal(config.hash, CONFIG_HASH_BOTH_ADDRESSES);
 	assert_int_equal(config.spool_bytes, 128 * 1024);

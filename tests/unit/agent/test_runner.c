@@ -333,6 +333,22 @@ static void test_a_crash_while_it_runs(void **state)
 	assert_int_equal(fake.ran, 0);
 }
 
+/* The unit that ran it has died: it is not failed, which would say that it came to an end. */
+static void test_an_end_that_nobody_knows(void **state)
+{
+	const struct router_script_result result = { .exit_status = -1, .is_interrupted = true, .output = "",
+						     .reason = "its unit ended" };
+
+	(void)state;
+	start(true);
+	run_job(5);
+	fake.on_done(fake.done_arg, &result);
+	wait_phase(RUNNER_REPORTING);
+	assert_int_equal(fake.state.phase, JOB_INTERRUPTED);
+	assert_int_equal(fake.state.exit_status, -1);
+	assert_string_equal(fake.reason, "its unit ended");
+}
+
 static void test_a_result_is_kept_over_a_restart(void **state)
 {
 	(void)state;
@@ -525,6 +541,7 @@ int main(void)
 		TEST(test_a_job_runs_once),
 		TEST(test_a_failing_script_fails),
 		TEST(test_a_crash_while_it_runs),
+		TEST(test_an_end_that_nobody_knows),
 		TEST(test_a_result_is_kept_over_a_restart),
 		TEST(test_refusals),
 		TEST(test_jobs_that_cannot_be_answered),
