@@ -78,13 +78,14 @@ $(B)/version: FORCE
 
 COMMON_OBJS := $(call objs,$(COMMON_SRCS)) $(B)/obj/gen/jaga.pb-c.o
 
-all: $(B)/jaga-agent $(B)/jaga-collector $(B)/jaga
+# A router runs the agent alone.
+all: $(B)/jaga-agent $(if $(filter host,$(TARGET)),$(B)/jaga-collector $(B)/jaga)
 
-$(B)/obj/gen/%.o: $(B)/gen/%.c
+$(B)/obj/gen/%.o: $(B)/gen/%.c $(DEPS_SYSROOT_STAMP)
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) -std=c11 $(HARDEN) $(SANFLAGS) $(CFLAGS) -MMD -MP -I$(B)/gen -c -o $@ $<
 
-$(B)/obj/common/%.o: common/%.c | $(PROTO_C)
+$(B)/obj/common/%.o: common/%.c $(DEPS_SYSROOT_STAMP) | $(PROTO_C)
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(BASE_CFLAGS) $(COMMON_CFLAGS) -c -o $@ $<
 $(B)/obj/agent/%.o: agent/%.c $(DEPS_AGENT_STAMP) | $(PROTO_C)
@@ -109,8 +110,17 @@ $(B)/lib%.a:
 	$(call say,AR,$@)
 	$(Q)mkdir -p $(@D) && rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 
-$(B)/jaga-agent: $(B)/obj/agent/main.o $(B)/libagent.a $(B)/libcommon.a
+AGENT_PARTS := $(B)/obj/agent/main.o $(B)/libagent.a $(B)/libcommon.a
+ifeq ($(TARGET),host)
+$(B)/jaga-agent: $(AGENT_PARTS)
 	$(call link,$(AGENT_LIBS))
+else
+$(B)/jaga-agent.debug: $(AGENT_PARTS)
+	$(call link,$(AGENT_LIBS))
+$(B)/jaga-agent: $(B)/jaga-agent.debug
+	$(call say,STRIP,$@)
+	$(Q)$(STRIP) -o $@ $<
+endif
 $(B)/jaga-collector: $(B)/obj/collector/main.o $(B)/libcollector.a $(B)/libcommon.a
 	$(call link,$(COLLECTOR_LIBS))
 $(B)/jaga: $(B)/obj/collector/cli/main.o $(B)/libcli.a $(B)/libcommon.a

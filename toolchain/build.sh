@@ -65,7 +65,7 @@ cmake_build() { # NAME SOURCE_DIR CMAKE_ARGUMENT...
 	# shellcheck disable=SC2086 # TARGET_CMAKE and jobs are words, or nothing
 	GIT_DIR=/nonexistent logged "$name" cmake -S "$source" -B "$prefix/obj/$name" \
 		-DCMAKE_BUILD_TYPE=None -DCMAKE_C_COMPILER="$TARGET_CC" -DCMAKE_AR="$(command -v "$TARGET_AR")" \
-		-DCMAKE_C_FLAGS="$TARGET_CFLAGS -ffunction-sections -fdata-sections -ffile-prefix-map=$root/=" \
+		-DCMAKE_C_FLAGS="$TARGET_CFLAGS -ffunction-sections -fdata-sections -ffile-prefix-map=$root=." \
 		-DCMAKE_INSTALL_PREFIX="$prefix" -DCMAKE_INSTALL_LIBDIR=lib -DBUILD_SHARED_LIBS=OFF \
 		-DCMAKE_MAKE_PROGRAM="$(command -v make)" ${TARGET_CMAKE:-} "$@"
 	# shellcheck disable=SC2086

@@ -21,8 +21,8 @@ matches() { # FILE: is it there, with the right bytes?
 
 deliver() { # FROM: copy to DEST so that an interrupted copy is never taken for the file
 	mkdir -p "${dest%/*}"
-	cp "$1" "$dest.part"
-	mv "$dest.part" "$dest"
+	cp "$1" "$dest.part.$$"
+	mv "$dest.part.$$" "$dest"
 	exit 0
 }
 

@@ -3,6 +3,8 @@
 # Targets
 #   make setup   installs the packages of toolchain/packages.list that are missing (root; Debian)
 #   make setup-cross   and those of toolchain/packages-cross.list: cross compilers, emulators, packagers
+#   make agent   the agent of TARGET=mips|mipsel|armv5|armv7|arm64|x86_64, in build/TARGET
+#   make agents  the agents of all six
 #   make deps    fetches, verifies, patches and builds mbedTLS and libcoap, for the agent and for the collector
 #   make check-fresh   proves `make demo` and `make check` in a bare Debian 12 (root)
 #
@@ -34,10 +36,34 @@ DEPS_AGENT_LIBS        = $(addprefix $(DEPS_DIR)/agent/lib/,$(DEPS_ARCHIVES))
 DEPS_COLLECTOR_LIBS    = $(addprefix $(DEPS_DIR)/collector/lib/,$(DEPS_ARCHIVES))
 DEPS_ARCHIVES         := libcoap-3.a libmbedtls.a libmbedcrypto.a libeverest.a
 
-MBEDTLS_DIR := build/src/mbedtls-$(MBEDTLS_VERSION)
-LIBCOAP_DIR := build/src/libcoap-$(LIBCOAP_VERSION)
-MBEDTLS_PATCHES := $(sort $(wildcard toolchain/patches/mbedtls/*.patch))
-LIBCOAP_PATCHES := $(sort $(wildcard toolchain/patches/libcoap/*.patch))
+# Every source of versions.mk is fetched, verified, unpacked and patched in the same way; source_rules(PREFIX,name) makes
+# PREFIX_DIR of it. This machine has most of them as Debian's -dev packages, so only a router's libraries ask for those.
+define source_rules
+$(1)_DIR     := build/src/$(2)-$($(1)_VERSION)
+$(1)_PATCHES := $(sort $(wildcard toolchain/patches/$(2)/*.patch))
+$(1)_TARBALLS := $(addprefix build/dist/,$($(1)_FILE) $($(1)_FIXES_FILE))
+build/dist/$($(1)_FILE): sum = $($(1)_SHA256)
+$(if $($(1)_FIXES_FILE),build/dist/$($(1)_FIXES_FILE): sum = $($(1)_FIXES_SHA256))
+$$($(1)_TARBALLS): build/dist/%: toolchain/versions.mk toolchain/fetch.sh
+	@toolchain/fetch.sh $($(1)_SOURCE) $$* $$(sum) $$@
+$$($(1)_DIR)/.unpacked: $$($(1)_TARBALLS) $$($(1)_PATCHES) toolchain/unpack.sh build/patches.list
+	@FIXES='$$(word 2,$$($(1)_TARBALLS))' INNER='$($(1)_INNER)' PARTS='$($(1)_PARTS)' \
+		toolchain/unpack.sh $$< $$(@D) $(addprefix fix:,$($(1)_FIXES)) $$($(1)_PATCHES)
+ALL_PATCHES += $$($(1)_PATCHES)
+endef
+$(eval $(call source_rules,MBEDTLS,mbedtls))
+$(eval $(call source_rules,LIBCOAP,libcoap))
+$(eval $(call source_rules,MUSL,musl))
+$(eval $(call source_rules,LIBGCC,libgcc))
+$(eval $(call source_rules,ZLIB,zlib))
+$(eval $(call source_rules,PROTOBUF_C,protobuf-c))
+$(eval $(call source_rules,LIBEV,libev))
+$(eval $(call source_rules,LIBINIH,libinih))
+$(eval $(call source_rules,CMOCKA,cmocka))
+
+ifdef TARGET_MUSL
+include toolchain/musl.mk
+endif
 
 setup:
 	@toolchain/setup.sh toolchain/packages.list
@@ -45,33 +71,19 @@ setup:
 setup-cross: setup
 	@toolchain/setup.sh toolchain/packages-cross.list
 
-deps: $(DEPS_AGENT_STAMP) $(DEPS_COLLECTOR_STAMP)
-
-build/dist/$(MBEDTLS_FILE): toolchain/versions.mk toolchain/fetch.sh
-	@toolchain/fetch.sh $(MBEDTLS_SOURCE) $(MBEDTLS_FILE) $(MBEDTLS_SHA256) $@
-build/dist/$(LIBCOAP_FILE): toolchain/versions.mk toolchain/fetch.sh
-	@toolchain/fetch.sh $(LIBCOAP_SOURCE) $(LIBCOAP_FILE) $(LIBCOAP_SHA256) $@
-build/dist/$(LIBCOAP_FIXES_FILE): toolchain/versions.mk toolchain/fetch.sh
-	@toolchain/fetch.sh $(LIBCOAP_SOURCE) $(LIBCOAP_FIXES_FILE) $(LIBCOAP_FIXES_SHA256) $@
-
-$(MBEDTLS_DIR)/.unpacked: build/dist/$(MBEDTLS_FILE) $(MBEDTLS_PATCHES) toolchain/unpack.sh build/patches.list
-	@toolchain/unpack.sh $< $(@D) $(MBEDTLS_PATCHES)
-$(LIBCOAP_DIR)/.unpacked: export FIXES := build/dist/$(LIBCOAP_FIXES_FILE)
-$(LIBCOAP_DIR)/.unpacked: build/dist/$(LIBCOAP_FILE) build/dist/$(LIBCOAP_FIXES_FILE) $(LIBCOAP_PATCHES) \
-		toolchain/unpack.sh build/patches.list
-	@toolchain/unpack.sh $< $(@D) $(addprefix fix:,$(LIBCOAP_FIXES)) $(LIBCOAP_PATCHES)
+deps: $(DEPS_AGENT_STAMP) $(if $(filter host,$(TARGET)),$(DEPS_COLLECTOR_STAMP))
 
 # Files that change only when what they record changes: a patch taken away, a flag.
 build/patches.list: FORCE
 	@mkdir -p build/src
-	@echo '$(MBEDTLS_PATCHES) $(LIBCOAP_PATCHES)' | cmp -s - $@ || echo '$(MBEDTLS_PATCHES) $(LIBCOAP_PATCHES)' >$@
+	@echo '$(strip $(ALL_PATCHES))' | cmp -s - $@ || echo '$(strip $(ALL_PATCHES))' >$@
 $(DEPS_DIR)/flags: FORCE
 	@mkdir -p $(@D)
 	@echo '$(TARGET_CC) $(DEPS_CFLAGS) $(TARGET_CMAKE)' | cmp -s - $@ || \
 		echo '$(TARGET_CC) $(DEPS_CFLAGS) $(TARGET_CMAKE)' >$@
 
 $(DEPS_DIR)/%/built: toolchain/mbedtls_config.h toolchain/mbedtls_config_%.h toolchain/build.sh $(DEPS_DIR)/flags \
-		$(MBEDTLS_DIR)/.unpacked $(LIBCOAP_DIR)/.unpacked
+		$(DEPS_SYSROOT_STAMP) $(MBEDTLS_DIR)/.unpacked $(LIBCOAP_DIR)/.unpacked
 	+@TARGET_CC='$(TARGET_CC)' TARGET_AR='$(TARGET_AR)' TARGET_CFLAGS='$(DEPS_CFLAGS)' \
 		TARGET_CMAKE='$(TARGET_CMAKE)' V='$(V)' \
 		toolchain/build.sh $* $(@D) $(MBEDTLS_DIR) $(LIBCOAP_DIR)
@@ -79,5 +91,12 @@ $(DEPS_DIR)/%/built: toolchain/mbedtls_config.h toolchain/mbedtls_config_%.h too
 check-fresh:
 	@tests/check-fresh
 
-.PHONY: setup setup-cross deps check-fresh FORCE
+ROUTERS := mips mipsel armv5 armv7 arm64 x86_64
+
+agent:
+	@$(MAKE) --no-print-directory $(if $(TARGET_MUSL),setup-cross,setup)
+	+@$(MAKE) --no-print-directory $(QUIET) $(PARALLEL) $(B)/jaga-agent
+agents: $(ROUTERS:%=build/%/jaga-agent)
+
+.PHONY: agent agents setup setup-cross deps check-fresh FORCE
 FORCE:

@@ -3,7 +3,8 @@
 #
 # Patches are applied in the order given, and all must apply. FIXES=file names Debian's patch archive: a PATCH written
 # as "fix:NAME" is debian/patches/NAME in it. Of those, what concerns coap_openssl.c is dropped: we do not compile that
-# file, and it has changed since the version that Debian fixed.
+# file, and it has changed since the version that Debian fixed. INNER=file means the tarball in the tarball, PARTS=folders
+# only those folders of it (both may be empty).
 # DIR/.unpacked says what DIR was made of; two makes at once take turns.
 # POSIX sh, called by toolchain/module.mk.
 set -eu
@@ -22,7 +23,8 @@ for patch; do
 	n=$((n + 1))
 	case $patch in
 	fix:*)
-		tar -xOf "$FIXES" "debian/patches/${patch#fix:}" |
+		# shellcheck disable=SC2086 # words
+	tar -xOf "$FIXES" "debian/patches/${patch#fix:}" |
 			awk '/^Index: /{ skip = /coap_openssl\.c$/ } !skip' >"$work/.patches/$n-${patch#fix:}"
 		;;
 	*)
@@ -39,7 +41,12 @@ if [ -f "$dir/.unpacked" ] && [ "$(cat "$dir/.unpacked")" = "$made_of" ]; then
 fi
 
 printf '  %-8s %s\n' UNPACK "$dir"
-tar -xf "$tarball" -C "$work" --strip-components=1
+if [ -n "${INNER:-}" ]; then
+	# shellcheck disable=SC2086 # words
+	tar -xOf "$tarball" "$INNER" | tar -xJf - -C "$work" --strip-components=1 $PARTS
+else
+	tar -xf "$tarball" -C "$work" --strip-components=1
+fi
 for patch in "$work"/.patches/*; do
 	[ -f "$patch" ] || continue # none
 	if ! patch -d "$work" -p1 -N --no-backup-if-mismatch <"$patch" >"$dir.log" 2>&1; then
