@@ -27,7 +27,8 @@ static const char usage[] =
 	"  snapshot                    take the configuration and offer it to the collector\n"
 	"\n"
 	"  --script-socket PATH        scripts are run by the unit that listens there, not by the agent itself\n"
-	"  --json, --kv                output for programs       --config FILE   default /etc/jaga/agent.conf\n"
+	"  --json, --kv                output for programs\n"
+	"  --config FILE               default /etc/jaga/agent.conf, or /etc/config/jaga where only that is\n"
 	"  --version, --help\n"
 	"\n"
 	"exit status: 0 done, 1 failed, 2 wrong configuration or usage, 3 refused by the doctor, 4 no agent runs\n";
@@ -130,9 +131,17 @@ static bool set_script_socket(struct agent_config *config, const char *path)
 	return true;
 }
 
+/* OpenWrt keeps configuration elsewhere; the file itself says of which kind it is. */
+static const char *default_config_path(void)
+{
+	static const char usual[] = "/etc/jaga/agent.conf", openwrt[] = "/etc/config/jaga";
+
+	return access(usual, F_OK) < 0 && access(openwrt, F_OK) == 0 ? openwrt : usual;
+}
+
 int main(int argc, char **argv)
 {
-	struct arguments arguments = { .config_path = "/etc/jaga/agent.conf", .format = "table", .level = LOG_LEVEL_INFO };
+	struct arguments arguments = { .config_path = default_config_path(), .format = "table", .level = LOG_LEVEL_INFO };
 	static struct agent_config config; /* lives as long as the program */
 	enum table_format format;
 	int r;
@@ -156,5 +165,10 @@ int main(int argc, char **argv)
 		return maintenance_remove(&config);
 	if (arguments.mode == MODE_CHECK)
 		return table_format_parse(arguments.format, &format) < 0 ? EXIT_USAGE : maintenance_check(&config, format, stdout);
+	if (!config.is_enabled) {
+		fprintf(stderr, "jaga-agent: %s says that it is not enabled; write enabled = yes in [agent]\n",
+			arguments.config_path);
+		return EXIT_USAGE;
+	}
 	return agent_run(&config);
 }
