@@ -9,13 +9,17 @@ PACKAGE_KINDS :=
 # What a package is called by: the tag or commit without the "v" of a tag.
 PACKAGE_VERSION := $(VERSION:v%=%)
 
-# The agents of routers, each built by a make of its own, which knows whether there is something to do.
-ROUTER_AGENTS := $(patsubst %,build/%/jaga-agent,$(filter-out $(TARGET),mips mipsel armv5 armv7 arm64 x86_64))
-$(ROUTER_AGENTS): build/%/jaga-agent: FORCE
-	+@$(MAKE) --no-print-directory agent TARGET=$*
+# The agents of routers and their bills, each by a make of its own, which knows whether there is something to do.
+ROUTER_AGENTS := $(patsubst %,build/%/jaga-agent,$(filter-out $(TARGET),$(ROUTERS)))
+$(ROUTER_AGENTS) $(ROUTER_AGENTS:=.cdx.json): FORCE
+	+@$(MAKE) --no-print-directory TARGET=$(word 2,$(subst /, ,$@)) $@
+$(ROUTER_AGENTS:=.cdx.json): %.cdx.json: %
+
+include toolchain/sbom.mk
 
 include $(sort $(wildcard firmware-build/*/module.mk))
 
-packages: $(PACKAGE_KINDS)
+packages: $(PACKAGE_KINDS) $(PACKAGE_SBOMS)
+sbom: $(BINARY_SBOMS) $(ROUTER_AGENTS:=.cdx.json) $(PACKAGE_SBOMS)
 
-.PHONY: packages $(PACKAGE_KINDS)
+.PHONY: packages sbom $(PACKAGE_KINDS)

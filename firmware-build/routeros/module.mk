@@ -8,6 +8,7 @@ ROUTEROS_IMAGES += $(PACKAGES)/routeros/jaga-agent-$(PACKAGE_VERSION)-$(1).tar
 $(PACKAGES)/routeros/jaga-agent-$(PACKAGE_VERSION)-$(1).tar: build/$(2)/jaga-agent firmware-build/routeros/image.sh
 	$$(call say,IMAGE,$$@)
 	$$(Q)mkdir -p $$(@D) && firmware-build/routeros/image.sh $$< $(3) $$(PACKAGE_VERSION) $$(BUILD_TIME) $$@
+$(call package_sbom,$(PACKAGES)/routeros/jaga-agent-$(PACKAGE_VERSION)-$(1).tar,container,build/$(2)/jaga-agent)
 endef
 $(eval $(call routeros_image,armv5,armv5,arm/v5))
 $(eval $(call routeros_image,armv7,armv7,arm/v7))
