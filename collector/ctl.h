@@ -12,7 +12,7 @@
  *   {"op":"devices"}                 name online address last_seen_ms version driver uplinks[{name,interface,state,weight,tier,since_ms}]
  *                                    snapshots jobs_waiting enrolled_ms
  *   {"op":"show","device":D}         one row: as above and hostname model system session_since_ms boot_id dropped_events dropped_samples
- *                                    snapshot{n,hash,taken_ms,checked_ms,bytes} sample{at_ms,conntrack_count,conntrack_max,
+ *                                    snapshot{as of snapshots} sample{at_ms,conntrack_count,conntrack_max,
  *                                    mem_available_kb,load_permille,uplinks[{uplink,state,rtt_us,loss_permille,rx_bytes,tx_bytes}]}
  *   {"op":"events","device":D?,"limit":N?,"follow":B?}   id device time_ms kind("uplink"|"started"|"notice"|"online"|"offline"|"job")
  *                                    text, and for kind uplink: uplink from to cause detect_us switch_us flows_moved carried_by

@@ -103,18 +103,6 @@ static json_t *make_sample(const struct fleet_device *device)
 	return row;
 }
 
-static json_t *make_snapshot(const struct store_snapshot *snapshot)
-{
-	json_t *row = json_object();
-
-	json_row_set_number(row, "n", snapshot->n);
-	json_object_set_new(row, "hash", json_row_hex(snapshot->hash, sizeof(snapshot->hash)));
-	json_row_set_number(row, "taken_ms", snapshot->taken_ms);
-	json_row_set_number(row, "checked_ms", snapshot->checked_ms);
-	json_object_set_new(row, "bytes", json_integer(snapshot->bytes));
-	return row;
-}
-
 static enum ctl_next begin_show(struct ctl_client *client)
 {
 	const struct fleet_device *device = ctl_find_device(client);
@@ -134,7 +122,7 @@ static enum ctl_next begin_show(struct ctl_client *client)
 	json_object_set_new(row, "dropped_events", json_integer((json_int_t)device->dropped_events));
 	json_object_set_new(row, "dropped_samples", json_integer((json_int_t)device->dropped_samples));
 	if (device->snapshot.n != 0)
-		json_object_set_new(row, "snapshot", make_snapshot(&device->snapshot));
+		json_object_set_new(row, "snapshot", ctl_make_snapshot(&device->snapshot));
 	if (device->sample.at_ms != 0)
 		json_object_set_new(row, "sample", make_sample(device));
 	next = ctl_put_row(client, row);

@@ -85,6 +85,13 @@ enum ctl_next ctl_fail(struct ctl_client *client, const char *code, const char *
 enum ctl_next ctl_fail_store(struct ctl_client *client, int error);
 /* The device that the request names, or NULL after ctl_fail. */
 struct fleet_device *ctl_find_device(struct ctl_client *client);
+/*
+ * ctl_jobs.c: the next LIMIT_CTL_ROWS jobs before cursor.next, newest first, each to visit until that returns
+ * something else than CTL_MORE. CTL_DONE: there are no more.
+ */
+typedef enum ctl_next ctl_job_fn(struct ctl_client *client, const struct store_job *job);
+enum ctl_next ctl_walk_jobs(struct ctl_client *client, ctl_job_fn *visit);
+json_t *ctl_make_snapshot(const struct store_snapshot *snapshot); /* ctl_snapshots.c */
 /* The client with this serial, or NULL: it has gone. */
 struct ctl_client *ctl_find_client(struct ctl *ctl, uint64_t serial);
 /* An operation that had been waited for has ended with `next`. */

@@ -120,7 +120,7 @@ static enum ctl_next begin_jobs(struct ctl_client *client)
 	return client->cursor.device ? CTL_MORE : CTL_FAILED;
 }
 
-static enum ctl_next step_jobs(struct ctl_client *client)
+enum ctl_next ctl_walk_jobs(struct ctl_client *client, ctl_job_fn *visit)
 {
 	struct ctl_cursor *cursor = &client->cursor;
 	enum ctl_next next = CTL_MORE;
@@ -137,11 +137,22 @@ static enum ctl_next step_jobs(struct ctl_client *client)
 			break;
 		}
 		cursor->next = job.number;
-		if (!cursor->device || cursor->device->number == job.device_number)
-			next = ctl_put_row(client, make_row(client, &job));
+		next = visit(client, &job);
 	}
 	store_read_end(txn);
 	return next;
+}
+
+static enum ctl_next put_job(struct ctl_client *client, const struct store_job *job)
+{
+	const struct fleet_device *device = client->cursor.device;
+
+	return !device || device->number == job->device_number ? ctl_put_row(client, make_row(client, job)) : CTL_MORE;
+}
+
+static enum ctl_next step_jobs(struct ctl_client *client)
+{
+	return ctl_walk_jobs(client, put_job);
 }
 
 /* --- job -------------------------------------------------------------------------------------- */

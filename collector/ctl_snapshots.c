@@ -17,7 +17,7 @@ static enum ctl_next begin_snapshots(struct ctl_client *client)
 	return client->cursor.device ? CTL_MORE : CTL_FAILED;
 }
 
-static json_t *make_row(const struct store_snapshot *snapshot)
+json_t *ctl_make_snapshot(const struct store_snapshot *snapshot)
 {
 	json_t *row = json_object();
 
@@ -47,7 +47,7 @@ static enum ctl_next step_snapshots(struct ctl_client *client)
 			break;
 		}
 		cursor->next = (uint64_t)snapshot.n + 1;
-		next = ctl_put_row(client, make_row(&snapshot));
+		next = ctl_put_row(client, ctl_make_snapshot(&snapshot));
 	}
 	store_read_end(txn);
 	return next;

@@ -195,6 +195,10 @@ static enum ctl_next put_job(struct ctl_client *client, const struct store_job *
 	struct problem problem = { .kind = "job", .device = device ? device->name : "?", .since_ms = job->changed_ms,
 				   .hint = "jaga job shows its output" };
 
+	if (++client->cursor.at > STATUS_JOBS)
+		return CTL_DONE;
+	if (!jobs_is_bad_end(job->phase) || job->changed_ms < client->cursor.since_ms)
+		return CTL_MORE;
 	snprintf(problem.text, sizeof(problem.text), "job %llu (%s) %s%s%s", (unsigned long long)job->number, job->name,
 		 jobs_phase_name(job->phase), job->reason[0] ? ": " : "", job->reason);
 	return put_problem(client, &problem);
@@ -202,26 +206,12 @@ static enum ctl_next put_job(struct ctl_client *client, const struct store_job *
 
 static enum ctl_next step_jobs(struct ctl_client *client)
 {
-	struct ctl_cursor *cursor = &client->cursor;
-	enum ctl_next next = CTL_MORE;
-	struct store_job job;
-	struct store_txn *txn;
-	int r = store_read_begin(client->collector->ports.store, &txn);
+	enum ctl_next next = ctl_walk_jobs(client, put_job);
 
-	if (r < 0)
-		return ctl_fail_store(client, r);
-	for (unsigned passed = 0; passed < LIMIT_CTL_ROWS && next == CTL_MORE; passed++) {
-		r = store_find_job_before(txn, cursor->next, &job);
-		if (r < 0 || ++cursor->at > STATUS_JOBS) {
-			cursor->phase = PHASE_COUNTERS;
-			break;
-		}
-		cursor->next = job.number;
-		if (jobs_is_bad_end(job.phase) && job.changed_ms >= cursor->since_ms)
-			next = put_job(client, &job);
-	}
-	store_read_end(txn);
-	return next;
+	if (next != CTL_DONE)
+		return next;
+	client->cursor.phase = PHASE_COUNTERS;
+	return CTL_MORE;
 }
 
 /* --- counters --------------------------------------------------------------------------------- */

@@ -32,22 +32,21 @@ struct ingest {
 	_Alignas(16) uint8_t memory[LIMIT_INGEST_ARENA];
 };
 
-struct telemetry_op {
+/* A telemetry batch or hello on its way to the disk: its bytes as they came, and what its answer needs. */
+struct request_op {
 	struct writer_op writer;
 	struct ingest *ingest;
 	struct coap_ticket ticket;
-	struct store_telemetry telemetry;
-	uint64_t id, seq; /* results */
-	uint8_t body[];
-};
-
-struct hello_op {
-	struct writer_op writer;
-	struct ingest *ingest;
-	struct coap_ticket ticket;
+	void (*answer)(struct request_op *op); /* it is durable */
 	uint32_t device_number;
 	int64_t received_ms;
-	uint64_t job_hiwater;
+	union {
+		struct {
+			struct store_telemetry telemetry;
+			uint64_t id, seq; /* results */
+		};
+		uint64_t job_hiwater; /* of a hello */
+	};
 	size_t length;
 	uint8_t body[];
 };
@@ -104,16 +103,6 @@ static void refuse_write(struct ingest *ingest, const struct coap_ticket *ticket
 	ports_refuse_write(&ingest->ports, ticket, error);
 }
 
-static void submit(struct ingest *ingest, struct writer_op *op, const struct coap_ticket *ticket)
-{
-	int r = writer_submit(ingest->ports.writer, op);
-
-	if (r == 0)
-		return;
-	refuse_write(ingest, ticket, r);
-	free(op);
-}
-
 /* The message lives until the next call. NULL: the bytes are none, or need more than the arena has. */
 static const void *unpack(struct ingest *ingest, const ProtobufCMessageDescriptor *descriptor, const void *bytes,
 			  size_t length)
@@ -124,149 +113,166 @@ static const void *unpack(struct ingest *ingest, const ProtobufCMessageDescripto
 	return wire_unpack(&ingest->arena, descriptor, bytes, length, &message) == 0 ? message : NULL;
 }
 
+/* --- requests that are stored ---------------------------------------------------------------- */
+
+static const void *unpack_body(struct ingest *ingest, const ProtobufCMessageDescriptor *descriptor,
+			       const struct coap_incoming *incoming, size_t most)
+{
+	return incoming->length <= most ? unpack(ingest, descriptor, incoming->body, incoming->length) : NULL;
+}
+
+static void finish_request(struct lane_op *lane, int result)
+{
+	struct request_op *op = (struct request_op *)lane;
+
+	if (result < 0)
+		refuse_write(op->ingest, &op->ticket, result);
+	else
+		op->answer(op);
+	free(op);
+}
+
+/* NULL: no memory, and the request was refused. */
+static struct request_op *make_request(struct ingest *ingest, const struct fleet_device *device,
+				       const struct coap_incoming *incoming)
+{
+	struct request_op *op = malloc(sizeof(*op) + incoming->length);
+
+	if (!op) {
+		refuse_write(ingest, &incoming->ticket, -ENOMEM);
+		return NULL;
+	}
+	*op = (struct request_op){
+		.writer.lane = { .bytes = sizeof(*op) + incoming->length, .done = finish_request },
+		.ingest = ingest,
+		.ticket = incoming->ticket,
+		.device_number = device->number,
+		.received_ms = clock_wall_ms(),
+		.length = incoming->length,
+	};
+	memcpy(op->body, incoming->body, incoming->length);
+	return op;
+}
+
+static void submit(struct request_op *op)
+{
+	int r = writer_submit(op->ingest->ports.writer, &op->writer);
+
+	if (r < 0)
+		finish_request(&op->writer.lane, r);
+}
+
+static void reply(const struct request_op *op, const struct buf *body)
+{
+	const struct ports *ports = &op->ingest->ports;
+	struct coap_answer answer = { .code = COAP_CHANGED, .body = body->data, .length = body->length };
+
+	ports->reply(ports->arg, &op->ticket, &answer);
+}
+
 /* --- telemetry ------------------------------------------------------------------------------- */
 
 static int apply_telemetry(struct writer_op *writer, struct store_txn *txn)
 {
-	struct telemetry_op *op = (struct telemetry_op *)writer;
+	struct request_op *op = (struct request_op *)writer;
 
 	return store_add_telemetry(txn, &op->telemetry, &op->id, &op->seq);
 }
 
-static void finish_telemetry(struct lane_op *lane, int result)
+static void answer_telemetry(struct request_op *op)
 {
-	struct telemetry_op *op = (struct telemetry_op *)lane;
 	struct ingest *ingest = op->ingest;
 	char bytes[16];
-	struct coap_answer answer = { .code = COAP_CHANGED, .body = bytes };
 	struct buf buf;
 
-	if (result < 0) {
-		refuse_write(ingest, &op->ticket, result);
-		free(op);
-		return;
-	}
 	buf_init(&buf, bytes, sizeof(bytes));
 	wire_put_u64(&buf, 1, op->seq); /* Ack.seq */
-	answer.length = buf.length;
-	ingest->ports.reply(ingest->ports.arg, &op->ticket, &answer);
+	reply(op, &buf);
 	if (op->id == 0) {
 		ingest->counters.duplicates++;
-	} else {
-		ingest->counters.batches++;
-		ingest->counters.records += op->telemetry.n_records;
-		ingest->ports.changed(ingest->ports.arg, PORT_CHANGE_EVENTS, 0);
+		return;
 	}
-	free(op);
+	ingest->counters.batches++;
+	ingest->counters.records += op->telemetry.n_records;
+	ingest->ports.changed(ingest->ports.arg, PORT_CHANGE_EVENTS, 0);
 }
 
 static void on_telemetry(struct ingest *ingest, struct fleet_device *device, const struct coap_incoming *incoming)
 {
-	const Jaga__V1__TelemetryBatch *batch = NULL;
-	struct telemetry_op *op;
-	const char *wrong;
-	int64_t now_ms = clock_wall_ms();
+	const Jaga__V1__TelemetryBatch *batch =
+		unpack_body(ingest, &jaga__v1__telemetry_batch__descriptor, incoming, LIMIT_BATCH_BYTES);
+	const char *wrong = batch ? ingest_check_batch(batch) : "not a TelemetryBatch of at most 1024 bytes";
+	struct request_op *op;
 
-	if (incoming->length <= LIMIT_BATCH_BYTES)
-		batch = unpack(ingest, &jaga__v1__telemetry_batch__descriptor, incoming->body, incoming->length);
-	wrong = batch ? ingest_check_batch(batch) : "not a TelemetryBatch of at most 1024 bytes";
 	if (wrong) {
 		refuse(ingest, incoming, wrong);
 		return;
 	}
-	op = malloc(sizeof(*op) + incoming->length);
-	if (!op) {
-		refuse_write(ingest, &incoming->ticket, -ENOMEM);
+	op = make_request(ingest, device, incoming);
+	if (!op)
 		return;
-	}
-	*op = (struct telemetry_op){
-		.writer = { .lane = { .bytes = sizeof(*op) + incoming->length, .done = finish_telemetry },
-			    .apply = apply_telemetry },
-		.ingest = ingest,
-		.ticket = incoming->ticket,
-		.telemetry = { .device_number = device->number,
-			       .n_records = (uint8_t)(batch->n_events + batch->n_samples),
-			       .n_events = (uint8_t)batch->n_events,
-			       .seq_to = batch->seq_to,
-			       .received_ms = now_ms,
-			       .dropped_events = batch->dropped_events,
-			       .dropped_samples = batch->dropped_samples,
-			       .body = op->body,
-			       .length = incoming->length },
+	op->writer.apply = apply_telemetry;
+	op->answer = answer_telemetry;
+	op->telemetry = (struct store_telemetry){
+		.device_number = device->number,
+		.n_records = (uint8_t)(batch->n_events + batch->n_samples),
+		.n_events = (uint8_t)batch->n_events,
+		.seq_to = batch->seq_to,
+		.received_ms = op->received_ms,
+		.dropped_events = batch->dropped_events,
+		.dropped_samples = batch->dropped_samples,
+		.body = op->body,
+		.length = op->length,
 	};
 	memcpy(op->telemetry.boot_id, batch->boot_id.data, sizeof(op->telemetry.boot_id));
-	memcpy(op->body, incoming->body, incoming->length);
-	ingest_apply_batch(device, batch, now_ms);
-	submit(ingest, &op->writer, &incoming->ticket);
+	ingest_apply_batch(device, batch, op->received_ms);
+	submit(op);
 }
 
 /* --- hello ----------------------------------------------------------------------------------- */
 
 static int apply_hello(struct writer_op *writer, struct store_txn *txn)
 {
-	struct hello_op *op = (struct hello_op *)writer;
+	struct request_op *op = (struct request_op *)writer;
 
 	return store_put_hello(txn, op->device_number, op->received_ms, op->body, op->length);
 }
 
-static void finish_hello(struct lane_op *lane, int result)
+static void answer_hello(struct request_op *op)
 {
-	struct hello_op *op = (struct hello_op *)lane;
 	struct ingest *ingest = op->ingest;
-	struct fleet_device *device = fleet_get(ingest->ports.fleet, op->device_number);
-	struct coap_answer answer = { .code = COAP_CHANGED };
 	char bytes[64];
 	struct buf buf;
 
-	if (result < 0) {
-		refuse_write(ingest, &op->ticket, result);
-		free(op);
-		return;
-	}
 	buf_init(&buf, bytes, sizeof(bytes));
 	wire_put_u64(&buf, 1, (uint64_t)clock_wall_ms()); /* HelloAck: time_ms, keepalive_s, epoch */
 	wire_put_u64(&buf, 2, ingest->ports.keepalive_s);
 	wire_put_u64(&buf, 3, ingest->ports.epoch);
-	answer.body = bytes;
-	answer.length = buf.length;
 	ingest->counters.hellos++;
-	ingest->ports.reply(ingest->ports.arg, &op->ticket, &answer);
-	jobs_greet(ingest->jobs, device, op->job_hiwater);
-	free(op);
+	reply(op, &buf);
+	jobs_greet(ingest->jobs, fleet_get(ingest->ports.fleet, op->device_number), op->job_hiwater);
 }
 
 static void on_hello(struct ingest *ingest, struct fleet_device *device, const struct coap_incoming *incoming)
 {
-	const Jaga__V1__Hello *hello = NULL;
-	struct hello_op *op;
-	const char *wrong;
-	int64_t now_ms = clock_wall_ms();
+	const Jaga__V1__Hello *hello = unpack_body(ingest, &jaga__v1__hello__descriptor, incoming, LIMIT_HELLO_BYTES);
+	const char *wrong = hello ? ingest_check_hello(hello) : "not a Hello of at most 4096 bytes";
+	struct request_op *op;
 
-	if (incoming->length <= LIMIT_HELLO_BYTES)
-		hello = unpack(ingest, &jaga__v1__hello__descriptor, incoming->body, incoming->length);
-	wrong = hello ? ingest_check_hello(hello) : "not a Hello of at most 4096 bytes";
 	if (wrong) {
 		refuse(ingest, incoming, wrong);
 		return;
 	}
-	op = malloc(sizeof(*op) + incoming->length);
-	if (!op || ingest_apply_hello(device, hello, now_ms) < 0) {
-		refuse_write(ingest, &incoming->ticket, -ENOMEM);
-		free(op);
+	op = make_request(ingest, device, incoming);
+	if (!op)
 		return;
-	}
-	*op = (struct hello_op){
-		.writer = { .lane = { .bytes = sizeof(*op) + incoming->length, .done = finish_hello },
-			    .apply = apply_hello },
-		.ingest = ingest,
-		.ticket = incoming->ticket,
-		.device_number = device->number,
-		.received_ms = now_ms,
-		.job_hiwater = hello->job_hiwater,
-		.length = incoming->length,
-	};
-	memcpy(op->body, incoming->body, incoming->length);
-	submit(ingest, &op->writer, &incoming->ticket);
+	op->writer.apply = apply_hello;
+	op->answer = answer_hello;
+	op->job_hiwater = hello->job_hiwater;
+	if (ingest_apply_hello(device, hello, op->received_ms) < 0)
+		finish_request(&op->writer.lane, -ENOMEM);
+	else
+		submit(op);
 }
 
 /* --- events of the collector's own ---------------------------------------------------------- */
