@@ -45,9 +45,12 @@ static void judge_mark(struct linux_doctor *doctor, const struct linux_rule *rul
 static void judge_order(struct linux_doctor *doctor, const struct linux_rule *rule)
 {
 	bool is_catch_all = (rule->mask == 0 || rule->is_inverted) && !rule->is_narrow && !rule->suppresses;
+	/* Where the kernel puts them; a container of RouterOS 7.22 has main at 2, and its default route wins there. */
+	bool is_kernels = rule->table == RT_TABLE_LOCAL ||
+			  ((rule->table == RT_TABLE_MAIN || rule->table == RT_TABLE_DEFAULT) &&
+			   rule->preference >= doctor->config->rule_base);
 
-	if (!is_catch_all || rule->action != FR_ACT_TO_TBL || rule->table == RT_TABLE_LOCAL ||
-	    rule->table == RT_TABLE_MAIN || rule->table == RT_TABLE_DEFAULT)
+	if (!is_catch_all || rule->action != FR_ACT_TO_TBL || is_kernels)
 		return;
 	if (rule->preference < doctor->config->rule_base)
 		linux_trap(doctor, ROUTER_TRAP_WARNING, "rule-order",

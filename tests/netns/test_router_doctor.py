@@ -140,6 +140,8 @@ def test_mss(lab):
     ("pref 2001 fwmark 0x100/0x3f00 lookup 1", "mwan3", "fatal"),
     ("pref 90 lookup 99", "rule-order", "warning"),
     ("pref 90 from 10.0.0.7 lookup 99", None, None),
+    ("pref 2 lookup main", "rule-order", "warning"),  # a container of RouterOS 7.22
+    ("pref 32000 lookup main", None, None),
     ("pref 32764 not fwmark 0xca6c lookup 51820", "rule-order", "warning"),  # wg-quick
     ("pref 32765 lookup main suppress_prefixlength 0", None, None)])
 def test_ip_rules(lab, rule, ident, level):
