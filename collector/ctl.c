@@ -17,6 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/file.h"
 #include "common/log.h"
 
@@ -26,6 +27,8 @@ struct ctl {
 	char path[LIMIT_PATH];
 	int fd;
 	ev_io accept;
+	ev_timer accept_retry;
+	struct log_limit accept_failures;
 	struct ctl_client *clients;
 	unsigned n_clients, n_waiting;
 	uint64_t last_serial;
@@ -61,7 +64,7 @@ static void drop(struct ctl_client *client)
 	ctl->n_clients--;
 	if (client->is_waiting)
 		ctl->n_waiting--;
-	if (ctl->n_clients == LIMIT_CTL_CLIENTS - 1 && ctl->fd >= 0)
+	if (ctl->fd >= 0)
 		ev_io_start(ctl->loop, &ctl->accept);
 	ev_io_stop(ctl->loop, &client->read);
 	ev_io_stop(ctl->loop, &client->write);
@@ -283,15 +286,44 @@ static unsigned read_uid(int fd)
 	return credentials.uid;
 }
 
+static void on_accept_retry(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct ctl *ctl = timer->data;
+
+	(void)events;
+	ev_io_start(loop, &ctl->accept);
+}
+
+/* Who cannot be let in waits in the listen queue, which would wake us without end: until a client leaves, or a while. */
+static void pause_accepting(struct ctl *ctl, int error)
+{
+	unsigned suppressed;
+
+	ev_io_stop(ctl->loop, &ctl->accept);
+	ev_timer_stop(ctl->loop, &ctl->accept_retry);
+	ev_timer_set(&ctl->accept_retry, LIMIT_CTL_ACCEPT_MS / 1000.0, 0.0);
+	ev_timer_start(ctl->loop, &ctl->accept_retry);
+	if (log_limit_allows(&ctl->accept_failures, clock_mono_ms(), &suppressed))
+		log_warning("ctl", "a client has to wait: %s clients=%u more=%u", strerror(error), ctl->n_clients, suppressed);
+}
+
 static void on_accept(struct ev_loop *loop, ev_io *watcher, int events)
 {
 	struct ctl *ctl = watcher->data;
 	struct ctl_client *client;
-	int fd = accept4(ctl->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	int fd;
 
 	(void)events;
-	if (fd < 0)
+	if (ctl->n_clients == LIMIT_CTL_CLIENTS) {
+		ev_io_stop(loop, &ctl->accept); /* the others wait in the listen queue until somebody leaves */
 		return;
+	}
+	fd = accept4(ctl->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd < 0) {
+		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+			pause_accepting(ctl, errno);
+		return;
+	}
 	client = calloc(1, sizeof(*client));
 	if (!client) {
 		close(fd);
@@ -311,9 +343,7 @@ static void on_accept(struct ev_loop *loop, ev_io *watcher, int events)
 	client->read.data = client->write.data = client->stall.data = client->answer.data = client;
 	ev_io_start(loop, &client->read);
 	set_timer(client, &client->stall, LIMIT_CTL_REQUEST_MS);
-	/* At the limit the others wait in the listen queue until somebody leaves. */
-	if (++ctl->n_clients == LIMIT_CTL_CLIENTS)
-		ev_io_stop(loop, &ctl->accept);
+	ctl->n_clients++;
 }
 
 /* --- changes ---------------------------------------------------------------------------------- */
@@ -387,6 +417,7 @@ int ctl_create(struct ev_loop *loop, struct collector *collector, const char *pa
 		return err_sys(err, -ENOMEM, "control socket");
 	ctl->loop = loop;
 	ctl->collector = collector;
+	ctl->accept_failures.burst = 1;
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
 	ctl->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (ctl->fd < 0) {
@@ -406,7 +437,8 @@ int ctl_create(struct ev_loop *loop, struct collector *collector, const char *pa
 		goto out;
 	}
 	ev_io_init(&ctl->accept, on_accept, ctl->fd, EV_READ);
-	ctl->accept.data = ctl;
+	ev_timer_init(&ctl->accept_retry, on_accept_retry, 0.0, 0.0);
+	ctl->accept.data = ctl->accept_retry.data = ctl;
 	ev_io_start(loop, &ctl->accept);
 	*ret_ctl = ctl;
 	ctl = NULL;
@@ -419,8 +451,10 @@ void ctl_destroy(struct ctl *ctl)
 {
 	if (!ctl)
 		return;
-	if (ctl->accept.data)
+	if (ctl->accept.data) {
 		ev_io_stop(ctl->loop, &ctl->accept);
+		ev_timer_stop(ctl->loop, &ctl->accept_retry);
+	}
 	if (ctl->fd >= 0)
 		close(ctl->fd);
 	ctl->fd = -1;

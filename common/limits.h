@@ -130,6 +130,7 @@
 #define LIMIT_BUSY_RETRY_S 5		     /* Max-Age when the queue is full: it empties within a second */
 #define LIMIT_FAULT_RETRY_S 30		     /* Max-Age when the disk refuses: a person has to act; agents spool meanwhile */
 #define LIMIT_CTL_CLIENTS 64		     /* people and scripts at once on the control socket */
+#define LIMIT_CTL_ACCEPT_MS 1000	     /* without a descriptor for a client: whoever holds them all may let go meanwhile */
 #define LIMIT_CTL_REQUEST (1024 * 1024)	     /* a script of LIMIT_JOB_BYTES with every byte escaped by four */
 #define LIMIT_CTL_OUTPUT (8 * 1024 * 1024)   /* unread answer of one client: one `cat` of 1 MiB that is not text: 3 + 2 bytes a byte */
 #define LIMIT_CTL_PAUSE (64 * 1024)	     /* no more rows are made while so much is unread */

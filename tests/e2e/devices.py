@@ -1,6 +1,7 @@
 """A real jaga-collector on loopback, its control socket spoken to directly, and devices that a test plays
 through coapdev, message by message. For tests of the collector alone; with agents and routers see tests/lab."""
 import collections
+import contextlib
 import importlib.util
 import json
 import os
@@ -136,6 +137,19 @@ class LoopbackCollector:
 
     def enroll(self, *names):
         return {name: self.ctl(op="enroll", device=name)[0]["key"] for name in names}
+
+
+@contextlib.contextmanager
+def attach_strace(collector, *arguments):
+    """strace on all threads of the running collector."""
+    strace = subprocess.Popen(["strace", "-f", "-q", *arguments, "-p", str(collector.popen.pid)], stderr=subprocess.DEVNULL)
+    status = f"/proc/{collector.popen.pid}/status"
+    try:
+        wait_until(lambda: f"TracerPid:\t{strace.pid}" in open(status).read(), 10, "strace is attached")
+        yield
+    finally:
+        strace.terminate()
+        strace.wait()
 
 
 Reply = collections.namedtuple("Reply", "code body")

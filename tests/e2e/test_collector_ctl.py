@@ -3,6 +3,7 @@ and stops."""
 import grp
 import json
 import os
+import resource
 import signal
 import socket
 import stat
@@ -11,8 +12,8 @@ import time
 
 import pytest
 
-from tests.e2e.devices import (BOOT, GET, POST, PUT, CtlError, CtlStream, Devices, LoopbackCollector, make_batch, pb,
-                               read_ack)
+from tests.e2e.devices import (BOOT, GET, POST, PUT, CtlError, CtlStream, Devices, LoopbackCollector, attach_strace,
+                               make_batch, pb, read_ack)
 from tests.lab.lab import wait_until
 from tests.lab.programs import build_dir
 
@@ -260,6 +261,46 @@ def test_more_clients_than_places(collector):
     for client in held:
         client.close()
     assert_responsive(collector)
+
+
+def leave_descriptors(collector, n):
+    """The collector may open n more."""
+    pid = collector.popen.pid
+    taken = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
+    limit = next(fd for fd in range(1024) if fd - sum(one < fd for one in taken) == n and fd not in taken)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+
+
+def test_no_descriptor_for_a_client(collector, tmp_path):
+    """Who waits in the listen queue wakes the loop as long as it looks there: it looks once a second."""
+    trace = tmp_path / "accepts"
+
+    def read_refusals():
+        return [float(line.split()[1]) for line in trace.read_text().splitlines() if "EMFILE" in line]
+
+    leave_descriptors(collector, 2)
+    with attach_strace(collector, "-ttt", "-e", "trace=accept4", "-o", trace):
+        held = [connect(collector) for _ in range(2)]
+        late = CtlStream(collector.socket, op="devices")
+        wait_until(lambda: len(read_refusals()) >= 2, 10, "it looks again")
+    refusals = read_refusals()
+    assert refusals[1] - refusals[0] > 0.9
+    held.pop().close()
+    assert late.rows() == []
+    late.close()
+    held.pop().close()
+    assert collector.read_log().count("a client has to wait: Too many open files") == 1
+
+
+def test_no_descriptor_and_no_client_to_leave(collector, tmp_path):
+    trace = tmp_path / "accepts"
+    leave_descriptors(collector, 0)
+    with attach_strace(collector, "-e", "trace=accept4", "-o", trace):
+        late = CtlStream(collector.socket, op="devices")
+        wait_until(lambda: "EMFILE" in trace.read_text(), 10, "it is not let in")
+    leave_descriptors(collector, 8)
+    assert late.rows() == []
+    late.close()
 
 
 def test_a_client_that_does_not_read_stalls_nobody(collector, devices):

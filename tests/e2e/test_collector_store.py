@@ -1,15 +1,13 @@
 """Nothing that the collector has acknowledged is lost and nothing is stored twice: killed in the middle, traced
 by its system calls, and on a disk that is full."""
 import collections
-import contextlib
 import os
 import re
 import subprocess
 
 import pytest
 
-from tests.e2e.devices import BOOT, POST, PUT, CtlError, Devices, LoopbackCollector, make_batch, pb, read_ack
-from tests.lab.lab import wait_until
+from tests.e2e.devices import BOOT, POST, PUT, CtlError, Devices, LoopbackCollector, attach_strace, make_batch, pb, read_ack
 
 N_DEVICES = 100
 
@@ -23,19 +21,6 @@ def collector(tmp_path):
 
 def stored_events(collector, name):
     return [row["text"] for row in collector.ctl(op="events", device=name, limit=10000) if row["kind"] == "notice"]
-
-
-@contextlib.contextmanager
-def attach_strace(collector, *arguments):
-    """strace on all threads of the running collector."""
-    strace = subprocess.Popen(["strace", "-f", "-q", *arguments, "-p", str(collector.popen.pid)], stderr=subprocess.DEVNULL)
-    status = f"/proc/{collector.popen.pid}/status"
-    try:
-        wait_until(lambda: f"TracerPid:\t{strace.pid}" in open(status).read(), 10, "strace is attached")
-        yield
-    finally:
-        strace.terminate()
-        strace.wait()
 
 
 # --- kill -9 ------------------------------------------------------------------------------------------
