@@ -37,7 +37,16 @@ $(B)/tests/fake/collector: $(B)/obj/tests/fake/collector.o $(B)/libcollector.a $
 	$(call link,$(COLLECTOR_LIBS))
 TEST_TOOLS += $(B)/tests/fake/collector
 $(B)/tests/unit/agent/test_link: $(B)/obj/tests/fake/wallclock.o | $(B)/tests/fake/collector
+$(B)/tests/unit/common/test_clock: $(B)/obj/tests/fake/wallclock.o
 $(B)/tests/unit/collector/test_coap: $(B)/obj/tests/bench/dtls_client.o $(B)/obj/tests/fake/wallclock.o
+
+# A wall clock that jumps, and a kernel without random numbers, around a real program (tests/e2e/test_harsh.py).
+$(B)/tests/fake/wallclock.so: tests/fake/wallclock.c
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D) && $(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -I. -O2 -g -fPIC -shared -o $@ $<
+$(B)/tests/fake/norandom: $(B)/obj/tests/fake/norandom.o
+	$(call link,)
+TEST_TOOLS += $(B)/tests/fake/wallclock.so $(B)/tests/fake/norandom
 
 # The Linux driver by hand (tests/netns/test_router_*.py).
 $(B)/obj/tests/netns/routerctl.o: tests/netns/routerctl.c $(DEPS_AGENT_STAMP) | $(PROTO_C)
@@ -56,7 +65,7 @@ TEST_TOOLS += $(B)/tests/e2e/coapdev
 TEST_TOOLS += $(LAB_TOOLS) $(B)/tests/proto/wiretool
 
 # Parts of the tests that have a file of their own.
--include tests/coverage.mk tests/fuzz.mk tests/bench.mk
+-include tests/coverage.mk tests/fuzz.mk tests/bench.mk tests/guest/module.mk
 
 # Debian's own, which has pytest and protobuf from `make setup`; another python3 earlier in PATH may not.
 PYTHON ?= /usr/bin/python3
