@@ -94,6 +94,8 @@ struct router {
 	ev_timer reinstall_timer;
 	int64_t reinstalled_ms;
 	unsigned n_reinstalls; /* in a row */
+	bool is_ours_deleted;  /* by the transaction that is being read */
+	char culprit[48];      /* who deleted something of ours last, " (nft, pid 4711)"; "" when the kernel does not tell */
 	ev_timer resync_timer;
 	int resync_error;	/* of the last attempt */
 	bool is_resync_forced;	/* messages were lost: report every uplink */

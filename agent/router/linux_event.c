@@ -239,25 +239,60 @@ static void on_route_event(struct ev_loop *loop, ev_io *io, int revents)
 
 /* --- nf_tables --- */
 
+/* A transaction ends by a message that names the process whose it was (its name is of its own choice). */
+static void note_culprit(struct router *router, struct nl_reader *attrs)
+{
+	char name[sizeof("a name of 15 bytes")] = "";
+	struct nl_attr attr;
+	uint32_t pid = 0;
+
+	while (nl_next_attr(attrs, &attr)) {
+		if (attr.type == NFTA_GEN_PROC_NAME)
+			nl_get_string_cut(&attr, name, sizeof(name));
+		else if (attr.type == NFTA_GEN_PROC_PID)
+			pid = nl_get_be32(attrs, &attr);
+	}
+	for (char *c = name; *c; c++) {
+		if (*c < ' ' || *c > '~')
+			*c = '?';
+	}
+	if (name[0] != '\0')
+		snprintf(router->culprit, sizeof(router->culprit), " (%s, pid %u)", name, pid);
+}
+
 /* Something of our tables was deleted: by others, or by ourselves, which costs one look at what is there. */
 static int is_ours_deleted(void *arg, const struct nl_message *message)
 {
+	struct router *router = arg;
 	struct nfgenmsg header;
 	struct nl_reader attrs;
 	struct nl_attr attr;
 	char name[sizeof(LINUX_TABLE)] = "";
 
-	(void)arg;
-	if ((message->type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELTABLE) &&
-	     message->type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELRULE)) ||
-	    !nl_message_header(message, &header, sizeof(header), &attrs))
+	if (!nl_message_header(message, &header, sizeof(header), &attrs))
 		return 0;
+	switch (message->type) {
+	case NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN:
+		if (router->is_ours_deleted)
+			note_culprit(router, &attrs);
+		router->is_ours_deleted = false;
+		return 0;
+	case NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELTABLE:
+	case NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELRULE:
+		break;
+	default:
+		return 0;
+	}
 	while (nl_next_attr(&attrs, &attr)) {
 		/* The same number in both messages. */
 		if (attr.type == NFTA_TABLE_NAME && attr.length <= sizeof(name))
 			nl_get_string(&attrs, &attr, name, sizeof(name));
 	}
-	return strcmp(name, LINUX_TABLE) == 0;
+	if (strcmp(name, LINUX_TABLE) != 0)
+		return 0;
+	router->is_ours_deleted = true;
+	router->culprit[0] = '\0';
+	return 1;
 }
 
 static void reinstall_later(struct router *router, int64_t wait_ms)
@@ -287,11 +322,12 @@ static void reinstall(struct router *router)
 	router->reinstalled_ms = now_ms;
 	if (linux_nft_install(router, &router->plan, &err) < 0) {
 		trouble(router, is_first, LOG_LEVEL_ERROR,
-			"another program flushed the ruleset, installing ours again failed, trying again in %d ms: %s",
-			REINSTALL_EVERY_MS, err.text);
+			"another program%s flushed the ruleset, installing ours again failed, trying again in %d ms: %s",
+			router->culprit, REINSTALL_EVERY_MS, err.text);
 		reinstall_later(router, REINSTALL_EVERY_MS);
 	} else {
-		trouble(router, is_first, LOG_LEVEL_WARNING, "another program flushed the ruleset, installed ours again");
+		trouble(router, is_first, LOG_LEVEL_WARNING, "another program%s flushed the ruleset, installed ours again",
+			router->culprit);
 	}
 }
 

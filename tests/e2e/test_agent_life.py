@@ -367,7 +367,7 @@ def test_foreign_mark_bits_survive(lab):
 def test_a_flushed_ruleset_is_installed_again(lab, agent):
     flows = hold_flows(lab)
     lab.rtr.run("nft", "flush", "ruleset")
-    agent.program.wait_log("another program flushed the ruleset, installed ours again", 5)
+    agent.program.wait_log(r"another program \(nft, pid \d+\) flushed the ruleset, installed ours again", 5)
     wait_new_flows(flows, 1, 2)
 
 

@@ -208,7 +208,7 @@ def test_ruleset_flushed_by_another_program(lab, ctl):
     ctl.run("apply bucket=1 live=1,1")
     before = ruleset(lab)
     lab.rtr.nft("flush ruleset\ntable inet filter {\n}")
-    ctl.program.wait_log("another program flushed the ruleset, installed ours again", 5)
+    ctl.program.wait_log(r"another program \(nft, pid \d+\) flushed the ruleset, installed ours again", 5)
     wait_until(lambda: "table inet jaga" in ruleset(lab), 5, "our table is back")
     assert ctl.run("read_plan")["live"] == "1,1"
     assert before in ruleset(lab)
