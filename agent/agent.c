@@ -16,11 +16,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/clock.h"
-#include "common/file.h"
 #include "common/log.h"
+#include "common/random.h"
 
 static const char *const state_names[] = { "unknown", "up", "suspect", "down" };
 static const char *const cause_names[] = { "unknown",	  "probes",    "carrier", "address", "forced",
@@ -77,6 +76,11 @@ static void on_uplink(void *arg, unsigned uplink, const struct router_uplink_sta
 	struct agent *agent = arg;
 
 	steer_on_uplink(&agent->steer, uplink, state);
+}
+
+static void on_condition(void *arg, enum log_level level, const char *subsystem, const char *text)
+{
+	notice(arg, level, subsystem, text);
 }
 
 static const struct router_events router_events = { .on_uplink = on_uplink, .on_trouble = on_trouble };
@@ -324,20 +328,45 @@ static int start_router(struct agent *agent, struct err *err)
 	return EXIT_OK;
 }
 
-static void start_link(struct agent *agent, uint8_t key[static LIMIT_PSK_BYTES])
+static void on_prelude_ready(void *arg, const uint8_t key[static LIMIT_PSK_BYTES])
 {
+	struct agent *agent = arg;
 	struct err err = { "" };
 
-	if (!agent->config->has_collector) {
-		log_info("agent", "no collector is configured: nobody is told what happens here");
-		return;
-	}
+	/* Not before there are random numbers: two boots with one id would be one boot to the collector. */
+	random_fill(agent->boot_id, sizeof(agent->boot_id));
 	if (link_create(agent->loop, agent->config, key, &agent->identity, agent->spool, &link_events, agent,
 			&agent->link, &err) < 0) {
 		agent->link = NULL;
 		log_error("link", "cannot be set up, going on without a collector: %s", err.text);
 	}
 }
+
+static void start_link(struct agent *agent)
+{
+	if (agent->config->has_collector)
+		prelude_start(&agent->prelude, agent->loop, agent->config->key_file, &agent->conditions, on_prelude_ready,
+			      agent);
+	else
+		log_info("agent", "no collector is configured: nobody is told what happens here");
+}
+
+static int open_socket(void *arg, struct err *err)
+{
+	struct agent *agent = arg;
+
+	return local_open(&agent->local, agent->loop, agent->config->socket_path, commands_handle, agent, err);
+}
+
+static void on_state_back(void *arg)
+{
+	struct agent *agent = arg;
+
+	runner_on_state_back(&agent->runner);
+	agent->identity.job_hiwater = runner_hiwater(&agent->runner);
+}
+
+static const struct upkeep_ops upkeep_ops = { .open_socket = open_socket, .on_state_back = on_state_back };
 
 static void start_signal(struct agent *agent, ev_signal *watcher, int number,
 			 void (*on_signal)(struct ev_loop *, ev_signal *, int))
@@ -347,29 +376,23 @@ static void start_signal(struct agent *agent, ev_signal *watcher, int number,
 	ev_signal_start(agent->loop, watcher);
 }
 
-static int prepare(struct agent *agent, uint8_t key[static LIMIT_PSK_BYTES], struct err *err)
+static int prepare(struct agent *agent, struct err *err)
 {
 	const struct agent_config *config = agent->config;
 
-	if (config->has_collector && system_read_key(config->key_file, key, err) < 0)
-		return EXIT_USAGE;
-	if (system_make_dir(config->state_dir, err) < 0 || system_lock(config->state_dir, &agent->lock_fd, err) < 0)
-		return EXIT_FAILED;
-	/* One that has another state directory (a configuration being tried out) would steer the same kernel. */
-	if (file_socket_answers(config->socket_path)) {
-		err_set(err, -EBUSY, "another jaga-agent answers at %s; stop it first", config->socket_path);
-		return EXIT_FAILED;
-	}
 	if (spool_create(config->spool_bytes, &agent->spool) < 0) {
 		err_set(err, -ENOMEM, "no memory for the spool of %u bytes; lower spool in [agent]", config->spool_bytes);
 		return EXIT_FAILED;
 	}
+	agent->report = (struct report){ config, agent->spool, on_record_added, agent };
+	conditions_init(&agent->conditions, on_condition, agent);
+	if (upkeep_claim(&agent->upkeep, config, &agent->conditions, err) < 0)
+		return EXIT_FAILED;
 	agent->loop = ev_default_loop(EVFLAG_NOENV);
 	if (!agent->loop) {
 		err_set(err, -ENOMEM, "libev cannot start");
 		return EXIT_FAILED;
 	}
-	system_make_boot_id(agent->boot_id);
 	system_read_identity(&agent->system);
 	agent->identity = (struct link_identity){
 		.boot_id = agent->boot_id,
@@ -378,34 +401,27 @@ static int prepare(struct agent *agent, uint8_t key[static LIMIT_PSK_BYTES], str
 		.system = agent->system.system,
 		.driver = agent->router_ops->name,
 	};
-	agent->report = (struct report){ config, agent->spool, on_record_added, agent };
 	steer_init(&agent->steer, agent->loop, config, agent->router_ops, &probe_icmp, &steer_events, agent);
 	return EXIT_OK;
 }
 
 static int start(struct agent *agent, struct err *err)
 {
-	uint8_t key[LIMIT_PSK_BYTES] = { 0 };
-	struct err local_err = { "" };
-	int r;
+	int r = prepare(agent, err);
 
-	r = prepare(agent, key, err);
 	if (r == EXIT_OK)
 		r = start_router(agent, err);
 	if (r != EXIT_OK)
-		goto out;
+		return r;
 	agent->started_ms = clock_mono_ms();
 	report_started(&agent->report, agent->adopted, agent->adopted ? "adopted the plan in force" : "", agent->started_ms);
 	/* Forwarding has begun: from here on nothing is worth giving it up. */
-	if (system_note_pid(agent->lock_fd, agent->config->state_dir, &local_err) < 0)
-		notice(agent, LOG_LEVEL_ERROR, "agent", local_err.text);
 	runner_init(&agent->runner, agent->loop, agent->config->state_dir, agent->config->scripts_unsigned, &runner_ops,
 		    agent);
 	agent->identity.job_hiwater = runner_hiwater(&agent->runner);
 	snapshot_init(&agent->snapshot, agent->loop, agent->config->snapshot_interval_ms, &snapshot_ops, agent);
-	if (local_open(&agent->local, agent->loop, agent->config->socket_path, commands_handle, agent, &local_err) < 0)
-		notice(agent, LOG_LEVEL_ERROR, "local", local_err.text);
-	start_link(agent, key);
+	upkeep_start(&agent->upkeep, agent->loop, &upkeep_ops, agent);
+	start_link(agent);
 	start_signal(agent, &agent->sigterm, SIGTERM, on_stop_signal);
 	start_signal(agent, &agent->sigint, SIGINT, on_stop_signal);
 	start_signal(agent, &agent->sighup, SIGHUP, on_hangup);
@@ -415,14 +431,13 @@ static int start(struct agent *agent, struct err *err)
 	ev_timer_start(agent->loop, &agent->sample_timer);
 	log_info("agent", "started version=%s uplinks=%u adopted=%s scripts=%s", JAGA_VERSION, agent->config->n_uplinks,
 		 agent->adopted ? "yes" : "no", agent->config->scripts_unsigned ? "unsigned" : "off");
-out:
-	explicit_bzero(key, sizeof(key));
-	return r;
+	return EXIT_OK;
 }
 
 static void stop(struct agent *agent)
 {
 	if (agent->loop) {
+		prelude_stop(&agent->prelude);
 		link_destroy(agent->link);
 		local_close(&agent->local);
 		ev_timer_stop(agent->loop, &agent->sample_timer);
@@ -434,9 +449,8 @@ static void stop(struct agent *agent)
 		steer_stop(&agent->steer);
 		agent->router_ops->close(agent->router);
 	}
+	upkeep_stop(&agent->upkeep);
 	spool_destroy(agent->spool);
-	if (agent->lock_fd >= 0)
-		close(agent->lock_fd);
 }
 
 static struct agent *create(const struct agent_config *config)
@@ -449,7 +463,6 @@ static struct agent *create(const struct agent_config *config)
 	}
 	agent->config = config;
 	agent->router_ops = &router_linux;
-	agent->lock_fd = -1;
 	agent->local.fd = -1;
 	return agent;
 }

@@ -1,9 +1,10 @@
 /*
  * agent: the one context of jaga-agent; start and stop order.
  *
- * Start   key, state directory, lock, router, doctor, take-over, probes, journal, local socket, link.
- *         Nothing on the router is changed before the doctor has found no fatal trap; only a plan
- *         that an earlier agent left in force is taken on in spite of one.
+ * Start   claim, router, doctor, take-over, probes, journal, local socket, then the link: key and random
+ *         numbers may come later (prelude.h), as may all that upkeep.h looks after. Nothing on the router
+ *         is changed before the doctor has found no fatal trap; only a plan that an earlier agent left in
+ *         force is taken on in spite of one.
  * Stop    (SIGTERM, SIGINT) the other way round. The forwarding plan stays in force: routing goes on,
  *         by the last decisions, until the next start adopts it or `jaga-agent --remove` takes it away.
  *
@@ -16,16 +17,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "agent/condition.h"
 #include "agent/config.h"
 #include "agent/job/runner.h"
 #include "agent/link.h"
 #include "agent/local.h"
+#include "agent/prelude.h"
 #include "agent/report.h"
 #include "agent/router/router.h"
 #include "agent/snapshot.h"
 #include "agent/spool.h"
 #include "agent/steer.h"
 #include "agent/system.h"
+#include "agent/upkeep.h"
 #include "common/err.h"
 
 struct agent {
@@ -36,7 +40,10 @@ struct agent {
 	struct steer steer;
 	struct spool *spool;
 	struct report report;
-	struct link *link; /* NULL: no collector, or it could not be set up */
+	struct conditions conditions;
+	struct upkeep upkeep;
+	struct prelude prelude;
+	struct link *link; /* NULL: no collector, the prelude goes on, or it could not be set up */
 	struct runner runner;
 	struct snapshot snapshot;
 	struct local local;
@@ -48,7 +55,6 @@ struct agent {
 	uint8_t boot_id[LIMIT_BOOT_ID_BYTES];
 	struct system_identity system;
 	struct link_identity identity;
-	int lock_fd;
 	int64_t started_ms;
 	bool adopted;
 };

@@ -33,6 +33,12 @@ static void answer_text(struct local_client *client, enum local_exit status, str
 
 /* --- status ------------------------------------------------------------------------------------ */
 
+/* Nothing that a session needs is missing. */
+static bool has_prelude_ended(const struct agent *agent)
+{
+	return !condition_is_set(&agent->conditions, CONDITION_KEY) && !condition_is_set(&agent->conditions, CONDITION_RANDOM);
+}
+
 static void put_session(struct agent *agent)
 {
 	static const char *const names[] = { "idle", "connecting", "greeting", "open", "waiting" };
@@ -41,9 +47,10 @@ static void put_session(struct agent *agent)
 
 	if (agent->link)
 		link_read_status(agent->link, &status);
-	table_put_text(&agent->table, "%s", agent->link ? names[status.phase]
-					    : agent->config->has_collector ? "failed"
-									   : "none");
+	table_put_text(&agent->table, "%s", agent->link			   ? names[status.phase]
+					    : !agent->config->has_collector	   ? "none"
+					    : has_prelude_ended(agent) ? "failed"
+									   : "not-begun");
 	table_put_number(&agent->table, agent->link ? (now_ms - status.since_ms) / 1000 : 0);
 	table_put_number(&agent->table,
 			 status.phase == LINK_WAITING && status.retry_at_ms > now_ms ? (status.retry_at_ms - now_ms) / 1000 : 0);
@@ -58,8 +65,11 @@ static void answer_status(struct agent *agent, struct local_client *client, cons
 		"version", "identity", "uptime_s", "adopted", "plan_in_force", "scripts",
 		"session", "session_age_s", "retry_in_s", "session_error", "batches_acknowledged",
 		"spool_records", "spool_bytes", "dropped_events", "dropped_samples", "job", "job_phase", "snapshot",
+		"trouble",
 	};
+	char memory[N_CONDITIONS * CONDITION_TEXT + 16];
 	struct spool_stats spool;
+	struct buf trouble;
 
 	table_init(&agent->table, "status", columns, sizeof(columns) / sizeof(columns[0]), true);
 	table_put_text(&agent->table, "%s", JAGA_VERSION);
@@ -77,6 +87,9 @@ static void answer_status(struct agent *agent, struct local_client *client, cons
 	table_put_text(&agent->table, "%s", runner_last_job(&agent->runner));
 	table_put_text(&agent->table, "%s", runner_phase_name(&agent->runner));
 	table_put_text(&agent->table, "%s", snapshot_outcome_name(agent->snapshot.result.outcome));
+	buf_init(&trouble, memory, sizeof(memory));
+	conditions_put(&agent->conditions, &trouble);
+	table_put_text(&agent->table, "%s", trouble.data);
 	answer_table(agent, client, request, out);
 }
 

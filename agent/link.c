@@ -17,12 +17,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include <mbedtls/platform_util.h>
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/random.h"
 
 static void set_phase(struct link *link, enum link_phase phase)
 {
@@ -35,9 +35,7 @@ static int64_t random_ms(int64_t limit_ms)
 {
 	uint64_t bits;
 
-	/* Early in boot the kernel may have no entropy yet; then jitter is what we can do without. */
-	if (getrandom(&bits, sizeof(bits), GRND_NONBLOCK) != (ssize_t)sizeof(bits))
-		bits = (uint64_t)clock_mono_us() * 2654435761u;
+	random_fill(&bits, sizeof(bits));
 	return (int64_t)(bits % (uint64_t)limit_ms);
 }
 

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "agent/system.h"
+#include "common/file.h"
 #include "common/log.h"
 
 int local_parse(char *line, struct local_request *ret_request)
@@ -177,6 +178,8 @@ static int bind_socket(int fd, const char *path, struct err *err)
 		if (r < 0)
 			return r;
 	}
+	if (file_socket_answers(path))
+		return err_set(err, -EADDRINUSE, "another process answers at %s", path);
 	if (unlink(path) < 0 && errno != ENOENT)
 		return err_sys(err, -errno, "%s is in the way", path);
 	mask = umask(0177);

@@ -71,7 +71,7 @@ struct local {
 /* Splits a request in place. -EINVAL: no format, no command, too many words or unprintable bytes. */
 int local_parse(char *line, struct local_request *ret_request);
 
-/* Takes the path over from an agent that died: the caller holds the lock of the state directory. */
+/* Takes the path over from an agent that died. -EADDRINUSE: somebody answers there. May be tried again after a failure. */
 int local_open(struct local *local, struct ev_loop *loop, const char *path, local_handler_fn *handler, void *arg,
 	       struct err *err);
 void local_close(struct local *local); /* fine when not open */

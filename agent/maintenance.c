@@ -1,8 +1,8 @@
 /*
  * maintenance: jaga-agent --check and --remove, which run beside or instead of the agent and end.
  *
- * --check needs no lock and changes nothing, not even the state directory. --remove holds the lock of
- * the state directory: an agent that still ran would put back what it takes away. Called by main.c.
+ * --check needs no lock and changes nothing, not even the state directory. --remove claims the
+ * router as an agent does: one that still ran would put back what it takes away. Called by main.c.
  */
 #include "agent/maintenance.h"
 
@@ -16,7 +16,6 @@
 #include "agent/local.h"
 #include "agent/router/router.h"
 #include "agent/system.h"
-#include "common/file.h"
 
 static void ignore_uplink(void *arg, unsigned uplink, const struct router_uplink_state *state)
 {
@@ -55,13 +54,11 @@ int maintenance_remove(const struct agent_config *config)
 	const struct router_ops *ops = &router_linux;
 	struct router *router = NULL;
 	struct err err = { "" };
-	int lock_fd = -1, r;
+	int claim_fd = -1, r;
 
-	r = system_make_dir(config->state_dir, &err);
-	if (r == 0)
-		r = system_lock(config->state_dir, &lock_fd, &err);
-	if (r == 0 && file_socket_answers(config->socket_path))
-		r = err_set(&err, -EBUSY, "a jaga-agent answers at %s; stop it first", config->socket_path);
+	/* A claim that fails for another reason than an agent is no reason to leave the plan in force. */
+	r = system_claim(&claim_fd, &err);
+	r = r == -EBUSY ? r : 0;
 	if (r == 0)
 		r = ops->open(ev_default_loop(EVFLAG_NOENV), config, &no_events, NULL, &router, &err);
 	if (r == 0)
@@ -69,7 +66,7 @@ int maintenance_remove(const struct agent_config *config)
 	if (r < 0)
 		fprintf(stderr, "jaga-agent: not removed: %s\n", err.text);
 	ops->close(router);
-	if (lock_fd >= 0)
-		close(lock_fd);
+	if (claim_fd >= 0)
+		close(claim_fd);
 	return r < 0 ? EXIT_FAILED : EXIT_OK;
 }

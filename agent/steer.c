@@ -13,9 +13,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "common/clock.h"
+#include "common/random.h"
 
 #define RETRY_MIN_MS 1000
 #define RETRY_MAX_MS 30000
@@ -274,7 +274,7 @@ static void init_engine(struct steer *steer, bool *ret_has_plan)
 	struct engine_config engine_config = { .n_uplinks = config->n_uplinks, .n_buckets = config->n_buckets };
 	struct forwarding_plan observed;
 	struct err err = { "" };
-	uint64_t seed = (uint64_t)clock_mono_us();
+	uint64_t seed;
 	int r;
 
 	for (unsigned i = 0; i < config->n_uplinks; i++) {
@@ -291,8 +291,7 @@ static void init_engine(struct steer *steer, bool *ret_has_plan)
 				      .metered = uplink->metered },
 		};
 	}
-	/* Only spreads probe phases: early at boot, when there is no entropy yet, the clock will do. */
-	(void)!getrandom(&seed, sizeof(seed), GRND_NONBLOCK);
+	random_fill(&seed, sizeof(seed)); /* spreads the phases of probes */
 	engine_init(&steer->engine, &engine_config, seed, clock_mono_us());
 	r = steer->router_ops->read_plan(steer->router, &observed, &err);
 	*ret_has_plan = r == 0;

@@ -6,18 +6,24 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
-#include <sys/random.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/un.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "common/clock.h"
+#include "common/file.h"
 #include "common/parse.h"
+
+#define PID_FILE "agent.pid"
+#define CLAIM_QUEUE 8 /* who asks for our pid between two system_answer_claims() */
 
 /* The beginning of a file as a string; "" when there is none. */
 static void read_text(const char *path, char *ret_text, size_t size)
@@ -137,20 +143,77 @@ void system_read_load(struct system_load *ret_load)
 	};
 }
 
-/* --- start ------------------------------------------------------------------------------------ */
+/* --- one agent in a network namespace ---------------------------------------------------------- */
 
-void system_make_boot_id(uint8_t ret_boot_id[static LIMIT_BOOT_ID_BYTES])
+#define FIRST_USER 1000 /* uids from here on are people's, whose processes must not keep the agent out */
+
+static int claim_address(struct sockaddr_un *ret_address, socklen_t *ret_length)
 {
-	/*
-	 * It only has to differ from start to start. At boot a router may have no entropy for minutes, and
-	 * forwarding does not wait for that: then the clocks and the pid have to do.
-	 */
-	int64_t clocks[2] = { clock_wall_ms(), clock_mono_us() * 65536 + getpid() };
+	static const char name[] = "jaga-agent"; /* abstract: behind a NUL, without a file */
 
-	if (getrandom(ret_boot_id, LIMIT_BOOT_ID_BYTES, GRND_NONBLOCK) == LIMIT_BOOT_ID_BYTES)
-		return;
-	memcpy(ret_boot_id, clocks, LIMIT_BOOT_ID_BYTES);
+	*ret_address = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	memcpy(ret_address->sun_path + 1, name, sizeof(name) - 1);
+	*ret_length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + sizeof(name));
+	return socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 }
+
+/* Who holds the name; -ENOENT when it does not tell (its queue is full), or has just ended. */
+static int read_holder(struct ucred *ret_holder)
+{
+	struct sockaddr_un address;
+	socklen_t length, size = sizeof(*ret_holder);
+	int fd = claim_address(&address, &length), r = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (struct sockaddr *)&address, length) < 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, ret_holder, &size) < 0)
+		r = -ENOENT;
+	close(fd);
+	return r;
+}
+
+static int refuse_claim(struct err *err)
+{
+	struct ucred holder;
+
+	if (read_holder(&holder) < 0)
+		return err_set(err, -EBUSY, "another jaga-agent steers this router; stop it first");
+	if (holder.uid >= FIRST_USER && holder.uid != geteuid())
+		return err_set(err, -EPERM, "pid %d of an ordinary user (uid %u) holds the agent's name; going on beside it",
+			       (int)holder.pid, (unsigned)holder.uid);
+	return err_set(err, -EBUSY, "another jaga-agent (pid %d) steers this router; stop it first", (int)holder.pid);
+}
+
+int system_claim(int *ret_fd, struct err *err)
+{
+	struct sockaddr_un address;
+	socklen_t length;
+	int fd = claim_address(&address, &length), r = 0;
+
+	if (fd < 0)
+		return err_sys(err, -errno, "socket");
+	if (bind(fd, (struct sockaddr *)&address, length) < 0)
+		r = errno == EADDRINUSE ? refuse_claim(err) : err_sys(err, -errno, "the agent's name cannot be taken");
+	else if (listen(fd, CLAIM_QUEUE) < 0)
+		r = err_sys(err, -errno, "listen");
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+void system_answer_claims(int fd)
+{
+	int asker;
+
+	while (fd >= 0 && (asker = accept4(fd, NULL, NULL, SOCK_CLOEXEC)) >= 0)
+		close(asker);
+}
+
+/* --- the state directory ----------------------------------------------------------------------- */
 
 int system_make_dir(const char *path, struct err *err)
 {
@@ -175,40 +238,15 @@ int system_make_dir(const char *path, struct err *err)
 	return 0;
 }
 
-#define PID_FILE "agent.pid"
-
-static int write_pid(int dir)
-{
-	int fd = openat(dir, PID_FILE, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	int r = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (dprintf(fd, "%d\n", (int)getpid()) < 0)
-		r = -errno;
-	close(fd);
-	return r;
-}
-
 int system_lock(const char *dir, int *ret_fd, struct err *err)
 {
-	char path[LIMIT_PATH + 16], pid[16];
-	int fd, r = 0;
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0; /* itself: needs no room for a lock file */
 
-	/* The directory itself: a lock file could not be made on flash that is full or read-only. */
-	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return err_sys(err, -errno, "%s", dir);
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		r = -errno;
-	if (r == -EWOULDBLOCK) {
-		snprintf(path, sizeof(path), "%s/" PID_FILE, dir);
-		read_text(path, pid, sizeof(pid));
-		pid[strcspn(pid, "\n")] = '\0';
-		r = err_set(err, -EBUSY, "another jaga-agent (pid %s) holds %s; stop it first", pid[0] ? pid : "unknown", dir);
-	} else if (r < 0) {
-		err_sys(err, r, "%s", dir);
-	}
+		r = errno == EWOULDBLOCK ? err_set(err, -EBUSY, "another jaga-agent holds %s; stop it first", dir)
+					 : err_sys(err, -errno, "%s", dir);
 	if (r < 0) {
 		close(fd);
 		return r;
@@ -217,12 +255,64 @@ int system_lock(const char *dir, int *ret_fd, struct err *err)
 	return 0;
 }
 
-int system_note_pid(int lock_fd, const char *dir, struct err *err)
+static int has_room(int dir)
 {
-	int r = write_pid(lock_fd);
+	struct statvfs fs;
+	bool is_root = geteuid() == 0; /* whose reserve counts */
 
-	return r < 0 ? err_sys(err, r, "%s cannot be written", dir) : 0;
+	if (fstatvfs(dir, &fs) < 0)
+		return -errno;
+	if (fs.f_flag & ST_RDONLY)
+		return -EROFS;
+	/* A file system that counts nothing tells 0 of 0. */
+	if ((fs.f_blocks > 0 && (is_root ? fs.f_bfree : fs.f_bavail) == 0) || (fs.f_files > 0 && fs.f_ffree == 0))
+		return -ENOSPC;
+	return 0;
 }
+
+/* As the journal is written: a new file that takes the place of the old one, or neither. */
+static int write_pid(int dir)
+{
+	int fd = openat(dir, PID_FILE ".new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), r, length;
+	char text[16];
+
+	if (fd < 0)
+		return -errno;
+	length = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+	r = file_write_all(fd, text, (size_t)length);
+	if (close(fd) < 0 && r == 0)
+		r = -errno;
+	if (r == 0 && renameat(dir, PID_FILE ".new", dir, PID_FILE) < 0)
+		r = -errno;
+	if (r < 0)
+		(void)unlinkat(dir, PID_FILE ".new", 0); /* it may not even be there */
+	return r;
+}
+
+static int look_into(const char *path, bool is_written, struct err *err)
+{
+	int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
+
+	if (dir < 0)
+		return err_sys(err, -errno, "%s cannot be written", path);
+	r = has_room(dir);
+	if (r == 0 && is_written)
+		r = write_pid(dir);
+	close(dir);
+	return r < 0 ? err_sys(err, r, "%s cannot be written", path) : 0;
+}
+
+int system_check_room(const char *dir, struct err *err)
+{
+	return look_into(dir, false, err);
+}
+
+int system_note_pid(const char *dir, struct err *err)
+{
+	return look_into(dir, true, err);
+}
+
+/* --- the key ----------------------------------------------------------------------------------- */
 
 static int read_key_file(int fd, const char *path, char text[static 2 * LIMIT_PSK_BYTES + 2], struct err *err)
 {

@@ -28,17 +28,29 @@ void system_read_load(struct system_load *ret_load);
 /* "0.15 ..." -> 150, "12.5" -> 12500; 0 when malformed. */
 uint32_t system_parse_load(const char *text);
 
-/* 16 random bytes for each start of the agent; never waits for entropy. */
-void system_make_boot_id(uint8_t ret_boot_id[static LIMIT_BOOT_ID_BYTES]);
+/*
+ * One agent in a network namespace, whatever its configuration: two would steer the same kernel. *ret_fd holds the
+ * claim until closed. -EBUSY: an agent runs (its pid in err). -EPERM: a process of an ordinary user stands in the
+ * way, which is worth a line and no reason to leave the router alone. Needs no file system.
+ */
+int system_claim(int *ret_fd, struct err *err);
+/* Lets go of those who asked for our pid; now and then. fd -1 is fine. */
+void system_answer_claims(int fd);
+
 /* Creates the directory (0700) with its parents where it is missing. */
 int system_make_dir(const char *path, struct err *err);
 /*
- * One agent at a time: *ret_fd holds the lock of the directory until closed. Nothing is written, so that flash
- * that is full or read-only does not stop the agent. -EBUSY: an agent runs (its pid in err).
+ * One agent with this state, also from another network namespace: *ret_fd holds the lock of the directory until
+ * closed. Nothing is written. -EBUSY: an agent runs.
  */
 int system_lock(const char *dir, int *ret_fd, struct err *err);
-/* Leaves our pid in the locked directory, for people. Fails where the directory cannot be written. */
-int system_note_pid(int lock_fd, const char *dir, struct err *err);
+/*
+ * Whether there is room in the directory, as far as its file system tells: -EROFS, -ENOSPC, or why it cannot be
+ * opened. Nothing is written.
+ */
+int system_check_room(const char *dir, struct err *err);
+/* Leaves our pid in the directory, for people; fails with what every other write there would fail with. */
+int system_note_pid(const char *dir, struct err *err);
 /*
  * The pre-shared key: a regular file that only its owner can read, with 64 hexadecimal digits and at
  * most one line feed. ret_key is zeroised on failure.

@@ -94,6 +94,8 @@
 #define LIMIT_TABLE_CELLS 512  /* of an answer of the agent: 16 uplinks x 20 columns, 40 findings of the doctor x 5 */
 #define LIMIT_TABLE_BYTES 16384 /* their text */
 #define LIMIT_LOCAL_ANSWER_BYTES 32768 /* the same with the names that JSON repeats in every row */
+#define LIMIT_UPKEEP_MS 10000	 /* between two looks at the key file, state directory, clock: people wait for the effect */
+#define LIMIT_RANDOM_MS 60000	 /* of one child that waits for random numbers; an old kernel without a disk takes longer */
 #define LIMIT_REQUEST_BYTES 128	 /* one line to the local socket: a command, an uplink, a duration */
 #define LIMIT_LOCAL_CLIENTS 4	 /* people at the local socket at once; more wait in the backlog */
 #define LIMIT_LOCAL_MS 5000	 /* for a client to ask and to take its answer */

@@ -75,6 +75,8 @@ static int replace_file(int dir, const struct buf *head, const char *output, siz
 		r = -errno;
 	if (r == 0 && renameat(dir, "journal.new", dir, "journal") < 0)
 		r = -errno;
+	if (r < 0)
+		(void)unlinkat(dir, "journal.new", 0); /* half of it would keep the room that is missing; it may be renamed */
 	if (r == 0 && fsync(dir) < 0)
 		r = -errno;
 	return r;

@@ -306,20 +306,12 @@ void runner_on_closed(struct runner *runner)
 
 /* --- start and stop ------------------------------------------------------------------------------- */
 
-void runner_init(struct runner *runner, struct ev_loop *loop, const char *dir, bool scripts_unsigned,
-		 const struct runner_ops *ops, void *arg)
+/* What the journal says, and what follows from it. */
+static void load(struct runner *runner)
 {
 	struct err err = { "" };
-	int r;
+	int r = journal_load(runner->dir, &runner->record, runner->output, &err);
 
-	runner->loop = loop;
-	runner->dir = dir;
-	runner->scripts_unsigned = scripts_unsigned;
-	runner->ops = ops;
-	runner->arg = arg;
-	runner->phase = RUNNER_IDLE;
-	child_init(&runner->writer);
-	r = journal_load(dir, &runner->record, runner->output, &err);
 	if (r < 0 && r != -ENOENT) {
 		runner->phase = RUNNER_REFUSING;
 		trouble(runner, LOG_LEVEL_ERROR, "%s", err.text);
@@ -328,6 +320,33 @@ void runner_init(struct runner *runner, struct ev_loop *loop, const char *dir, b
 	} else if (runner->record.phase != JOB_NONE) {
 		runner->phase = RUNNER_REPORTING;
 	}
+}
+
+void runner_init(struct runner *runner, struct ev_loop *loop, const char *dir, bool scripts_unsigned,
+		 const struct runner_ops *ops, void *arg)
+{
+	runner->loop = loop;
+	runner->dir = dir;
+	runner->scripts_unsigned = scripts_unsigned;
+	runner->ops = ops;
+	runner->arg = arg;
+	runner->phase = RUNNER_IDLE;
+	child_init(&runner->writer);
+	load(runner);
+}
+
+void runner_on_state_back(struct runner *runner)
+{
+	bool is_between_jobs = runner->phase == RUNNER_IDLE || runner->phase == RUNNER_ASKING || runner->phase == RUNNER_REFUSING;
+
+	if (!is_between_jobs || runner->record.hiwater != 0) /* memory knows more than the file */
+		return;
+	if (runner->phase == RUNNER_REFUSING)
+		runner->phase = RUNNER_IDLE;
+	load(runner);
+	if (runner->phase == RUNNER_REPORTING && runner->is_open)
+		send_state(runner);
+	ask(runner);
 }
 
 void runner_stop(struct runner *runner)

@@ -76,6 +76,9 @@ void runner_on_wake(struct runner *runner, uint64_t job_seq);
 void runner_on_job(struct runner *runner, const struct link_job *job); /* NULL: there is none */
 void runner_on_state_acked(struct runner *runner, uint64_t seq, int phase);
 
+/* The state directory could not be written, perhaps not even read, and now can: what it says of jobs counts again. */
+void runner_on_state_back(struct runner *runner);
+
 uint64_t runner_hiwater(const struct runner *runner);
 /* "idle", "running", ... and the last job, "" when there was none. */
 const char *runner_phase_name(const struct runner *runner);

@@ -18,12 +18,12 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "agent/probe/echo.h"
 #include "agent/probe/probe.h"
+#include "common/random.h"
 
 #define N_FAMILIES 2
 #define READS_PER_WAKE 64 /* the loop has other work; what is left wakes it again */
@@ -205,8 +205,8 @@ static int icmp_create(struct ev_loop *loop, const struct probe_config *config, 
 		family->family = i == 0 ? AF_INET : AF_INET6;
 		family->fd = -1;
 		family->probe = probe;
-		if (getrandom(&family->key, sizeof(family->key), 0) != sizeof(family->key))
-			r = err_sys(err, -errno, "probe: no random numbers");
+		/* Who is not on the path cannot guess it; probes do not wait until it is fit for more. */
+		random_fill(&family->key, sizeof(family->key));
 	}
 	for (unsigned i = 0; r == 0 && i < config->n_targets; i++) {
 		struct family *family = family_of(probe, config->targets[i].family);

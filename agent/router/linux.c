@@ -26,14 +26,16 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/parse.h"
 
 /* First kernel with CTA_STATUS_MASK. */
 static bool kernel_flushes_by_status(void)
 {
 	struct utsname name;
-	unsigned major = 0, minor = 0;
+	const char *at = name.release;
+	uint32_t major, minor;
 
-	if (uname(&name) < 0 || sscanf(name.release, "%u.%u", &major, &minor) != 2)
+	if (uname(&name) < 0 || parse_leading_u32(&at, &major) < 0 || *at++ != '.' || parse_leading_u32(&at, &minor) < 0)
 		return false;
 	return major > 5 || (major == 5 && minor >= 15);
 }
@@ -91,15 +93,22 @@ static int linux_open(struct ev_loop *loop, const struct agent_config *config, c
 	return 0;
 }
 
-/* A setting that cannot be saved or written is no reason to give up forwarding; said once, not at each event. */
+/*
+ * A setting that cannot be saved or written is no reason to give up forwarding; told once, not at each event: a
+ * line that is dialled anew has its defaults again.
+ */
 static void keep_sysctls(struct router *router)
 {
 	struct err err = {0};
 	int ret = linux_sysctls_set(router, &err);
 
-	if (ret < 0 && ret != router->sysctl_error)
-		log_error("router", "%s; going on without: answers on other lines than main's may be dropped", err.text);
+	if (ret >= 0 || ret == router->sysctl_error)
+		return;
 	router->sysctl_error = ret;
+	if (router->events.on_trouble)
+		router->events.on_trouble(router->events_arg, LOG_LEVEL_WARNING, err.text);
+	else
+		log_warning("router", "%s", err.text);
 }
 
 static int keep_routes(struct router *router, struct err *err)

@@ -102,7 +102,7 @@ struct router {
 
 	struct linux_uplink uplinks[LIMIT_UPLINKS];
 	bool is_installed;		/* our plan is in force: keep it so */
-	int sysctl_error;		/* of the last attempt */
+	int sysctl_error;		/* the last that was told */
 	struct forwarding_plan plan;	/* what the maps hold */
 	bool ct_flushes_one_by_one;	/* kernels before 5.15: no CTA_STATUS_MASK */
 

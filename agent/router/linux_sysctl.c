@@ -5,7 +5,8 @@
  *
  * Before a value is changed, the old one is written to <state_dir>/sysctls (a line "path value" each, replaced
  * atomically), so that removal restores it even after a crash of the agent. A value that is saved already is not
- * saved again: the first one is the owner's.
+ * saved again: the first one is the owner's. Where nothing can be saved (flash that is full or read-only) values are
+ * set all the same: without them a second line may carry nothing, and the old ones are back at the next boot.
  *
  * The settings die with the kernel, and what was saved means nothing to the next one: the first line of the file
  * names the boot, and a file of another boot counts as none. So the file need not survive a power cut: there is
@@ -256,27 +257,36 @@ static int want_all(const struct router *router, struct changes *changes, struct
 	return ret;
 }
 
+/* A setting that cannot be written does not keep the others from being. */
+static int set_all(const struct changes *changes, struct err *err)
+{
+	int first = 0;
+
+	for (unsigned i = 0; i < changes->n; i++) {
+		int ret = sysctl_write(changes->list[i].path, changes->list[i].value);
+
+		if (ret < 0 && ret != -ENOENT && first == 0) /* the interface went away just now */
+			first = err_sys(err, ret, "two uplinks may need /proc/sys/%s, which cannot be set", changes->list[i].path);
+	}
+	return first;
+}
+
 int linux_sysctls_set(struct router *router, struct err *err)
 {
 	struct changes changes = {.is_saved = true};
 	struct saved saved;
-	int ret = saved_read(router, &saved);
+	int unsaved = saved_read(router, &saved), ret;
 
-	if (ret < 0)
-		return err_sys(err, ret, "reading %s/sysctls", router->config->state_dir);
 	ret = want_all(router, &changes, &saved);
 	if (ret < 0)
 		return err_sys(err, ret, "more than %d kernel settings to save", LIMIT_SAVED_SYSCTLS);
-	if (!changes.is_saved)
-		ret = saved_write(router, &saved);
-	if (ret < 0)
-		return err_sys(err, ret, "writing %s/sysctls", router->config->state_dir);
-	for (unsigned i = 0; i < changes.n; i++) {
-		ret = sysctl_write(changes.list[i].path, changes.list[i].value);
-		if (ret < 0 && ret != -ENOENT) /* the interface went away just now */
-			return err_sys(err, ret, "setting %s", changes.list[i].path);
-	}
-	return 0;
+	if (!changes.is_saved && unsaved == 0)
+		unsaved = saved_write(router, &saved);
+	ret = set_all(&changes, err);
+	if (ret == 0 && changes.n > 0 && unsaved < 0)
+		ret = err_sys(err, unsaved, "the old kernel settings are not kept, --remove will leave ours until a reboot: %s/sysctls",
+			      router->config->state_dir);
+	return ret;
 }
 
 int linux_sysctls_restore(struct router *router, struct err *err)

@@ -93,13 +93,13 @@ def test_one_agent_at_a_time(lab, agent):
 
 
 def test_one_agent_at_a_time_whatever_the_state_directory(lab, agent):
-    """A configuration that is being tried out beside the service."""
+    """A configuration that is being tried out beside the service, with nothing in common but the kernel."""
     before = trace(lab.rtr)
-    agent.conf.write_text(agent.conf.read_text().replace(str(agent.state), f"{agent.state}-of-mine"))
+    other = Agent(lab, "tried")
     for arguments in ([], ["--remove"]):
-        other = agent.run(*arguments, check=False)
-        assert other.returncode == EXIT_FAILED
-        assert f"answers at {agent.socket}; stop it first" in other.stderr
+        done = other.run(*arguments, check=False)
+        assert done.returncode == EXIT_FAILED
+        assert f"another jaga-agent (pid {agent.program.pid}) steers this router; stop it first" in done.stderr
     assert changes(before, trace(lab.rtr)) == ""
     assert agent.state_of(1) == "up"
 
@@ -189,21 +189,6 @@ def test_a_bad_configuration_is_told_whole_and_changes_nothing(lab, text, errors
     assert sorted(told) == errors, done.stderr
     assert changes(before, trace(lab.rtr)) == ""
     assert not agent.state.exists()
-
-
-@pytest.mark.parametrize("key, mode, reason", [
-    (None, 0o600, "No such file"), ("12" * 31, 0o600, "64"), ("xy" * 32, 0o600, "64"), ("12" * 32, 0o644, "0600")])
-def test_a_bad_key_is_refused(lab, key, mode, reason):
-    agent = Agent(lab, collector=True)
-    if key:
-        agent.key.write_text(key + "\n")
-        agent.key.chmod(mode)
-    before = trace(lab.rtr)
-    done = agent.run(check=False)
-    assert done.returncode == EXIT_USAGE
-    assert str(agent.key) in done.stderr and reason in done.stderr
-    assert key is None or key not in done.stderr
-    assert changes(before, trace(lab.rtr)) == ""
 
 
 CLASHING_CHAIN = """
