@@ -1,5 +1,5 @@
 #   make install     binaries, man pages, completion, examples, systemd units; DESTDIR and PREFIX as usual
-#   make uninstall   takes them away again; /etc/jaga and /var/lib/jaga stay
+#   make uninstall   takes them away again; /etc/jaga and /var/lib/jaga* stay
 #   make check-docs  man pages are clean; --help, man pages and completion say the same
 #
 # Nothing is started, and no configuration is written: the last lines say how to go on.
@@ -11,11 +11,11 @@ DOCDIR      ?= $(PREFIX)/share/doc/jaga
 COMPDIR     ?= $(PREFIX)/share/bash-completion/completions
 UNITDIR     ?= $(PREFIX)/lib/systemd/system
 SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
-TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
+SYSCONFDIR  ?= /etc
 
 MAN_PAGES  = $(wildcard docs/man/*.[1-8])
 EXAMPLES   = $(wildcard docs/*.conf.example)
-UNITS      = jaga-agent.service jaga-collector.service
+UNITS      = jaga-agent.service jaga-script.socket jaga-script@.service jaga-collector.service
 
 # FROM:TO of every file that is copied as it is, with its mode.
 INSTALL_PROGRAMS = $(B)/jaga:$(BINDIR)/jaga $(B)/jaga-agent:$(SBINDIR)/jaga-agent \
@@ -23,7 +23,8 @@ INSTALL_PROGRAMS = $(B)/jaga:$(BINDIR)/jaga $(B)/jaga-agent:$(SBINDIR)/jaga-agen
 INSTALL_TEXTS = $(foreach page,$(MAN_PAGES),$(page):$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page))) \
 	$(foreach file,$(EXAMPLES) README.md CHANGELOG.md LICENSE,$(file):$(DOCDIR)/$(notdir $(file))) \
 	docs/completion/jaga.bash:$(COMPDIR)/jaga \
-	docs/systemd/sysusers.conf:$(SYSUSERSDIR)/jaga.conf docs/systemd/tmpfiles.conf:$(TMPFILESDIR)/jaga.conf
+	docs/systemd/sysusers-agent.conf:$(SYSUSERSDIR)/jaga-agent.conf \
+	docs/systemd/sysusers-collector.conf:$(SYSUSERSDIR)/jaga-collector.conf
 INSTALL_UNITS = $(foreach unit,$(UNITS),docs/systemd/$(unit).in:$(UNITDIR)/$(unit))
 
 install_from = $(firstword $(subst :, ,$(1)))
@@ -46,8 +47,8 @@ install: all
 	$(foreach file,$(INSTALL_PROGRAMS),$(call install_file,$(file),755))
 	$(foreach file,$(INSTALL_TEXTS),$(call install_file,$(file),644))
 	$(foreach file,$(INSTALL_UNITS),$(call install_unit,$(file)))
-	@echo 'Installed. On the server:'
-	@echo '  systemd-sysusers && systemd-tmpfiles --create'
+	$(Q)install -d $(DESTDIR)$(SYSCONFDIR)/jaga
+	@echo 'Installed. Users jaga-agent and jaga: systemd-sysusers && systemctl daemon-reload. On the server:'
 	@echo '  cp $(DOCDIR)/collector.conf.example /etc/jaga/collector.conf, edit it, systemctl enable --now jaga-collector'
 	@echo 'On a router: put agent.conf and agent.key of `jaga enroll` into /etc/jaga, jaga-agent --check,'
 	@echo '  systemctl enable --now jaga-agent'

@@ -27,12 +27,11 @@ directory() { mkdir -p "$work/root/$2" && chmod "00$1" "$work/root/$2"; }
 directory 755 usr
 directory 755 usr/sbin
 directory 755 etc
-directory 700 etc/jaga     # a mount: agent.conf and agent.key
+directory 700 etc/jaga           # a mount: agent.conf and agent.key
 directory 755 run
 directory 755 var
 directory 755 var/lib
-directory 700 var/lib/jaga # a mount: what outlives a new image
-directory 1777 tmp         # scripts of the technician
+directory 700 var/lib/jaga-agent # a mount: what outlives a new image
 install -m 755 "$agent" "$work/root/usr/sbin/jaga-agent"
 printf 'root:x:0:0:root:/:/sbin/nologin\n' >"$work/root/etc/passwd"
 printf 'root:x:0:\n' >"$work/root/etc/group"
@@ -44,7 +43,7 @@ plain_tar() { # TAR DIRECTORY NAME...: of a root that is not named itself
 	tar --format=ustar --sort=name --mtime="@$time_s" --owner=root:0 --group=root:0 -C "$from" -cf "$archive" "$@"
 }
 
-plain_tar "$work/image/layer.tar" "$work/root" etc run tmp usr var
+plain_tar "$work/image/layer.tar" "$work/root" etc run usr var
 layer_sha256=$(sha256sum "$work/image/layer.tar" | cut -d' ' -f1)
 created=$(date -u -d "@$time_s" +%Y-%m-%dT%H:%M:%SZ)
 variant=

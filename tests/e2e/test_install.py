@@ -11,7 +11,8 @@ TEXTS = {"share/man/man1/jaga.1", "share/man/man8/jaga-agent.8", "share/man/man8
          "share/bash-completion/completions/jaga", "share/doc/jaga/agent.conf.example",
          "share/doc/jaga/collector.conf.example", "share/doc/jaga/README.md", "share/doc/jaga/CHANGELOG.md",
          "share/doc/jaga/LICENSE", "lib/systemd/system/jaga-agent.service", "lib/systemd/system/jaga-collector.service",
-         "lib/sysusers.d/jaga.conf", "lib/tmpfiles.d/jaga.conf"}
+         "lib/systemd/system/jaga-script.socket", "lib/systemd/system/jaga-script@.service",
+         "lib/sysusers.d/jaga-agent.conf", "lib/sysusers.d/jaga-collector.conf"}
 
 
 def make(target, destination):
@@ -34,8 +35,8 @@ def test_install_and_uninstall(tmp_path):
         assert path.stat().st_mode & 0o777 == (0o755 if name in PROGRAMS else 0o644), name
         if name in PROGRAMS:
             assert subprocess.run([str(path), "--version"], check=True, timeout=20, capture_output=True).stdout
-    for daemon in ("jaga-agent", "jaga-collector"):
-        unit = installed[f"lib/systemd/system/{daemon}.service"].read_text()
-        assert re.search(rf"^ExecStart=/opt/jaga/sbin/{daemon}$", unit, re.M) and "@" not in re.sub(r"@system-service", "", unit)
+    for unit, daemon in (("jaga-agent", "jaga-agent"), ("jaga-script@", "jaga-agent"), ("jaga-collector", "jaga-collector")):
+        text = installed[f"lib/systemd/system/{unit}.service"].read_text()
+        assert re.search(rf"^ExecStart=/opt/jaga/sbin/{daemon}( --|$)", text, re.M) and not re.search(r"@[A-Z]", text)
     make("uninstall", tmp_path)
     assert not files(tmp_path)

@@ -33,13 +33,12 @@ LAYER = {
     "etc/jaga": ("drwx------", None),
     "etc/passwd": ("-rw-r--r--", b"root:x:0:0:root:/:/sbin/nologin\n"),
     "run": ("drwxr-xr-x", None),
-    "tmp": ("drwxrwxrwt", None),
     "usr": ("drwxr-xr-x", None),
     "usr/sbin": ("drwxr-xr-x", None),
     "usr/sbin/jaga-agent": ("-rwxr-xr-x", None),
     "var": ("drwxr-xr-x", None),
     "var/lib": ("drwxr-xr-x", None),
-    "var/lib/jaga": ("drwx------", None),
+    "var/lib/jaga-agent": ("drwx------", None),
 }
 
 GOOD_CONFIG = """[lan]
@@ -69,9 +68,15 @@ class Image:
 
     def run(self, root, *arguments, cpu=None):
         """The agent under qemu, with ROOT (the extracted layer) as its root directory."""
-        shutil.copy2(shutil.which(self.emulator), root / "tmp" / "qemu")
-        return subprocess.run(["chroot", root, "/tmp/qemu", "-cpu", cpu or self.cpu, *self.config["config"]["Entrypoint"],
-                               *arguments], capture_output=True, text=True, timeout=60)
+        shutil.copy2(shutil.which(self.emulator), root / "qemu")
+        program = self.config["config"]["Entrypoint"]
+        return subprocess.run(["chroot", root, "/qemu", "-cpu", cpu or self.cpu, *program, *arguments],
+                              capture_output=True, text=True, timeout=60)
+
+    def extract(self, root):
+        with tarfile.open(fileobj=io.BytesIO(self.layer)) as layer:
+            layer.extractall(root, numeric_owner=True)
+        return root
 
 
 @pytest.fixture(params=PLATFORMS)
@@ -81,9 +86,7 @@ def image(request):
 
 @pytest.fixture
 def layer_root(image, tmp_path):
-    with tarfile.open(fileobj=io.BytesIO(image.layer)) as layer:
-        layer.extractall(tmp_path / "root", numeric_owner=True)
-    return tmp_path / "root"
+    return image.extract(tmp_path / "root")
 
 
 def skopeo(*arguments):
@@ -177,9 +180,9 @@ def test_its_agent_reads_the_mounted_configuration(image, layer_root):
     config = layer_root / "etc" / "jaga" / "agent.conf"
     config.write_text(GOOD_CONFIG)
     ran = image.run(layer_root, "--check")
-    # Doctor's verdict on this machine: something to mend (1, 3) or nothing (0), but it has understood the file.
-    assert ran.returncode in (0, 1, 3), ran.stderr
-    assert "interface: there is no interface veth-isp1 (isp1)" in ran.stdout
+    # The file is understood; then it wants to ask netfilter, whose sockets the emulator does not have.
+    assert (ran.returncode, ran.stdout) == (1, ""), ran.stderr
+    assert "cannot open a netlink socket (protocol 12)" in ran.stderr
     config.write_text(GOOD_CONFIG.replace("targets", "tragets"))
     ran = image.run(layer_root, "--check")
     assert ran.returncode == 2
@@ -189,9 +192,7 @@ def test_its_agent_reads_the_mounted_configuration(image, layer_root):
 def test_only_the_armv5_image_runs_on_an_armv5_cpu(tmp_path):
     """What the emulator proves above: the CPU of the hEX refresh ends what is built for another with SIGILL."""
     image = Image("armv7")
-    with tarfile.open(fileobj=io.BytesIO(image.layer)) as layer:
-        layer.extractall(tmp_path / "root", numeric_owner=True)
-    ran = image.run(tmp_path / "root", "--version", cpu=PLATFORMS["armv5"][3])
+    ran = image.run(image.extract(tmp_path / "root"), "--version", cpu=PLATFORMS["armv5"][3])
     assert -ran.returncode == signal.SIGILL, ran.stdout
 
 
