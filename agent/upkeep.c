@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "agent/system.h"
@@ -20,6 +19,7 @@
 #define STEP_LEAST_MS 60000 /* smaller ones are NTP at work */
 #define STEP_QUIET_MS 60000 /* a clock that is set to and fro is told once a minute */
 #define DAY_MS INT64_C(86400000)
+#define YEAR_MS INT64_C(31556952000)
 
 /* --- the state directory ----------------------------------------------------------------------- */
 
@@ -75,17 +75,13 @@ static void open_socket(struct upkeep *upkeep)
 
 static void look_whether_set(struct upkeep *upkeep)
 {
-	time_t now = (time_t)(clock_wall_ms() / 1000);
-	struct tm parts = { .tm_year = 70 };
-
 	if (clock_wall_is_set()) {
 		condition_clear(upkeep->conditions, CONDITION_CLOCK, "the clock is set now");
 		return;
 	}
-	gmtime_r(&now, &parts); /* fails for years beyond int, which this is not */
 	condition_set(upkeep->conditions, CONDITION_CLOCK, LOG_LEVEL_WARNING,
 		      "the clock is not set (year %d): times in this router's own log are wrong, nothing else needs it",
-		      parts.tm_year + 1900);
+		      (int)(1970 + clock_wall_ms() / YEAR_MS));
 }
 
 static void look_at_clock(struct upkeep *upkeep)
