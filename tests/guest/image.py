@@ -24,7 +24,8 @@ MODULES = ("net/netfilter", "net/ipv4/netfilter", "net/ipv6/netfilter", "net/802
            "drivers/net/dummy.ko", "drivers/net/veth.ko", "drivers/net/tun.ko", "drivers/net/virtio_net.ko",
            "drivers/net/ethernet/amd/pcnet32.ko", "drivers/block/virtio_blk.ko", "drivers/block/loop.ko", "drivers/virtio/virtio_pci.ko",
            "drivers/char/hw_random/virtio-rng.ko", "fs/ext4", "fs/squashfs", "fs/overlayfs", "fs/jffs2", "drivers/mtd/devices/block2mtd.ko",
-           "drivers/mtd/devices/mtdram.ko", "drivers/mtd/mtdblock.ko", "drivers/rtc/rtc-cmos.ko")
+           "drivers/mtd/devices/mtdram.ko", "drivers/mtd/mtdblock.ko", "drivers/rtc/rtc-cmos.ko",
+           "crypto/crc32c_generic.ko")  # what libcrc32c asks for without being bound to it
 
 
 def unpack_kernel(packed):

@@ -235,22 +235,32 @@ class Lab:
         subprocess.run(["ip", "link", "add", dev, "netns", host.name, "type", "veth",
                         "peer", "name", peer_dev, "netns", peer.name], check=True)
 
-    def _build(self):
-        for name in NAMES:
-            subprocess.run(["ip", "netns", "add", f"{self.prefix}-{name}"], check=True)
-        # Before any interface exists: all of them inherit it.
-        for host in (self.rtr, self.isp1, self.isp2, self.inet):
+    def _forward(self, *hosts):
+        """They forward, and accept what comes by whichever way; before any interface exists: all of them inherit it."""
+        for host in hosts:
             host.sysctl(net__ipv4__ip_forward=1, net__ipv6__conf__all__forwarding=1,
                         net__ipv4__conf__all__rp_filter=0, net__ipv4__conf__default__rp_filter=0,
                         net__ipv6__conf__default__accept_dad=0)
+
+    def _add_router(self):
+        """The router and its three cables."""
+        subprocess.run(["ip", "netns", "add", self.rtr.name], check=True)
+        self._forward(self.rtr)
+        self._veth(self.lan, "lan0", self.rtr, "lan0")
+        self._veth(self.rtr, "wan1", self.isp1, "cpe")
+        self._veth(self.rtr, "wan2", self.isp2, "cpe")
+
+    def _build(self):
+        for name in NAMES:
+            if name != "rtr":
+                subprocess.run(["ip", "netns", "add", f"{self.prefix}-{name}"], check=True)
+        self._forward(self.isp1, self.isp2, self.inet)
         for host in (self.isp1, self.isp2):
             # A link that comes back has its addresses, as an ISP's does.
             host.sysctl(net__ipv6__conf__all__keep_addr_on_down=1, net__ipv6__conf__default__keep_addr_on_down=1)
         for host in (self.lan, self.srv):
             host.sysctl(net__ipv6__conf__default__accept_dad=0)
-        self._veth(self.lan, "lan0", self.rtr, "lan0")
-        self._veth(self.rtr, "wan1", self.isp1, "cpe")
-        self._veth(self.rtr, "wan2", self.isp2, "cpe")
+        self._add_router()
         self._veth(self.isp1, "upl", self.inet, "isp1")
         self._veth(self.isp2, "upl", self.inet, "isp2")
         self._veth(self.inet, "srv0", self.srv, "eth0")
