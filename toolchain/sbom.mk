@@ -54,4 +54,5 @@ CYCLONEDX_SCHEMAS := build/cyclonedx/bom-1.6.SNAPSHOT.schema.json
 build/dist/$(CYCLONEDX_FILE): toolchain/versions.mk toolchain/fetch.sh
 	@toolchain/fetch.sh $(CYCLONEDX_SOURCE) $(CYCLONEDX_FILE) $(CYCLONEDX_SHA256) $@
 $(CYCLONEDX_SCHEMAS): build/dist/$(CYCLONEDX_FILE)
-	$(Q)mkdir -p $(@D) && dpkg-deb --fsys-tarfile $< | tar -xmf - -C $(@D) --wildcards --transform='s,.*/,,' '*.schema.json'
+	$(Q)mkdir -p $(@D) && dpkg-deb --fsys-tarfile $< | \
+		tar -xmf - -C $(@D) --wildcards --transform='s,.*/,,' '*.schema.json'

@@ -40,7 +40,8 @@ def sha256_of(path):
 
 def purl(kind, name, version, **qualifiers):
     """A package URL; its qualifiers are sorted and empty ones left out, as its specification wants."""
-    quoted = "&".join(f"{key}={urllib.parse.quote(value, safe=':.')}" for key, value in sorted(qualifiers.items()) if value)
+    quoted = "&".join(f"{key}={urllib.parse.quote(value, safe=':.')}"
+                      for key, value in sorted(qualifiers.items()) if value)
     return f"pkg:{kind}/{name}@{urllib.parse.quote(version, safe='.-_~')}" + (f"?{quoted}" if quoted else "")
 
 

@@ -1,13 +1,13 @@
 #!/bin/sh
 # package.sh NAME VERSION ARCHITECTURE ROOT DEB: make the binary package NAME from an installed tree.
 #
-# ROOT is what `make install` made. The folder NAME beside this script says the rest:
+# ROOT is what `make install` made, its programs stripped. The folder NAME beside this script says the rest:
 #   files      paths of ROOT that belong to this package, shell patterns, one a line
 #   control    Description, Section, ...; dpkg-shlibdeps fills in ${shlibs:Depends}
 #   postinst prerm postrm
 #   lintian-overrides   if there is a reason
 # The same tree and SOURCE_DATE_EPOCH make the same bytes: every time is that, every owner is root, names are sorted
-# (dpkg-deb does all three). Programs lose their symbols, man pages and changelog are packed, as Debian's policy asks.
+# (dpkg-deb does all three). Man pages and changelog are packed, as Debian's policy asks.
 # POSIX sh and dpkg-dev, called by firmware-build/debian/module.mk.
 set -eu
 
@@ -60,9 +60,6 @@ fi
 
 programs=$(cd "$tree" && find usr -path 'usr/*bin/*' -type f | LC_ALL=C sort)
 [ -n "$programs" ] || die "$name has no program"
-for program in $programs; do
-	strip --strip-all --remove-section=.comment --remove-section=.note "$tree/$program"
-done
 
 # dpkg-shlibdeps wants a source package around it.
 printf 'Source: jaga\n\nPackage: %s\nArchitecture: any\n' "$name" >"$work/debian/control"

@@ -2,12 +2,13 @@
 
 PACKAGE_KINDS += packages-routeros
 
-# routeros_image NAME,TARGET,PLATFORM: RouterOS says which it is by /system/resource and the CPU's name.
+# routeros_image NAME,TARGET,PLATFORM (docs/routeros.md says which router is which). Those of other versions go.
 define routeros_image
 ROUTEROS_IMAGES += $(PACKAGES)/routeros/jaga-agent-$(PACKAGE_VERSION)-$(1).tar
 $(PACKAGES)/routeros/jaga-agent-$(PACKAGE_VERSION)-$(1).tar: build/$(2)/jaga-agent firmware-build/routeros/image.sh
 	$$(call say,IMAGE,$$@)
-	$$(Q)mkdir -p $$(@D) && firmware-build/routeros/image.sh $$< $(3) $$(PACKAGE_VERSION) $$(BUILD_TIME) $$@
+	$$(Q)mkdir -p $$(@D) && rm -f $$(@D)/*-$(1).tar $$(@D)/*-$(1).tar.cdx.json
+	$$(Q)firmware-build/routeros/image.sh $$< $(3) $$(PACKAGE_VERSION) $$(BUILD_TIME) $$@
 $(call package_sbom,$(PACKAGES)/routeros/jaga-agent-$(PACKAGE_VERSION)-$(1).tar,container,build/$(2)/jaga-agent)
 endef
 $(eval $(call routeros_image,armv5,armv5,arm/v5))
