@@ -109,10 +109,12 @@ static void on_link_closed(void *arg, const char *reason)
 	snapshot_on_closed(&agent->snapshot);
 }
 
-static void on_wake(void *arg, uint64_t job_seq, bool take_snapshot)
+static void on_wake(void *arg, uint64_t job_seq, bool take_snapshot, int64_t wall_ms)
 {
 	struct agent *agent = arg;
 
+	if (wall_ms > 0)
+		runner_set_time(&agent->runner, wall_ms);
 	runner_on_wake(&agent->runner, job_seq);
 	if (take_snapshot)
 		snapshot_request(&agent->snapshot);

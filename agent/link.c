@@ -283,7 +283,7 @@ int link_on_wake(struct link *link, const uint8_t *body, size_t length)
 		return -EBADMSG;
 	wake = (const Jaga__V1__Wake *)message;
 	if (link->phase == LINK_OPEN)
-		link->events->on_wake(link->arg, wake->job_seq, wake->take_snapshot);
+		link->events->on_wake(link->arg, wake->job_seq, wake->take_snapshot, wake->time_ms);
 	return 0;
 }
 

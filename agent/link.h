@@ -61,7 +61,8 @@ struct link_events {
 	/* The session is up and hello answered. wall_ms: the collector's authenticated time. */
 	void (*on_open)(void *arg, int64_t wall_ms);
 	void (*on_closed)(void *arg, const char *reason);
-	void (*on_wake)(void *arg, uint64_t job_seq, bool take_snapshot);
+	/* wall_ms: as on_open; 0: the collector did not tell. */
+	void (*on_wake)(void *arg, uint64_t job_seq, bool take_snapshot, int64_t wall_ms);
 	/* Answer to link_ask_job: job NULL when there is none. */
 	void (*on_job)(void *arg, const struct link_job *job);
 	/* The collector has this state durably, or refuses it for good (logged). */

@@ -1,7 +1,7 @@
 /*
  * collector: see collector.h. This file only connects: what coap says goes to ingest and fleet, what
  * becomes durable goes to ctl, what the disk refuses goes to the log with a remedy. A periodic
- * minute keeps the hour's count of refused handshakes.
+ * minute keeps the hour's count of refused handshakes; each turn looks whether the wall clock was set.
  */
 #include "collector/collector.h"
 
@@ -152,6 +152,43 @@ uint64_t collector_count_refused(const struct collector *collector)
 	return read_refused(collector) - collector->refused_at[(collector->minute + 1) % COLLECTOR_REFUSED_MINUTES];
 }
 
+/* --- the wall clock ---------------------------------------------------------------------------- */
+
+#define STEP_LEAST_MS 1000  /* less is NTP at work */
+#define STEP_TOLD_MS 60000
+#define DAY_MS INT64_C(86400000)
+
+/* Before anything is handled in this turn of the loop: no time of the new clock is noted yet. */
+static void on_turn(struct ev_loop *loop, ev_check *check, int events)
+{
+	struct collector *collector = check->data;
+	int64_t step_ms = clock_watch_step_ms(&collector->clock, STEP_LEAST_MS), size_ms = step_ms < 0 ? -step_ms : step_ms;
+	int64_t unit_ms = size_ms < DAY_MS ? 1000 : DAY_MS;
+	unsigned suppressed;
+
+	(void)loop;
+	(void)events;
+	if (step_ms == 0)
+		return;
+	fleet_shift_times(collector->ports.fleet, step_ms);
+	if (size_ms >= STEP_TOLD_MS && log_limit_allows(&collector->steps, clock_mono_ms(), &suppressed))
+		log_warning("collector", "the clock was set %s by %lld %s: events keep the times that they were stored with, "
+			    "and jobs with an expiry end by the new clock", step_ms < 0 ? "back" : "forward",
+			    (long long)((size_ms + unit_ms / 2) / unit_ms), unit_ms == DAY_MS ? "days" : "s");
+}
+
+static void watch_clock(struct collector *collector)
+{
+	if (!clock_wall_is_set())
+		log_warning("collector", "the clock is not set: until it is, what happens is stored with a time of long ago");
+	(void)clock_watch_step_ms(&collector->clock, 0); /* from here on */
+	ev_check_init(&collector->every_turn, on_turn);
+	ev_set_priority(&collector->every_turn, EV_MAXPRI);
+	collector->every_turn.data = collector;
+	ev_check_start(collector->loop, &collector->every_turn);
+	ev_unref(collector->loop); /* holds the loop open for nobody */
+}
+
 /* --- start and stop -------------------------------------------------------------------------- */
 
 void collector_harden(void)
@@ -207,6 +244,7 @@ int collector_start(struct collector *collector, struct ev_loop *loop, const str
 		.config = config,
 		.started_ms = clock_mono_ms(),
 		.faults = { .burst = 1 },
+		.steps = { .burst = 3 },
 		.ports = { .loop = loop,
 			   .keepalive_s = (uint32_t)(config->keepalive_ms / 1000),
 			   .reply = port_reply,
@@ -233,6 +271,7 @@ int collector_start(struct collector *collector, struct ev_loop *loop, const str
 	ev_timer_init(&collector->every_minute, on_minute, 60.0, 60.0);
 	collector->every_minute.data = collector;
 	ev_timer_start(loop, &collector->every_minute);
+	watch_clock(collector);
 	return 0;
 }
 
@@ -243,6 +282,10 @@ void collector_stop(struct collector *collector)
 	collector->is_stopping = true;
 	if (collector->every_minute.data)
 		ev_timer_stop(collector->loop, &collector->every_minute);
+	if (collector->every_turn.data) {
+		ev_ref(collector->loop);
+		ev_check_stop(collector->loop, &collector->every_turn);
+	}
 	/* The worker hands to the writer, the writer answers through coap and ctl: so in this order. */
 	lane_destroy(ports->worker);
 	writer_destroy(ports->writer);

@@ -15,6 +15,7 @@
 
 #include "collector/config.h"
 #include "collector/ports.h"
+#include "common/clock.h"
 #include "common/err.h"
 #include "common/log.h"
 
@@ -35,9 +36,11 @@ struct collector {
 	struct coap_server *coap;
 	struct ctl *ctl;
 	int64_t started_ms; /* monotonic */
-	struct log_limit faults;
+	struct log_limit faults, steps;
 	/* Refused handshakes of the last hour: the counter as it was at each of the last 60 minutes. */
 	ev_timer every_minute;
+	ev_check every_turn;
+	struct clock_watch clock;
 	uint64_t refused_at[COLLECTOR_REFUSED_MINUTES];
 	unsigned minute;
 	bool is_stopping;

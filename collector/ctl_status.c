@@ -103,6 +103,15 @@ static enum ctl_next put_disk_low(struct ctl_client *client)
 	return put_problem(client, &problem);
 }
 
+static enum ctl_next put_clock(struct ctl_client *client)
+{
+	struct problem problem = { .kind = "clock", .text = "the clock of the collector is not set: what happens is stored with "
+							   "a time of long ago",
+				   .hint = "set it, by NTP or by hand; sessions and jobs work meanwhile" };
+
+	return clock_wall_is_set() ? CTL_MORE : put_problem(client, &problem);
+}
+
 static enum ctl_next put_refused(struct ctl_client *client)
 {
 	struct problem problem = { .kind = "handshakes-refused",
@@ -300,7 +309,7 @@ static enum ctl_next begin_status(struct ctl_client *client)
 static enum ctl_next step_self(struct ctl_client *client)
 {
 	static enum ctl_next (*const checks[])(struct ctl_client *client) = { put_store_fault, put_store_full,
-									      put_disk_low, put_refused };
+									      put_disk_low, put_clock, put_refused };
 	enum ctl_next next = CTL_MORE;
 
 	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]) && next == CTL_MORE; i++)

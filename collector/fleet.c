@@ -214,3 +214,25 @@ void fleet_set_uplink_state(struct fleet_uplink *uplink, int state, int64_t now_
 	uplink->state = state;
 	uplink->since_ms = now_ms;
 }
+
+static void shift(int64_t *time_ms, int64_t step_ms)
+{
+	if (*time_ms != 0) /* 0: never */
+		*time_ms += step_ms;
+}
+
+void fleet_shift_times(struct fleet *fleet, int64_t step_ms)
+{
+	for (uint32_t n = 0; n < fleet->count; n++) {
+		struct fleet_device *device = fleet->devices[n];
+
+		if (!device)
+			continue;
+		shift(&device->session_since_ms, step_ms);
+		shift(&device->last_seen_ms, step_ms);
+		shift(&device->dropped_since_ms, step_ms);
+		shift(&device->sample.at_ms, step_ms);
+		for (unsigned i = 0; i < device->n_uplinks; i++)
+			shift(&device->uplinks[i].since_ms, step_ms);
+	}
+}

@@ -92,5 +92,7 @@ int fleet_set_uplinks(struct fleet_device *device, const struct fleet_uplink *up
 		      int64_t now_ms);
 struct fleet_uplink *fleet_find_uplink(const struct fleet_device *device, const char *name); /* or NULL */
 void fleet_set_uplink_state(struct fleet_uplink *uplink, int state, int64_t now_ms);
+/* The wall clock was set by so much: what is noted here moves along, so that ages stay what they are. */
+void fleet_shift_times(struct fleet *fleet, int64_t step_ms);
 
 #endif

@@ -41,7 +41,8 @@ static void wake(struct jobs *jobs, const struct fleet_device *device, uint64_t 
 	int r;
 
 	buf_init(&buf, bytes, sizeof(bytes));
-	wire_put_u64(&buf, 1, number); /* Wake.job_seq */
+	wire_put_u64(&buf, 1, number); /* Wake: job_seq, time_ms */
+	wire_put_u64(&buf, 3, (uint64_t)clock_wall_ms());
 	r = jobs->ports.wake(jobs->ports.arg, device->name, bytes, buf.length);
 	if (r < 0) /* its next hello brings the two together */
 		log_debug("jobs", "job waits for the device device=%s job=%llu reason=\"%s\"", device->name,

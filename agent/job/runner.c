@@ -219,8 +219,11 @@ static const char *refuse(const struct runner *runner, const struct link_job *jo
 	if (strlen(job->interpreter) >= sizeof(runner->interpreter))
 		return "refused: no such interpreter on this router";
 	*ret_phase = JOB_EXPIRED;
-	if (job->not_after_ms != 0 && wall_now_ms(runner) > job->not_after_ms)
+	if (job->not_after_ms != 0 && clock_mono_ms() + runner->wall_offset_ms > job->not_after_ms)
 		return "the job came after its time";
+	/* One of the two has or had a clock that was wrong. */
+	if (job->not_after_ms != 0 && wall_now_ms(runner) > job->not_after_ms)
+		return "by this router's journal it is later than by the collector; push it without --expires";
 	return NULL;
 }
 
@@ -267,6 +270,11 @@ void runner_on_job(struct runner *runner, const struct link_job *job)
 	take(runner, job);
 }
 
+void runner_set_time(struct runner *runner, int64_t wall_ms)
+{
+	runner->wall_offset_ms = wall_ms - clock_mono_ms();
+}
+
 void runner_on_wake(struct runner *runner, uint64_t job_seq)
 {
 	if (job_seq <= runner->record.hiwater)
@@ -290,7 +298,7 @@ void runner_on_state_acked(struct runner *runner, uint64_t seq, int phase)
 void runner_on_open(struct runner *runner, int64_t wall_ms)
 {
 	runner->is_open = true;
-	runner->wall_offset_ms = wall_ms - clock_mono_ms();
+	runner_set_time(runner, wall_ms);
 	if (runner->phase == RUNNER_REPORTING)
 		send_state(runner);
 	else

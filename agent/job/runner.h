@@ -72,6 +72,8 @@ void runner_stop(struct runner *runner);
 /* From the link. */
 void runner_on_open(struct runner *runner, int64_t wall_ms);
 void runner_on_closed(struct runner *runner);
+/* What time it is now, by the collector: a session may outlive a step of its clock. */
+void runner_set_time(struct runner *runner, int64_t wall_ms);
 void runner_on_wake(struct runner *runner, uint64_t job_seq);
 void runner_on_job(struct runner *runner, const struct link_job *job); /* NULL: there is none */
 void runner_on_state_acked(struct runner *runner, uint64_t seq, int phase);

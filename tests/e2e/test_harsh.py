@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.observe import told, uses, wait_new_flows
 from tests.lab.lab import wait_until
-from tests.lab.programs import Agent, Collector, Flows, build_dir
+from tests.lab.programs import Agent, Cli, Collector, Flows, build_dir
 
 DOWN_S, UP_S = 5, 15
 UPKEEP_S = 20  # twice LIMIT_UPKEEP_MS
@@ -146,6 +146,60 @@ def test_years_forward_and_back_at_the_router(lab, cli):
         flows.open(HELD)
     times = [row["time_ms"] for row in cli.rows("events", "--device", agent.name) if row["kind"] == "uplink"]
     assert times == sorted(times) and abs(times[-1] - time.time() * 1000) < 60_000
+
+
+def test_years_forward_and_back_at_the_collector(lab):
+    """Sessions stay, ages stay right, what happens stays in order."""
+    clock, collector = WallClock(lab.dir / "clock"), Collector(lab)
+    collector.program = lab.srv.start("collector", collector.binary, "--config", collector.conf, env=clock.env)
+    wait_until(collector.answers, 10, "the collector answers")
+    cli = Cli(collector)
+    agent = Agent(lab, collector=True, ipv6=False, agent_lines="scripts = unsigned")
+    agent.enroll(cli)
+    agent.start()
+    cli.wait_online(agent.name)
+    wait_until(lambda: all(row["state"] == "up" for row in cli.rows("show", agent.name)[0]["uplinks"]), 10, "both are up")
+    flows, script = hold_flows(lab), lab.dir / "script.sh"
+    script.write_text("exit 0\n")
+    for offset_s, line in ((YEARS_20_S, "set forward by 7305 days"), (0, "set back by 7305 days")):
+        opened = sessions(agent)
+        clock.set(offset_s)
+        collector.program.wait_log(line, 5)
+        now_ms = (time.time() + offset_s) * 1000
+        shown = cli.rows("show", agent.name)[0]
+        for at_ms in (shown["last_seen_ms"], shown["session_since_ms"], *(row["since_ms"] for row in shown["uplinks"])):
+            assert now_ms - 60_000 < at_ms < now_ms + 1000
+        assert sessions(agent) == opened
+        assert_fails_over(lab, flows, agent)
+        cli.wait_event(agent.name, uplink="isp1", to="up", cause="recovered")
+        assert cli.device(agent.name)["online"]
+        rows = cli.rows("events", "--device", agent.name)
+        assert [row["id"] for row in rows] == sorted(row["id"] for row in rows)
+        assert abs(rows[-1]["time_ms"] - now_ms) < 60_000
+        assert cli.run("push", agent.name, script, "--wait").returncode == 0
+        if offset_s:
+            assert cli.run("push", agent.name, script, "--wait", "--expires", "1h").returncode == 0
+    late = cli.run("push", agent.name, script, "--wait", "--expires", "1h", check=False)
+    assert "by this router's journal it is later than by the collector" in late.stdout + late.stderr
+
+
+def test_a_collector_in_1970(lab):
+    clock, collector = WallClock(lab.dir / "clock", -time.time()), Collector(lab)
+    collector.program = lab.srv.start("collector", collector.binary, "--config", collector.conf, env=clock.env)
+    wait_until(collector.answers, 10, "the collector answers")
+    cli = Cli(collector)
+    agent = Agent(lab, collector=True, agent_lines="scripts = unsigned")
+    agent.enroll(cli)
+    agent.start()
+    cli.wait_online(agent.name)
+    assert [row["problem"] for row in cli.rows("status") if row.get("problem") == "clock"] == ["clock"]
+    script = lab.dir / "script.sh"
+    script.write_text("exit 0\n")
+    assert cli.run("push", agent.name, script, "--wait").returncode == 0
+    clock.set(0)
+    wait_until(lambda: not [row for row in cli.rows("status") if row.get("problem") == "clock"], 5, "the clock is no problem")
+    shown = cli.rows("show", agent.name)[0]
+    assert abs(shown["last_seen_ms"] - time.time() * 1000) < 60_000
 
 
 # --- flash --------------------------------------------------------------------------------------------

@@ -245,6 +245,7 @@ static void wake(struct fake *fake, uint64_t seq, bool take)
 
 	message.job_seq = seq;
 	message.take_snapshot = take;
+	message.time_ms = 1790000000000;
 	buf_init(&buf, bytes, sizeof(bytes));
 	if (wire_pack(&message.base, &buf))
 		abort();

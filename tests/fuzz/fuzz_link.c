@@ -60,11 +60,11 @@ static void on_closed(void *arg, const char *reason)
 	(void)arg;
 	(void)reason;
 }
-static void on_wake(void *arg, uint64_t job_seq, bool take_snapshot)
+static void on_wake(void *arg, uint64_t job_seq, bool take_snapshot, int64_t wall_ms)
 {
 	(void)job_seq;
 	(void)take_snapshot;
-	on_open(arg, 0);
+	on_open(arg, wall_ms);
 }
 static void on_job(void *arg, const struct link_job *job)
 {

@@ -25,7 +25,7 @@ SAMPLES = {
                       'misses: 5 misses_needed: 5 detect_us: 612000 switch_us: 300 flows_moved: 41 carried_by: "isp2" } } '
                       'samples { seq: 4 at_ms: 6 uplinks { uplink: "isp1" loss_permille: 10 rx_bytes: 1 } conntrack_count: 8 }',
     "Ack": "seq: 4",
-    "Wake": "job_seq: 9 take_snapshot: true",
+    "Wake": "job_seq: 9 take_snapshot: true time_ms: 1790000000000",
     "SignedJob": 'body: "\\001\\002" signature: "s" key_id: "k"',
     "Job": 'job_id: "12" device: "r1" seq: 9 not_after_ms: -1 script: "echo hi" interpreter: "sh" confirm_s: 90',
     "JobState": 'seq: 9 phase: JOB_PHASE_FAILED exit_status: -3 output: "\\377" output_truncated: true reason: "why"',

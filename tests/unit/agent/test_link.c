@@ -50,6 +50,7 @@ struct scene {
 	unsigned n_open, n_closed, n_wakes, n_jobs, n_state_acks, n_snapshots;
 	uint64_t wake_seq;
 	bool wake_takes;
+	int64_t wake_ms;
 	bool has_job;
 	uint64_t job_seq;
 	size_t script_length;
@@ -76,13 +77,14 @@ static void on_closed(void *arg, const char *reason)
 	scene->n_closed++;
 }
 
-static void on_wake(void *arg, uint64_t job_seq, bool take_snapshot)
+static void on_wake(void *arg, uint64_t job_seq, bool take_snapshot, int64_t wall_ms)
 {
 	struct scene *scene = arg;
 
 	scene->n_wakes++;
 	scene->wake_seq = job_seq;
 	scene->wake_takes = take_snapshot;
+	scene->wake_ms = wall_ms;
 }
 
 static void on_job(void *arg, const struct link_job *job)
@@ -483,6 +485,7 @@ static void test_is_woken(void **state)
 	wait_for_count(scene, &scene->n_wakes, 1);
 	assert_int_equal(scene->wake_seq, 77);
 	assert_true(scene->wake_takes);
+	assert_true(scene->wake_ms == 1790000000000);
 	wait_for_line(scene, "woken 0\n");
 }
 

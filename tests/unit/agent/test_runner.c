@@ -436,6 +436,7 @@ static void test_time(void **state)
 	runner_on_job(runner, &job);
 	wait_phase(RUNNER_REPORTING);
 	assert_int_equal(fake.state.phase, JOB_EXPIRED);
+	assert_string_equal(fake.reason, "the job came after its time");
 	runner_on_state_acked(runner, 1, JOB_EXPIRED);
 	/* A collector whose clock was set back does not bring the job back to life: the journal knows the time. */
 	restart();
@@ -446,11 +447,24 @@ static void test_time(void **state)
 	runner_on_job(runner, &job);
 	wait_phase(RUNNER_REPORTING);
 	assert_int_equal(fake.state.phase, JOB_EXPIRED);
+	assert_non_null(strstr(fake.reason, "by this router's journal it is later"));
 	runner_on_state_acked(runner, 2, JOB_EXPIRED);
 	job = make_job(3);
 	job.not_after_ms = now_ms + 3600 * 1000;
 	runner_on_job(runner, &job);
 	wait_phase(RUNNER_RUNNING);
+	end_script(0, "", "");
+	runner_on_state_acked(runner, 3, JOB_CONFIRMED);
+	runner_on_job(runner, NULL);
+	/* The collector's clock is set while the session lives: its wakes tell. */
+	runner_set_time(runner, now_ms + 2 * 3600 * 1000);
+	runner_on_wake(runner, 4);
+	job = make_job(4);
+	job.not_after_ms = now_ms + 3600 * 1000;
+	runner_on_job(runner, &job);
+	wait_phase(RUNNER_REPORTING);
+	assert_int_equal(fake.state.phase, JOB_EXPIRED);
+	assert_int_equal(fake.ran, 1);
 }
 
 static void test_a_journal_that_cannot_be_written(void **state)
@@ -469,6 +483,38 @@ static void test_a_journal_that_cannot_be_written(void **state)
 	assert_non_null(strstr(fake.trouble, dir));
 	assert_non_null(strstr(fake.trouble, "No such file"));
 	assert_int_equal(mkdir(dir, 0700), 0);
+}
+
+static void test_a_journal_that_comes_late(void **state)
+{
+	char away[96];
+	struct link_job job = make_job(7);
+
+	(void)state;
+	start(true);
+	run_job(7); /* ... and the power goes */
+	snprintf(away, sizeof(away), "%s.away", dir);
+	assert_int_equal(rename(dir, away), 0);
+	restart();
+	assert_true(runner_hiwater(runner) == 0);
+	runner_on_open(runner, clock_wall_ms());
+	assert_int_equal(runner->phase, RUNNER_ASKING); /* and the answer is on its way */
+	assert_int_equal(rename(away, dir), 0);
+	runner_on_state_back(runner);
+	assert_true(runner_hiwater(runner) == 7);
+	runner_on_job(runner, &job);
+	wait_phase(RUNNER_REPORTING);
+	assert_int_equal(fake.state.phase, JOB_INTERRUPTED);
+	assert_int_equal(fake.ran, 0); /* since the restart */
+	runner_on_state_acked(runner, 7, JOB_INTERRUPTED);
+	assert_true(runner->phase == RUNNER_ASKING && fake.asked_after == 7);
+	runner_on_job(runner, NULL);
+
+	/* A file that knows less than memory is not believed. */
+	run_job(8);
+	end_script(0, "", "");
+	runner_on_state_back(runner);
+	assert_true(runner->phase == RUNNER_REPORTING && runner_hiwater(runner) == 8);
 }
 
 static void test_a_damaged_journal_refuses_all(void **state)
@@ -547,6 +593,7 @@ int main(void)
 		TEST(test_jobs_that_cannot_be_answered),
 		TEST(test_time),
 		TEST(test_a_journal_that_cannot_be_written),
+		TEST(test_a_journal_that_comes_late),
 		TEST(test_a_damaged_journal_refuses_all),
 		TEST(test_the_result_waits_for_a_free_link),
 		TEST(test_wakes),

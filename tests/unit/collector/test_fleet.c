@@ -109,6 +109,31 @@ static void test_uplinks_keep_their_age(void **state)
 	fleet_destroy(fleet);
 }
 
+static void test_ages_outlive_a_step_of_the_clock(void **state)
+{
+	struct fleet_uplink uplinks[2] = { { .name = "a", .state = 1 }, { .name = "b", .state = 1 } };
+	struct fleet_device *device, *silent;
+	struct fleet *fleet;
+
+	(void)state;
+	assert_int_equal(fleet_create(&fleet), 0);
+	device = put(fleet, 1);
+	silent = put(fleet, 5); /* behind a hole */
+	assert_int_equal(fleet_set_uplinks(device, uplinks, 2, 100), 0);
+	fleet_set_online(fleet, device, "192.0.2.1:1", 200);
+	device->sample.at_ms = 300;
+	fleet_shift_times(fleet, 1000000);
+	assert_int_equal(device->uplinks[1].since_ms, 1000100);
+	assert_int_equal(device->session_since_ms, 1000200);
+	assert_int_equal(device->last_seen_ms, 1000200);
+	assert_int_equal(device->sample.at_ms, 1000300);
+	assert_int_equal(device->dropped_since_ms, 0); /* never */
+	assert_int_equal(silent->last_seen_ms, 0);
+	fleet_shift_times(fleet, -1000000);
+	assert_int_equal(device->uplinks[0].since_ms, 100);
+	fleet_destroy(fleet);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -117,6 +142,7 @@ int main(void)
 		cmocka_unit_test(test_removed_device_has_no_key),
 		cmocka_unit_test(test_online_is_counted_once),
 		cmocka_unit_test(test_uplinks_keep_their_age),
+		cmocka_unit_test(test_ages_outlive_a_step_of_the_clock),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

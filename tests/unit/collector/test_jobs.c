@@ -165,7 +165,8 @@ static void test_wakes(void **state)
 	rig->is_connected = true;
 	push(rig, "r1", "y", 0);
 	assert_int_equal(rig->n_wakes, 1);
-	assert_memory_equal(rig->wake, "\x08\x02", 2); /* Wake.job_seq = 2 */
+	assert_memory_equal(rig->wake, "\x08\x02\x18", 3); /* Wake: job_seq = 2, time_ms = ... */
+	assert_true(rig->wake_length > 3);
 	jobs_greet(rig->jobs, device, 0);
 	assert_int_equal(rig->n_wakes, 2);
 	assert_memory_equal(rig->wake, "\x08\x01", 2); /* the first that it lacks */
