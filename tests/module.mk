@@ -65,7 +65,7 @@ TEST_TOOLS += $(B)/tests/e2e/coapdev
 TEST_TOOLS += $(LAB_TOOLS) $(B)/tests/proto/wiretool
 
 # Parts of the tests that have a file of their own.
--include tests/coverage.mk tests/fuzz.mk tests/bench.mk tests/guest/module.mk
+-include tests/coverage.mk tests/fuzz.mk tests/bench.mk tests/guest/module.mk tests/rosim/module.mk
 
 # Debian's own, which has pytest and protobuf from `make setup`; another python3 earlier in PATH may not.
 PYTHON ?= /usr/bin/python3

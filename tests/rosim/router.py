@@ -1,0 +1,317 @@
+"""
+A simulated RouterOS router: its configuration, and the commands on it.
+
+    API, SSH, scripts ──▶ Router.run(path, verb, arguments) ──▶ rows and values, or Trap
+                              │ every change: one entry in `changes`, told to those who listen and to the forwarding
+
+What it does not know it refuses in RouterOS's words; nothing is taken silently. The configuration is one dict of menus, so a
+save point (safe mode, backup) is a copy of it.
+"""
+import copy
+import time
+
+from . import schema, values
+from .errors import Trap
+
+BOARDS = {6: "RB951Ui-2nD", 7: "CHR"}
+
+
+class Item(dict):
+    """An item of a menu: its properties as RouterOS writes them. Dynamic ones are in no export, and gone at a reboot."""
+
+    def __init__(self, number, properties, dynamic=False, expires=None):
+        super().__init__(properties)
+        self.number = number
+        self.dynamic = dynamic
+        self.expires = expires
+
+    @property
+    def id(self):
+        return f"*{self.number:X}"
+
+
+class Router:
+    def __init__(self, personality, ethernets=5, clock=time.monotonic):
+        self.version = schema.PERSONALITIES[personality]
+        self.personality = personality
+        self.menus = schema.menus(self.version)
+        self.clock = clock
+        self.started = clock()
+        self.files = {}
+        self.listeners = []  # called with (path, item, is_gone)
+        self.config_writes = 0  # what a real router would write to its flash
+        self.next_number = 1
+        self.config = {path: [] for path in self.menus}
+        self.settings = {path: self._defaults(menu) for path, menu in self.menus.items() if menu.kind == "settings"}
+        for index in range(1, ethernets + 1):
+            self._make_ethernet(f"ether{index}", f"02:00:00:00:00:{index:02X}")
+        for name, port in (("telnet", 23), ("ftp", 21), ("www", 80), ("ssh", 22), ("www-ssl", 443), ("api", 8728),
+                           ("winbox", 8291), ("api-ssl", 8729)):
+            self._insert("/ip/service", {"name": name, "port": str(port), "disabled": "no"})
+        self._insert("/user", {"name": "admin", "group": "full", "password": ""})
+        self._insert("/ppp/profile", {"name": "default"})
+        self._insert("/ppp/profile", {"name": "default-encryption", "use-encryption": "yes"})
+        if "/routing/table" in self.menus:
+            self._insert("/routing/table", {"name": "main", "fib": ""}, dynamic=True)
+        self.factory = copy.deepcopy((self.config, self.settings))
+        self.config_writes = 0
+
+    # --- what is there ------------------------------------------------------------------------------
+
+    def _defaults(self, menu):
+        return {p.name: p.default for p in menu.properties.values() if p.default is not None and not p.readonly}
+
+    def _make_ethernet(self, name, mac):
+        self._insert("/interface/ethernet", {"name": name, "default-name": name, "mac-address": mac, "disabled": "no"})
+
+    def menu(self, path):
+        try:
+            return self.menus[path]
+        except KeyError:
+            raise Trap("no such command prefix") from None
+
+    def items(self, path):
+        """Those that are there now: what has expired is taken away first."""
+        found = self.config.get(path, [])
+        now = self.clock()
+        for item in [item for item in found if item.expires is not None and item.expires <= now]:
+            found.remove(item)
+            self._tell(path, item, is_gone=True)
+        return found
+
+    INTERFACE_MENUS = ("ethernet", "bridge", "vlan", "veth", "pppoe-client", "l2tp-client", "lte", "wireless")
+
+    def interfaces(self):
+        """(menu path, item) of every interface."""
+        return [(path, item) for kind in self.INTERFACE_MENUS for path in [f"/interface/{kind}"] if path in self.menus
+                for item in self.items(path)]
+
+    def has_interface(self, name):
+        return any(item["name"] == name for _, item in self.interfaces())
+
+    def show(self, path, item):
+        """All that print shows of an item, .id first."""
+        row = {".id": item.id}
+        for property_ in self.menu(path).properties.values():
+            value = self.dynamic_value(path, item, property_.name) if property_.readonly else item.get(property_.name)
+            if value is not None and (value != "" or property_.default is None):
+                row[property_.name] = value
+        return row
+
+    def dynamic_value(self, path, item, name):
+        if name == "dynamic":
+            return "true" if item.dynamic else "false"
+        if name == "running":
+            return "false" if item.get("disabled") == "yes" else "true"
+        if name == "default-name":
+            return item.get("default-name")
+        if name == "invalid":
+            return "false"
+        if name in ("bytes", "packets", "run-count", "rx-byte", "tx-byte", "rx-packet", "tx-packet", "link-downs"):
+            return item.get(name, "0")
+        return item.get(name)
+
+    def rows(self, path):
+        if path == "/interface":
+            return [dict({".id": item.id, "name": item["name"], "type": owner.rsplit("/", 1)[1].replace("ethernet", "ether"),
+                          "mtu": item.get("mtu", "1500"), "running": self.dynamic_value(owner, item, "running"),
+                          "disabled": "true" if item.get("disabled") == "yes" else "false"},
+                         **({"comment": item["comment"]} if item.get("comment") else {})) for owner, item in self.interfaces()]
+        if path == "/file":
+            return [{".id": f"*{number:X}", "name": name, "type": file_type(name), "size": str(len(data)),
+                     "creation-time": "jan/02/1970 00:00:00", **({"contents": data.decode("utf-8", "replace")}
+                     if len(data) <= self.contents_limit else {})}
+                    for number, (name, data) in enumerate(sorted(self.files.items()), 1)]
+        if path == "/system/resource":
+            return [self.resource()]
+        menu = self.menu(path)
+        if menu.is_single:
+            return [{name: as_api(menu, name, value) for name, value in self.settings[path].items()}]
+        return [{name: as_api(menu, name, value) for name, value in self.show(path, item).items()} for item in self.items(path)]
+
+    @property
+    def contents_limit(self):
+        return 4095 if self.version[0] == 6 else 60 * 1024
+
+    def resource(self):
+        return {"uptime": values.time_text(self.clock() - self.started), "version": self.version_text + " (stable)",
+                "free-memory": "33554432", "total-memory": "67108864", "cpu-count": "1", "cpu-load": "3",
+                "free-hdd-space": "8388608", "total-hdd-space": "16777216",
+                "architecture-name": "mipsbe" if self.version[0] == 6 else "x86_64", "board-name": BOARDS[self.version[0]],
+                "platform": "MikroTik"}
+
+    @property
+    def version_text(self):
+        return ".".join(str(part) for part in self.version)
+
+    # --- changes ------------------------------------------------------------------------------------
+
+    def _tell(self, path, item, is_gone=False):
+        for listener in list(self.listeners):
+            listener(path, item, is_gone)
+
+    def _insert(self, path, properties, dynamic=False, expires=None, before=None):
+        item = Item(self.next_number, {**self._defaults(self.menus[path]), **properties}, dynamic, expires)
+        self.next_number += 1
+        found = self.config[path]
+        found.insert(len(found) if before is None else found.index(before), item)
+        self._changed(path, item)
+        return item
+
+    def _changed(self, path, item, is_gone=False):
+        if item is None or not item.dynamic:
+            self.config_writes += 1
+        self._tell(path, item, is_gone)
+
+    def find(self, path, key):
+        """An item by its id, its name, or its number in print (terminals only)."""
+        for item in self.items(path):
+            if key in (item.id, item.get("name")):
+                return item
+        raise Trap("no such item")
+
+    def _check(self, path, arguments):
+        menu, checked = self.menu(path), {}
+        for name, text in arguments.items():
+            property_ = menu.properties.get(name)
+            if property_ is None or property_.readonly:
+                raise Trap("unknown parameter" if self.version[0] == 7 else f"unknown parameter {name}")
+            checked[name] = text if text == "" and property_.kind != "flag" else values.check(property_, text, self)
+        return checked
+
+    def _check_unique(self, path, properties, own=None):
+        def others(menu_path):
+            return (item for item in self.items(menu_path) if item is not own)
+        name = properties.get("name")
+        if path.startswith("/interface/") and path not in ("/interface/list",) and name is not None:
+            if any(item["name"] == name for _, item in self.interfaces() if item is not own):
+                raise Trap("failure: already have interface with such name")
+        elif name is not None and "name" in self.menu(path).properties:
+            if any(item.get("name") == name for item in others(path)):
+                raise Trap("failure: already have such name" if self.version[0] == 6 else "failure: entry already exists")
+        if path == "/ip/address" and "address" in properties:
+            if any(item["address"] == properties["address"] and item["interface"] == properties.get("interface")
+                   for item in others(path)):
+                raise Trap("failure: already have such address")
+        if path == "/interface/bridge/port" and any(item["interface"] == properties.get("interface") for item in others(path)):
+            raise Trap("failure: device already added as bridge port")
+        if path == "/ip/firewall/address-list" and any(
+                (item["list"], item["address"]) == (properties.get("list"), properties.get("address")) for item in others(path)):
+            raise Trap("failure: already have such entry")
+
+    def add(self, path, arguments):
+        menu = self.menu(path)
+        if not menu.can_add:
+            raise Trap("no such command")
+        arguments = dict(arguments)
+        before = arguments.pop("place-before", None)
+        missing = [p.name for p in menu.properties.values() if p.required and p.name not in arguments]
+        properties = self._check(path, arguments)
+        if missing:
+            raise Trap(f"missing value(s) of argument(s) {' '.join(missing)}")
+        self._check_unique(path, properties)
+        if path == "/ip/address":
+            properties.setdefault("network", network_of(properties["address"]))
+        timeout = properties.get("timeout") if path == "/ip/firewall/address-list" else None
+        expires = None
+        if timeout is not None:
+            properties["creation-time"] = "jan/02/1970 00:00:00"
+            if not timeout.startswith("none"):
+                expires = self.clock() + values.seconds(timeout)
+        return self._insert(path, properties, timeout is not None and timeout != "none-static", expires,
+                            self.find(path, before) if before else None)
+
+    def set(self, path, keys, arguments):
+        menu = self.menu(path)
+        if menu.is_single:
+            if menu.kind == "status":
+                raise Trap("no such command")
+            self.settings[path].update(self._check(path, arguments))
+            self._changed(path, None)
+            return
+        items = [self.find(path, key) for key in keys]
+        for item in items:
+            checked = self._check(path, arguments)
+            self._check_unique(path, {**item, **checked} if "name" in checked or "address" in checked else {}, item)
+            old_name = item.get("name")
+            item.update(checked)
+            for name, value in checked.items():  # a matcher that is set to nothing is gone
+                if value == "" and menu.properties[name].default is None:
+                    del item[name]
+            if path == "/ip/address" and "address" in checked and "network" not in checked:
+                item["network"] = network_of(item["address"])
+            if path == "/ip/firewall/address-list" and checked.get("timeout", "none")[:4] != "none":
+                item.expires = self.clock() + values.seconds(checked["timeout"])
+            if path.startswith("/interface/") and checked.get("name", old_name) != old_name:
+                self._rename(old_name, checked["name"])
+            self._changed(path, item)
+
+    def _rename(self, old, new):
+        """RouterOS refers to interfaces by identity: a new name shows everywhere."""
+        for path, menu in self.menus.items():
+            kinds = [p.name for p in menu.properties.values() if p.kind in ("interface", "bridge")]
+            for item in self.config[path]:
+                for name in kinds:
+                    if item.get(name) == old:
+                        item[name] = new
+
+    def remove(self, path, keys):
+        if not self.menu(path).can_add and self.menu(path).kind != "view":
+            raise Trap("no such command")
+        if path == "/file":
+            names = {row[".id"]: row["name"] for row in self.rows("/file")}
+            for key in keys:
+                if self.files.pop(names.get(key, key), None) is None:
+                    raise Trap("no such item")
+            return
+        for item in [self.find(path, key) for key in keys]:
+            self.config[path].remove(item)
+            self._changed(path, item, is_gone=True)
+
+    def move(self, path, key, before):
+        if self.menu(path).kind != "ordered":
+            raise Trap("no such command")
+        item, found = self.find(path, key), self.config[path]
+        target = self.find(path, before) if before else None
+        if item is not target:
+            found.remove(item)
+            found.insert(found.index(target) if target is not None else len(found), item)
+        self._changed(path, item)
+
+    FLASH_BYTES = 8 * 1024 * 1024
+
+    def write_file(self, name, data):
+        if sum(len(other) for key, other in self.files.items() if key != name) + len(data) > self.FLASH_BYTES:
+            raise Trap("failure: not enough space left on device")
+        self.files[name] = data
+
+    def log(self, topics, message):
+        self._insert("/log", {"time": "jan/02/1970 00:00:00", "topics": topics, "message": message}, dynamic=True)
+        del self.config["/log"][:-1000]
+
+    # --- whole states -------------------------------------------------------------------------------
+
+    def save(self):
+        """What a save point holds: all that is not dynamic."""
+        return copy.deepcopy(({path: [i for i in items if not i.dynamic] for path, items in self.config.items()}, self.settings))
+
+    def restore(self, state):
+        self.config, self.settings = copy.deepcopy(state)
+        self._changed("/", None)
+
+
+def network_of(prefix):
+    import ipaddress
+    return str(ipaddress.ip_interface(prefix).network.network_address)
+
+
+def file_type(name):
+    return {"rsc": "script", "backup": "backup", "txt": ".txt file"}.get(name.rsplit(".", 1)[-1], "file")
+
+
+def as_api(menu, name, value):
+    """The API says true and false where a terminal says yes and no."""
+    property_ = menu.properties.get(name)
+    if property_ is not None and property_.kind == "bool":
+        return {"yes": "true", "no": "false"}.get(value, value)
+    return value

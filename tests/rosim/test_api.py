@@ -1,0 +1,173 @@
+"""The simulated router's API, asked by a client that was not written here (python3-librouteros)."""
+import re
+import socket
+import subprocess
+import sys
+
+import librouteros
+import pytest
+from librouteros.query import Key
+
+from tests.rosim import wire
+
+HOST = "127.0.0.1"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return probe.getsockname()[1]
+
+
+class Rosim:
+    def __init__(self, personality, *options):
+        self.port = free_port()
+        self.process = subprocess.Popen(
+            [sys.executable, "tests/rosim/rosim", "--personality", personality, "--api", f"{HOST}:{self.port}",
+             "--password", "secret", *options], stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout.readline() == "ready\n"
+
+    def connect(self, password="secret", **options):
+        return librouteros.connect(host=HOST, port=self.port, username="admin", password=password, timeout=10, **options)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(10)
+
+
+@pytest.fixture(params=("6.49", "7.16", "7.20"))
+def rosim(request):
+    router = Rosim(request.param)
+    router.personality = request.param
+    yield router
+    router.stop()
+
+
+def test_add_select_update_remove(rosim):
+    addresses = rosim.connect().path("ip", "address")
+    number = addresses.add(address="10.1.1.1/24", interface="ether1")
+    assert list(addresses.select(Key("address"), Key("network")).where(Key("interface") == "ether1")) == [
+        {"address": "10.1.1.1/24", "network": "10.1.1.0"}]
+    addresses.update(**{".id": number, "comment": "a comment"})
+    assert [row["comment"] for row in addresses] == ["a comment"]
+    addresses.remove(number)
+    assert list(addresses) == []
+
+
+def test_refusals(rosim):
+    addresses = rosim.connect().path("ip", "address")
+    with pytest.raises(librouteros.exceptions.TrapError, match="input does not match any value of interface"):
+        addresses.add(address="10.1.1.1/24", interface="ether99")
+    with pytest.raises(librouteros.exceptions.TrapError, match="unknown parameter"):
+        addresses.add(address="10.1.1.1/24", interface="ether1", color="red")
+    with pytest.raises(librouteros.exceptions.TrapError, match="no such command"):
+        list(rosim.connect().path("ip", "nothing"))
+
+
+def test_wrong_password(rosim):
+    with pytest.raises(librouteros.exceptions.TrapError, match="invalid user name|cannot log in"):
+        rosim.connect(password="wrong")
+
+
+def test_old_login():
+    rosim = Rosim("6.49", "--old-login")
+    try:
+        api = rosim.connect(login_method=librouteros.login.token)
+        assert [row["name"] for row in api.path("system", "identity")] == ["MikroTik"]
+        with pytest.raises(librouteros.exceptions.TrapError):
+            rosim.connect(password="wrong", login_method=librouteros.login.token)
+    finally:
+        rosim.stop()
+
+
+def test_a_script_tells_its_error_as_text(rosim):
+    api = rosim.connect()
+    if rosim.personality == "6.49":
+        with pytest.raises(librouteros.exceptions.TrapError, match="unknown parameter"):
+            list(api.rawCmd("/execute", "=script=:put x", "=as-string="))
+        return
+    (reply,) = api.rawCmd("/execute", "=script=:put hello\n:error bad", "=as-string=")
+    assert reply["ret"].startswith("hello\r\nbad")
+
+
+def test_an_empty_answer_says_so_from_7_18_on(rosim):
+    with socket.create_connection((HOST, rosim.port), 10) as raw:
+        raw.sendall(wire.encode_sentence(["/login", "=name=admin", "=password=secret"]) +
+                    wire.encode_sentence(["/ip/address/print", ".tag=7"]))
+        data = b""
+        while data.count(b"!done") < 2:
+            data += raw.recv(4096)
+    assert (b"\x06!empty\x06.tag=7\x00" in data) == (rosim.personality == "7.20")
+
+
+def test_listen_tells_changes_and_ends(rosim):
+    with socket.create_connection((HOST, rosim.port), 10) as raw:
+        def read_until(text):
+            nonlocal data
+            while text not in data:
+                piece = raw.recv(4096)
+                assert piece, data
+                data += piece
+        data = b""
+        raw.sendall(wire.encode_sentence(["/login", "=name=admin", "=password=secret"]))
+        read_until(b"!done")
+        raw.sendall(wire.encode_sentence(["/ip/address/listen", ".tag=5"]) +
+                    wire.encode_sentence(["/ip/address/add", "=address=10.0.0.1/24", "=interface=ether1", ".tag=6"]))
+        read_until(b"!re\x06.tag=5")
+        read_until(b"!done\x06.tag=6")
+        number = re.search(rb"=ret=(\*[0-9A-F]+)", data).group(1).decode()
+        raw.sendall(wire.encode_sentence(["/ip/address/remove", "=.id=" + number, ".tag=7"]))
+        read_until(b"=.dead=yes" if rosim.personality == "6.49" else b"=.dead=true")
+        raw.sendall(wire.encode_sentence(["/cancel", "=tag=5", ".tag=8"]))
+        read_until(b"=message=interrupted")
+        read_until(b"!done\x06.tag=8")
+
+
+def test_safe_mode_undoes_what_a_lost_session_did():
+    rosim = Rosim("7.20")
+    try:
+        api = rosim.connect()
+        list(api.rawCmd("/safe-mode/take"))
+        api.path("ip", "address").add(address="10.0.0.1/24", interface="ether1")
+        api.close()
+        other = rosim.connect()
+        assert list(other.path("ip", "address")) == []
+        list(other.rawCmd("/safe-mode/take"))
+        other.path("ip", "address").add(address="10.0.0.2/24", interface="ether1")
+        list(other.rawCmd("/safe-mode/release"))
+        other.close()
+        assert [row["address"] for row in rosim.connect().path("ip", "address")] == ["10.0.0.2/24"]
+        with pytest.raises(librouteros.exceptions.TrapError, match="no such command"):
+            older = Rosim("7.16")
+            try:
+                list(older.connect().rawCmd("/safe-mode/take"))
+            finally:
+                older.stop()
+    finally:
+        rosim.stop()
+
+
+def test_backup_brings_back_what_was(rosim):
+    api = rosim.connect()
+    list(api.rawCmd("/system/backup/save", "=name=before", "=password=p"))
+    api.path("ip", "address").add(address="10.0.0.1/24", interface="ether1")
+    with pytest.raises(Exception):
+        list(api.rawCmd("/system/backup/load", "=name=before", "=password=p"))
+    assert list(rosim.connect().path("ip", "address")) == []
+
+
+def test_files_are_read_in_pieces(rosim):
+    api = rosim.connect()
+    list(api.rawCmd("/export", "=file=all"))
+    (row,) = api.path("file").select(Key("name"), Key("size")).where(Key("name") == "all.rsc")
+    size = int(row["size"])
+    if rosim.personality == "6.49":
+        with pytest.raises(librouteros.exceptions.TrapError, match="no such command"):
+            list(api.rawCmd("/file/read", "=file=all.rsc", "=offset=0", "=chunk-size=100"))
+        return
+    text = ""
+    while len(text) < size:
+        (reply,) = api.rawCmd("/file/read", "=file=all.rsc", f"=offset={len(text)}", "=chunk-size=100")
+        assert 0 < len(reply["data"]) <= 100
+        text += reply["data"]
+    assert text.startswith("# ") and "by RouterOS 7." in text

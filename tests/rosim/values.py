@@ -1,0 +1,116 @@
+"""What a property's value must be, and how RouterOS writes it back. check(kind, text, router) returns the canonical text."""
+import ipaddress
+import re
+
+from .errors import Trap
+
+TIME_UNITS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1, "ms": 0.001}
+HASHES = [f"{where}-{what}" for where in ("src", "dst") for what in ("address", "port", "address-and-port")] + [
+    "both-addresses", "both-ports", "both-addresses-and-ports"]
+
+
+def seconds(text):
+    """Of "1d2h", "00:10:00", "10", "300ms", "none"."""
+    if text in ("none", "none-dynamic", ""):
+        return 0
+    clock = re.fullmatch(r"(\d+):(\d\d):(\d\d)", text)
+    if clock:
+        hours, minutes, rest = map(int, clock.groups())
+        return hours * 3600 + minutes * 60 + rest
+    if text.isdigit():
+        return int(text)
+    parts = re.findall(r"(\d+)(ms|[wdhms])", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError(text)
+    return sum(int(number) * TIME_UNITS[unit] for number, unit in parts)
+
+
+def time_text(total):
+    """10 -> "10s", 90 -> "1m30s", 0.3 -> "300ms"."""
+    if total and total < 1:
+        return f"{round(total * 1000)}ms"
+    total, text = round(total), ""
+    for unit in "wdhms":
+        count, total = divmod(total, TIME_UNITS[unit])
+        text += f"{count}{unit}" if count else ""
+    return text or "0s"
+
+
+def _bool(text, _router):
+    if text in ("yes", "true"):
+        return "yes"
+    if text in ("no", "false"):
+        return "no"
+    raise ValueError(text)
+
+
+def _int(text, _router):
+    return str(int(text, 0))
+
+
+def _address(text, _router):
+    return str(ipaddress.ip_address(text))
+
+
+def _prefix(text, _router):
+    """The address of an interface keeps its host part; a bare address is a host."""
+    return str(ipaddress.ip_interface(text))
+
+
+def _addresses(text, router):
+    """Of a matcher: !, an address, a network or a range."""
+    sign, text = ("!", text[1:]) if text.startswith("!") else ("", text)
+    if "-" in text:
+        return sign + "-".join(_address(part, router) for part in text.split("-"))
+    network = str(ipaddress.ip_interface(text))
+    return sign + (network[:-3] if network.endswith("/32") else network)
+
+
+def _time(text, _router):
+    return text if text.startswith("none") else time_text(seconds(text))
+
+
+def _pcc(text, _router):
+    what, _, numbers = text.partition(":")
+    matches = [name for name in HASHES if name == what or name.startswith(what)]
+    denominator, _, remainder = numbers.partition("/")
+    if not matches or int(remainder) >= int(denominator):
+        raise ValueError(text)
+    return f"{what if what in HASHES else matches[-1]}:{int(denominator)}/{int(remainder)}"
+
+
+def _interface(text, router):
+    sign, name = ("!", text[1:]) if text.startswith("!") else ("", text)
+    if name == "all" or router.has_interface(name):
+        return sign + name
+    raise Trap("input does not match any value of interface")
+
+
+def _bridge(text, router):
+    if any(item["name"] == text for item in router.items("/interface/bridge")):
+        return text
+    raise Trap("input does not match any value of bridge")
+
+
+def _interface_list(text, router):
+    if text in ("all", "none", "dynamic", "static") or any(i["name"] == text for i in router.items("/interface/list")):
+        return text
+    raise Trap("input does not match any value of list")
+
+
+def _flag(text, _router):
+    return "" if text in ("", "yes", "true") else text
+
+
+CHECKS = {
+    "text": lambda text, router: text, "secret": lambda text, router: text, "name": lambda text, router: text,
+    "bool": _bool, "int": _int, "address": _address, "prefix": _prefix, "addresses": _addresses, "time": _time, "pcc": _pcc,
+    "interface": _interface, "bridge": _bridge, "interface-list": _interface_list, "flag": _flag,
+}
+
+
+def check(property_, text, router):
+    try:
+        return CHECKS[property_.kind](text, router)
+    except ValueError:
+        raise Trap(f"invalid value for argument {property_.name}") from None
