@@ -31,6 +31,7 @@ TAP = re.compile(r"^(not ok|ok) \d+ (?:- |(# SKIP) )(\S+)", re.M)
 COUNTS = re.compile(r"^(\d+) passed, (\d+) failed$", re.M)
 TAIL_LINES = 40
 HEARTBEAT_S = 30
+PACKAGE_TESTS = ("openwrt", "routeros", "toolchain")  # tests/KIND, of what `make packages sbom` made
 
 
 class Job:
@@ -96,6 +97,9 @@ def list_jobs(args):
         jobs.append(Job(path[6:-3], [*pytest, path], parse_junit, 900 if args.san else 600))
     for path in sorted(glob.glob("tests/proto/test_*.py")):
         jobs.append(Job(path[6:-3], [*pytest, path], parse_junit))
+    for kind in () if args.san else PACKAGE_TESTS:
+        for path in sorted(glob.glob(f"tests/{kind}/test_*.py")):
+            jobs.append(Job(path[6:-3], [*pytest, path], parse_junit))
     for source in sorted(glob.glob("tests/unit/*/test_*.c")):
         name = source[6:-2]
         jobs.append(Job(name, [f"{args.build}/tests/{name}"], parse_tap, env={"CMOCKA_MESSAGE_OUTPUT": "TAP"}))

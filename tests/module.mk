@@ -88,6 +88,8 @@ check-build: all $(UNIT_BINS) $(TEST_TOOLS)
 check: ready
 	@$(MAKE) --no-print-directory $(QUIET) $(PARALLEL) check-build
 	$(if $(SAN),,@$(MAKE) --no-print-directory $(QUIET) $(PARALLEL) SAN=fuzz fuzz-build)
+	$(if $(SAN),,@$(MAKE) --no-print-directory setup-cross)
+	$(if $(SAN),,@$(MAKE) --no-print-directory $(QUIET) $(PARALLEL) packages sbom $(CYCLONEDX_SCHEMAS))
 	@$(PYTHON) tests/check.py --build $(B) --san '$(SAN)' --fuzz-seconds $(FUZZ_SECONDS) --only '$(ONLY)'
 
 # The same programs and tests, instrumented. Fuzzers are instrumented always, and run in `make check`.

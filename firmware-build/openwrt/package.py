@@ -4,7 +4,9 @@
     package.py --agent FILE --arch mips_24kc --version 0.1.0-r1 --mtime SECONDS [--key PRIVATE.pem] OUT.ipk|OUT.apk ...
 
 The tree is files/ beside this script and the agent as /usr/sbin/jaga-agent; the description is `describe`, what runs
-before and after is scripts/. The same input gives the same bytes anywhere: everything belongs to root, bears one time,
+before and after is scripts/. There are no conffiles: what is the router's own (/etc/config/jaga, the key) is not in the
+package but made on the router, so that no upgrade leaves a second copy beside it; sysupgrade keeps it by keep.d.
+The same input gives the same bytes anywhere: everything belongs to root, bears one time,
 is in order, and modes are 0755 for what can be executed and 0644 for the rest.
 
 ipk: a tar.gz of debian-binary, control.tar.gz and data.tar.gz.
@@ -57,9 +59,7 @@ def read_description():
     lines = [line.partition(": ") for line in (HERE / "describe").read_text(encoding="utf-8").splitlines()
              if line and not line.startswith("#")]
     description = {key: value.strip() for key, _, value in lines}
-    for key in ("depends", "conffiles"):
-        description[key] = description[key].split()
-    return description
+    return {**description, "depends": description["depends"].split()}
 
 
 def read_scripts():
@@ -115,7 +115,6 @@ def make_control(description, args, installed_bytes):
 
 def make_ipk(description, scripts, files, args):
     control = [("./", DIRECTORY_MODE, None),
-               ("./conffiles", 0o644, "".join(f"{path}\n" for path in description["conffiles"]).encode()),
                ("./control", 0o644, make_control(description, args, size_of(files)))]
     control += [(f"./{IPK_SCRIPTS[name]}", 0o755, text) for name, text in scripts.items()]
     data = [(f"./{name}", mode, None) for name, mode in directories_of(files).items()]
@@ -239,16 +238,14 @@ def sign(adb, key):
     return head + run_openssl("dgst", "-sha512", "-sign", key, data=signed)
 
 
-def make_lists(description, files):
-    """What opkg knows of a package by itself, and OpenWrt's library and sysupgrade look for here beside apk."""
-    name = f"lib/apk/packages/{description['name']}"
-    conffiles = "".join(f"{path}\n" for path in description["conffiles"]).encode()
-    listed = "".join(f"/{path}\n" for path in sorted([*files, f"{name}.conffiles"])).encode()
-    return {f"{name}.conffiles": (0o644, conffiles), f"{name}.list": (0o644, listed)}
+def make_list(description, files):
+    """The names of all files, which opkg keeps by itself and OpenWrt's library looks for here beside apk."""
+    listed = "".join(f"/{path}\n" for path in sorted(files)).encode()
+    return {f"lib/apk/packages/{description['name']}.list": (0o644, listed)}
 
 
 def make_apk(description, scripts, files, args):
-    files = files | make_lists(description, files)
+    files = files | make_list(description, files)
     adb = make_adb(description, scripts, files, args)
     stream = b"ADB.pckg" + make_block(BLOCK_ADB, adb)
     if args.key:
