@@ -1,10 +1,10 @@
 /*
  * coap: the collector's DTLS endpoint; coap.h has the contract, coap_internal.h the map.
  *
- *   datagram -> admission (per source) -> handshake (find_key) -> first request: peer -> handler -> answer
+ *   datagram -> admission (cookie, per source) -> handshake (find_key) -> first request: peer -> handler -> answer
  *
- * Before a handshake is done nothing is known for sure: the source's address is counted, the identity looked
- * up in memory. An identity that does not exist gets a key that nobody has, so that it looks to the
+ * Nothing is kept for a source that has not returned its cookie. Until its handshake is done nothing else is known for
+ * sure: the source's address is counted, the identity looked up in memory. An identity that does not exist gets a key that nobody has, so that it looks to the
  * other side like a wrong key. libcoap's idle limit stays 0 (with any other an unauthenticated
  * datagram evicts a live session), connection IDs are compiled out, block-wise bodies and
  * keepalive are ours. Loop thread only; called by collector.c, calls back through struct coap_events.
@@ -23,6 +23,8 @@
 #include "common/coap_ev.h"
 #include "common/wire.h"
 
+_Static_assert(COAP_ADMISSION_REPLY_SIZE >= COOKIE_REPLY_BYTES, "");
+
 #define ENDPOINT_MTU 1280 /* what agents send at most is 1200; libcoap drops what is larger than this */
 #define TICK_S 1.
 
@@ -33,15 +35,22 @@ static struct coap_server *server_of(coap_session_t *session)
 
 /* --- handshakes ------------------------------------------------------------------------------------ */
 
-static int on_admission(coap_context_t *context, const coap_address_t *remote, int is_client_hello, void *arg)
+static int on_admission(coap_context_t *context, const coap_address_t *remote, const uint8_t *datagram, size_t length,
+			uint8_t *reply, size_t *reply_length, void *arg)
 {
 	struct coap_server *server = arg;
 	unsigned suppressed;
 
 	(void)context;
-	if (!is_client_hello) {
+	switch (cookies_examine(server->cookies, &remote->addr.sa, datagram, length, reply, reply_length)) {
+	case COOKIE_STRAY:
 		server->counters.strays++;
 		return 0;
+	case COOKIE_ASKED:
+		server->counters.cookies_asked++;
+		return 0;
+	case COOKIE_RETURNED:
+		break;
 	}
 	if (*source_find(&server->sources, &remote->addr.sa) < LIMIT_HANDSHAKES_PER_SOURCE)
 		return 1;
@@ -316,6 +325,11 @@ int coap_server_create(struct ev_loop *loop, const struct parse_address *listen,
 		result = err_sys(err, -errno, "no random numbers");
 		goto out;
 	}
+	result = cookies_create(&server->cookies);
+	if (result) {
+		err_sys(err, result, "cannot start DTLS");
+		goto out;
+	}
 	result = open_context(server, err);
 	if (result)
 		goto out;
@@ -348,6 +362,7 @@ void coap_server_destroy(struct coap_server *server)
 	coap_ev_destroy(server->ev);
 	if (server->context)
 		coap_free_context(server->context);
+	cookies_destroy(server->cookies);
 	free(server->slots);
 	mbedtls_platform_zeroize(server, sizeof(*server));
 	free(server);

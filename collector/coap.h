@@ -76,6 +76,7 @@ struct coap_events {
 struct coap_counters {
 	uint64_t sessions_opened, sessions_open;
 	uint64_t handshakes_refused; /* wrong key, unknown identity, no common suite, given up by the other side */
+	uint64_t cookies_asked;	     /* Client Hellos answered without a session; one of each handshake, the others are noise */
 	uint64_t handshakes_limited; /* Client Hellos ignored: too many half-open ones of their source */
 	uint64_t strays;	     /* datagrams that belong to no session and begin none */
 	uint64_t requests, requests_refused, rate_limited;

@@ -6,6 +6,7 @@
  *   coap_reply.c    an answer, now or later                  these four)
  *   coap_peer.c     authenticated sessions, by device, by ticket, by age
  *   coap_route.c    path -> meaning                (pure)
+ *   coap_cookie.c   handshakes before there is a session
  *   coap_source.c   half-open handshakes a source  (pure)
  *
  * A peer is the session of one device. libcoap's callbacks may run inside a session's own code, so a peer
@@ -18,6 +19,7 @@
 #include <ev.h>
 
 #include "collector/coap.h"
+#include "collector/coap_cookie.h"
 #include "collector/coap_route.h"
 #include "collector/coap_source.h"
 #include "common/block.h"
@@ -76,6 +78,7 @@ struct coap_server {
 	uint8_t decoy[LIMIT_PSK_BYTES]; /* key of identities that do not exist */
 	uint8_t key[LIMIT_PSK_BYTES];	/* found last; libcoap copies it at once */
 	coap_bin_const_t key_view;
+	struct cookies *cookies;
 	struct source_table sources;
 
 	struct coap_slot *slots;

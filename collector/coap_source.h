@@ -1,7 +1,7 @@
 /*
  * coap_source: how many half-open handshakes each source address has. Pure.
  *
- * The address of a Client Hello is not verified, so nothing is stored for it: an address (IPv4), or
+ * Whoever owns many addresses must not make a table grow, so nothing is stored for one: an address (IPv4), or
  * network of 64 bits (IPv6), stands for one of SOURCE_COUNTERS counters, by a hash with a secret seed. Two
  * sources that share a counter share a limit; nobody can choose with whom.
  */

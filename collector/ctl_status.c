@@ -261,6 +261,7 @@ static json_t *make_counters(struct ctl_client *client, const struct store_usage
 	set(row, "sessions_opened", coap.sessions_opened);
 	set(row, "handshakes_refused", coap.handshakes_refused);
 	set(row, "handshakes_limited", coap.handshakes_limited);
+	set(row, "cookies_asked", coap.cookies_asked);
 	set(row, "stray_datagrams", coap.strays);
 	set(row, "requests", coap.requests);
 	set(row, "requests_refused", coap.requests_refused + ingest.refused);

@@ -3,7 +3,7 @@ COLLECTOR_SRCS += $(addprefix collector/, main.c collector.c config.c ctl.c ctl_
 	ctl_output.c ctl_request.c ctl_snapshots.c ctl_status.c fleet.c ingest.c ingest_message.c ingest_rows.c jobs.c \
 	jobs_step.c json_row.c lane.c ports.c snapshots.c store_lmdb.c store_lmdb_devices.c store_lmdb_events.c \
 	store_lmdb_jobs.c store_lmdb_snapshots.c worker.c writer.c)
-COLLECTOR_SRCS += collector/coap.c collector/coap_peer.c collector/coap_reply.c collector/coap_request.c \
+COLLECTOR_SRCS += collector/coap.c collector/coap_cookie.c collector/coap_peer.c collector/coap_reply.c collector/coap_request.c \
 	collector/coap_route.c collector/coap_source.c
 CLI_SRCS += $(addprefix collector/cli/, main.c agent_conf.c args.c client.c diff.c failure.c human.c invocation.c \
 	job_view.c nearest.c render.c render_json.c render_kv.c render_lines.c render_table.c row.c sanitise.c \

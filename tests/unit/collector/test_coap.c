@@ -339,7 +339,9 @@ static void test_flood_of_one_source(void **state)
 	inet_aton("127.0.0.2", &source.sin_addr);
 	for (int i = 0; i < FLOOD; i++) {
 		assert_int_equal(dtls_client_init(&flood[i], &source, &scene->target, "dev9", scene->key), 0);
-		assert_int_equal(dtls_client_handshake(&flood[i]), -EAGAIN); /* a Client Hello and not a word more */
+		assert_int_equal(dtls_client_handshake(&flood[i]), -EAGAIN);
+		wait_until(scene, counters(scene).cookies_asked == (uint64_t)i + 1);
+		assert_int_equal(dtls_client_handshake(&flood[i]), -EAGAIN); /* its cookie and not a word more */
 		turn(scene);
 	}
 	wait_until(scene, counters(scene).handshakes_limited == FLOOD - LIMIT_HANDSHAKES_PER_SOURCE);
@@ -367,6 +369,25 @@ static void test_flood_of_many_sources(void **state)
 	connect_client(scene, &scene->client, "dev1");
 	assert_int_equal(ask(scene, &scene->client, &hello), 204);
 	assert_int_equal(counters(scene).handshakes_limited, 0);
+	assert_int_equal(counters(scene).cookies_asked, LIMIT_HANDSHAKES + 10 + 1);
+}
+
+/* A client that asked 127.0.0.4 takes no answer from 127.0.0.1, which the kernel would choose. */
+static void test_answer_from_the_address_that_was_asked(void **state)
+{
+	struct scene *scene = *state;
+	struct sockaddr_in source = { .sin_family = AF_INET }, target = scene->target;
+	struct parse_address listen;
+	struct err err = { "" };
+
+	coap_server_destroy(scene->server);
+	scene->server = NULL;
+	assert_int_equal(parse_address("0.0.0.0", ntohs(target.sin_port), &listen), 0);
+	assert_int_equal(coap_server_create(scene->loop, &listen, &events, scene, &scene->server, &err), 0);
+	inet_aton("127.0.0.3", &source.sin_addr);
+	inet_aton("127.0.0.4", &target.sin_addr);
+	assert_int_equal(dtls_client_init(&scene->other, &source, &target, "dev1", scene->key), 0);
+	assert_int_equal(try_handshake(scene, &scene->other), 0);
 }
 
 static void test_port_in_use(void **state)
@@ -761,6 +782,7 @@ int main(void)
 		connected(test_newest_session_wins),
 		alone(test_flood_of_one_source),
 		alone(test_flood_of_many_sources),
+		alone(test_answer_from_the_address_that_was_asked),
 		alone(test_port_in_use),
 		connected(test_garbage_datagrams),
 		connected(test_garbage_inside_a_session),
