@@ -97,13 +97,16 @@ static void note_unsent(struct steer *steer, unsigned uplink, unsigned target, u
 	};
 }
 
-static void send_probes(struct steer *steer, unsigned uplink, uint16_t sequence)
+static void send_probes(struct steer *steer, unsigned uplink, uint8_t targets, uint16_t sequence)
 {
 	struct steer_prober *prober = &steer->probers[uplink];
 
 	for (unsigned t = 0; t < steer->config->uplinks[uplink].n_targets; t++) {
-		int r = prober->probe ? steer->probe_ops->send(prober->probe, t, sequence) : -ENODEV;
+		int r;
 
+		if (!(targets & 1U << t))
+			continue;
+		r = prober->probe ? steer->probe_ops->send(prober->probe, t, sequence) : -ENODEV;
 		if (r < 0) {
 			if (r != prober->last_error)
 				log_debug("probe", "not sent uplink=%s error=%s", steer->config->uplinks[uplink].name,
@@ -123,7 +126,7 @@ static void carry_out(struct steer *steer)
 
 		switch (action->type) {
 		case ENGINE_SEND_PROBES:
-			send_probes(steer, action->uplink, action->sequence);
+			send_probes(steer, action->uplink, action->targets, action->sequence);
 			break;
 		case ENGINE_APPLY_PLAN:
 			apply_plan(steer);

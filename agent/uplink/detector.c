@@ -21,6 +21,7 @@
 #define CLEAR_ANSWERS 3	    /* suspect -> up */
 #define RECOVER_ANSWERS 20  /* down -> up: at 5 % loss 3.6 s, while half a line never passes */
 #define REST_ROUNDS 10	    /* metered, at rest: one round in so many intervals */
+#define MUSTER_ROUNDS 50    /* one round in so many goes to all targets: who is silent may be back */
 #define LOSS_ROUNDS 400	    /* moving average of loss: 40 s at 10 a second */
 #define PPB 1000000000
 #define MISSES_MIN 5	    /* 8 / -log10 of 1 % is 4; one more, since no line's losses are independent */
@@ -179,6 +180,7 @@ static void note_answered(struct detector *detector, struct detector_round *roun
 static void note_lost(struct detector *detector, struct detector_round *round)
 {
 	round->state = ROUND_LOST;
+	detector->answering = (uint8_t)(detector->answering & ~(round->asked & ~round->answered));
 	if (round->sequence > detector->last_lost) {
 		detector->last_lost = round->sequence;
 		detector->answers = count_after(detector, round->sequence, ROUND_ANSWERED);
@@ -246,14 +248,48 @@ bool detector_may_send(const struct detector *detector)
 	return detector->has_link && detector->next - detector->oldest_pending < LIMIT_ROUNDS;
 }
 
+/* The next after the last one that had its turn, of those that answer. */
+static unsigned next_turn(const struct detector *detector)
+{
+	unsigned n = detector->config.n_targets, turn = detector->turn;
+
+	do
+		turn = (turn + 1) % n;
+	while (!(detector->answering & 1U << turn) && turn != detector->turn);
+	return turn;
+}
+
+/*
+ * One answer in time is all that a round of quorum 1 asks for, so asking everybody tells nothing more as long as answers
+ * come. By turns, a target that dies takes one round with it and the next one ends the run; from the first lost round
+ * on everybody is asked.
+ */
+static bool takes_turns(const struct detector *detector)
+{
+	return detector->config.quorum == 1 && detector->state == UPLINK_UP && detector->answering != 0 &&
+	       detector->answers >= RECOVER_ANSWERS && detector->next % MUSTER_ROUNDS != 0;
+}
+
+uint8_t detector_next_targets(const struct detector *detector)
+{
+	if (takes_turns(detector))
+		return (uint8_t)(1U << next_turn(detector));
+	return (uint8_t)((1U << detector->config.n_targets) - 1);
+}
+
 uint16_t detector_send(struct detector *detector, int64_t now_us)
 {
-	uint64_t sequence = detector->next++;
+	uint8_t asked = detector_next_targets(detector);
+	uint64_t sequence;
 
+	if (takes_turns(detector))
+		detector->turn = next_turn(detector);
+	sequence = detector->next++;
 	*round_at(detector, sequence) = (struct detector_round){
 		.sent_us = now_us,
 		.sequence = sequence,
 		.state = ROUND_PENDING,
+		.asked = asked,
 	};
 	return (uint16_t)sequence;
 }
@@ -284,9 +320,10 @@ void detector_reply(struct detector *detector, unsigned target, uint16_t sequenc
 {
 	struct detector_round *round = find_round(detector, target, sequence);
 
-	if (round == NULL || (round->answered & 1U << target))
+	if (round == NULL || (round->answered & 1U << target) || !(round->asked & 1U << target))
 		return;
 	round->answered = (uint8_t)(round->answered | 1U << target);
+	detector->answering = (uint8_t)(detector->answering | 1U << target);
 	rtt_learn(&detector->rtt[target], now_us - round->sent_us);
 	learn_timeout(detector);
 	forgive(detector, now_us);
@@ -306,7 +343,7 @@ void detector_send_failed(struct detector *detector, unsigned target, uint16_t s
 	if (round == NULL || round->state != ROUND_PENDING)
 		return;
 	round->unsent = (uint8_t)(round->unsent | 1U << target);
-	if (detector->config.n_targets - (unsigned)__builtin_popcount(round->unsent) >= detector->config.quorum)
+	if ((unsigned)__builtin_popcount(round->asked & ~(unsigned)round->unsent) >= detector->config.quorum)
 		return;
 	note_lost(detector, round);
 	pass_decided(detector);
@@ -387,7 +424,7 @@ static void read_evidence(const struct detector *detector, unsigned target, int6
 		const struct detector_round *round = &detector->rounds[i];
 		bool is_answered = round->answered & 1U << target;
 
-		if (round->state == ROUND_VOID || round->sequence < first)
+		if (round->state == ROUND_VOID || round->sequence < first || !(round->asked & 1U << target))
 			continue;
 		/* Another target may still answer a round that was decided early. */
 		if (!is_answered && round->state != ROUND_LOST && now_us - round->sent_us < detector->timeout_us)

@@ -4,8 +4,9 @@
  *   up --3 rounds lost--> suspect --k rounds lost--> down --20 rounds answered, hold-down over--> up
  *   any --link lost--> down                suspect --3 rounds answered--> up
  *
- * A round is one probe to each target. It is answered as soon as `quorum` targets have answered,
- * lost when the time-out has passed before that, and lost at once when too few probes could be sent.
+ * A round is one probe to each target; with a quorum of one, while all is well, to one of those that
+ * answer, in turn. It is answered as soon as `quorum` targets have answered, lost when the time-out has
+ * passed before that, and lost at once when too few probes could be sent.
  * The time-out is the longest of those learnt for the targets (rtt.h) and applies to rounds that
  * are under way, too: it grows while a line fills its buffers.
  *
@@ -57,8 +58,9 @@ struct detector_round {
 	int64_t sent_us;
 	uint64_t sequence;
 	uint8_t state;	  /* enum detector_round_state */
-	uint8_t answered; /* bit per target */
-	uint8_t unsent;	  /* bit per target: sending failed */
+	uint8_t asked;	  /* bit per target, as those below */
+	uint8_t answered;
+	uint8_t unsent;	  /* sending failed */
 };
 
 struct detector {
@@ -76,6 +78,9 @@ struct detector {
 	unsigned answers;	 /* answered rounds after last_lost */
 	uint64_t run_first;	 /* first round of the run of misses, and when it was sent */
 	int64_t run_began_us;
+
+	uint8_t answering;	 /* bit per target: it answered when it was asked last */
+	unsigned turn;		 /* target that had the last round to itself */
 
 	struct rtt rtt[LIMIT_TARGETS];
 	int64_t timeout_us;	 /* of a round */
@@ -97,7 +102,9 @@ struct detector {
 /* `state` is UP or DOWN. A detector starts with a link. */
 void detector_init(struct detector *detector, const struct detector_config *config, enum uplink_state state,
 		   int64_t now_us);
-/* Opens a round; the caller sends its probes with the sequence returned. Only when detector_may_send(). */
+/* Targets that the next round goes to, a bit each. */
+uint8_t detector_next_targets(const struct detector *detector);
+/* Opens that round; the caller sends its probes with the sequence returned. Only when detector_may_send(). */
 uint16_t detector_send(struct detector *detector, int64_t now_us);
 /* False while LIMIT_ROUNDS rounds are outstanding, and without a link. */
 bool detector_may_send(const struct detector *detector);

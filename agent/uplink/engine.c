@@ -141,6 +141,7 @@ static int64_t due_us(const struct engine_uplink *uplink)
 
 static void send_round(struct engine_uplink *uplink, unsigned index, int64_t now_us, struct engine_actions *actions)
 {
+	struct engine_action *action;
 	int64_t due = due_us(uplink);
 
 	if (now_us < due)
@@ -148,7 +149,9 @@ static void send_round(struct engine_uplink *uplink, unsigned index, int64_t now
 	/* On time: keep the phase. Late by a round or more: begin anew, do not catch up. */
 	uplink->round_us = now_us - due < uplink->detector.config.interval_us ? due : now_us;
 	uplink->has_been_probed = true;
-	add_action(actions, ENGINE_SEND_PROBES, index)->sequence = detector_send(&uplink->detector, now_us);
+	action = add_action(actions, ENGINE_SEND_PROBES, index);
+	action->targets = detector_next_targets(&uplink->detector);
+	action->sequence = detector_send(&uplink->detector, now_us);
 }
 
 /* Returns the cause of what follows. */

@@ -90,7 +90,7 @@ struct engine_change {
 };
 
 enum engine_action_type {
-	ENGINE_SEND_PROBES,	/* uplink, sequence: one probe to each of its targets */
+	ENGINE_SEND_PROBES,	/* uplink, targets, sequence: one probe to each */
 	ENGINE_APPLY_PLAN,	/* engine->plan */
 	ENGINE_FLUSH_UNREPLIED, /* uplink: flows bound to it that never saw a reply */
 	ENGINE_FLUSH_ALL,	/* uplink: every flow bound to it */
@@ -101,6 +101,7 @@ struct engine_action {
 	enum engine_action_type type;
 	unsigned uplink;
 	uint16_t sequence;
+	uint8_t targets; /* a bit each */
 	struct engine_change change; /* ENGINE_REPORT only */
 };
 

@@ -111,12 +111,14 @@ static inline void lab_check(const struct lab *lab)
 
 static inline void lab_event(struct lab *lab, struct engine_event event);
 
-static inline void lab_send(struct lab *lab, unsigned uplink, uint16_t sequence)
+static inline void lab_send(struct lab *lab, unsigned uplink, uint8_t targets, uint16_t sequence)
 {
 	const struct lab_line *line = &lab->lines[uplink];
 
 	lab->rounds[uplink]++;
 	for (unsigned target = 0; target < lab->engine.config.uplinks[uplink].detector.n_targets; target++) {
+		if (!(targets & 1U << target))
+			continue;
 		if (line->sending_fails)
 			lab_event(lab, (struct engine_event){ .type = ENGINE_PROBE_ERROR,
 							      .uplink = uplink,
@@ -152,7 +154,7 @@ static inline void lab_carry_out(struct lab *lab, const struct engine_actions *a
 	lab_check(lab);
 	for (unsigned i = 0; i < actions->n; i++)
 		if (actions->list[i].type == ENGINE_SEND_PROBES)
-			lab_send(lab, actions->list[i].uplink, actions->list[i].sequence);
+			lab_send(lab, actions->list[i].uplink, actions->list[i].targets, actions->list[i].sequence);
 }
 
 static inline void lab_event(struct lab *lab, struct engine_event event)

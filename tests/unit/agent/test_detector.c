@@ -473,8 +473,8 @@ static void test_dead_target(void **state)
 	detector_read_status(&detector, now, &status);
 	assert_int_equal(status.targets[0].lost, 0);
 	assert_int_equal(status.targets[0].sent, 30);
-	assert_int_equal(status.targets[1].sent, 29); /* the newest may still be answered */
-	assert_int_equal(status.targets[1].lost, 29);
+	assert_int_equal(status.targets[1].sent, 20); /* then it lost its turn */
+	assert_int_equal(status.targets[1].lost, 20);
 	assert_int_equal(status.targets[1].rtt_us, 0);
 	assert_in_range(status.rtt_us, 9 * MS, 10 * MS);
 }
@@ -671,6 +671,103 @@ static void test_metered(void **state)
 	assert_int_equal(detector_gap_us(&detector), 100 * MS);
 }
 
+/* One round to the targets that it is meant for; those in `alive` answer. Returns who was asked. */
+static uint8_t round_among(uint8_t alive)
+{
+	int64_t next = now + detector_gap_us(&detector);
+	uint8_t asked = detector_next_targets(&detector);
+	uint16_t sequence = detector_send(&detector, now);
+
+	advance_to(now + RTT);
+	for (unsigned target = 0; target < detector.config.n_targets; target++)
+		if (asked & alive & 1U << target)
+			detector_reply(&detector, target, sequence, now);
+	advance_to(next);
+	return asked;
+}
+
+static void begin_turns(void)
+{
+	struct detector_config settings = config();
+
+	settings.n_targets = 3;
+	begin(settings);
+	for (unsigned i = 0; i < 20; i++)
+		assert_int_equal(round_among(7), 7);
+}
+
+/* Once 20 rounds were answered one target a round is enough; now and then everybody is asked. */
+static void test_turns(void **state)
+{
+	unsigned asked[3] = { 0 }, all = 0;
+
+	(void)state;
+	begin_turns();
+	for (unsigned i = 0; i < 300; i++) {
+		uint8_t targets = round_among(7);
+
+		all += targets == 7;
+		for (unsigned target = 0; target < 3; target++)
+			asked[target] += targets == 1U << target;
+	}
+	assert_int_equal(all, 6);
+	for (unsigned target = 0; target < 3; target++)
+		assert_in_range(asked[target], 97, 99);
+	detector.config.quorum = 2;
+	assert_int_equal(round_among(7), 7);
+}
+
+/* A target that dies takes single rounds with it, then its turn; when it is back it is noticed. */
+static void test_turns_without_the_dead(void **state)
+{
+	unsigned asked = 0;
+
+	(void)state;
+	begin_turns();
+	detector.timeout_us = 750 * MS; /* as learnt on a slow line: seven rounds are under way */
+	for (unsigned i = 0; i < 100; i++) {
+		round_among(5);
+		assert_true(detector.misses <= 1);
+		assert_int_equal(detector.state, UPLINK_UP);
+	}
+	for (unsigned i = 0; i < 100; i++)
+		asked += round_among(5) == 2;
+	assert_int_equal(asked, 0);
+	for (unsigned i = 0; i < 100; i++)
+		asked += round_among(7) == 2;
+	assert_in_range(asked, 15, 34);
+	for (unsigned i = 0; i < 100; i++) { /* two of three */
+		round_among(4);
+		assert_int_equal(detector.state, UPLINK_UP);
+	}
+}
+
+/* A line that dies is found as soon as with every target in every round; the evidence names who was asked. */
+static void test_turns_and_an_outage(void **state)
+{
+	struct detector_status status;
+	int64_t cut;
+
+	(void)state;
+	begin_turns();
+	round_among(7);
+	cut = now;
+	for (unsigned i = 0; i < 9; i++)
+		round_among(0);
+	assert_int_equal(detector.state, UPLINK_DOWN);
+	assert_int_equal(detector.since_us, cut + 600 * MS);
+	detector_read_status(&detector, now, &status);
+	for (unsigned target = 0; target < 3; target++) {
+		assert_in_range(status.targets[target].sent, 5, 7); /* two rounds went to one target alone */
+		assert_int_equal(status.targets[target].lost, status.targets[target].sent);
+	}
+	for (unsigned i = 0; i < 19; i++)
+		assert_int_equal(round_among(7), 7);
+	assert_int_equal(detector.state, UPLINK_DOWN);
+	round_among(7);
+	assert_int_equal(detector.state, UPLINK_UP);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -695,6 +792,9 @@ int main(void)
 		cmocka_unit_test(test_sequences_wrap),
 		cmocka_unit_test(test_forgetting),
 		cmocka_unit_test(test_metered),
+		cmocka_unit_test(test_turns),
+		cmocka_unit_test(test_turns_without_the_dead),
+		cmocka_unit_test(test_turns_and_an_outage),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
