@@ -275,6 +275,8 @@ static int set_snapshot_file(const struct config_field *field, const char *value
 		return err_set(err, -ERANGE, "more than %d files or patterns", LIMIT_SNAPSHOT_SOURCES);
 	if (value[0] != '/')
 		return err_set(err, -EINVAL, "'%s' is not an absolute path", value);
+	if (strcspn(value, "*?") < (size_t)(strrchr(value, '/') - value))
+		return err_set(err, -EINVAL, "'%s' has a wildcard in its folder", value);
 	return set_text(value, config->snapshot_files[config->n_snapshot_files++], LIMIT_PATH, err);
 }
 

@@ -11,6 +11,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/parse.h"
+
 #include "agent/local.h"
 
 #define SILENCE_S 120
@@ -53,16 +55,19 @@ static int connect_agent(const char *path, FILE *errors, int *ret_fd)
 static int print_answer(FILE *answer, FILE *out, FILE *errors)
 {
 	char bytes[1024];
-	int status;
+	uint32_t status;
 	size_t n;
 
-	if (!fgets(bytes, sizeof(bytes), answer) || sscanf(bytes, "%d\n", &status) != 1) {
+	if (!fgets(bytes, sizeof(bytes), answer))
+		bytes[0] = '\0';
+	bytes[strcspn(bytes, "\n")] = '\0';
+	if (parse_u32(bytes, 0, UINT8_MAX, &status) < 0) {
 		fprintf(errors, "jaga-agent: the agent gave no answer; it may be stopping, or too many are asking\n");
 		return EXIT_FAILED;
 	}
 	while ((n = fread(bytes, 1, sizeof(bytes), answer)) > 0)
 		fwrite(bytes, 1, n, status == EXIT_OK ? out : errors);
-	return fflush(out) == 0 ? status : EXIT_FAILED;
+	return fflush(out) == 0 ? (int)status : EXIT_FAILED;
 }
 
 int local_ask(const char *path, const char *request, FILE *out, FILE *errors)

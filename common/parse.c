@@ -68,6 +68,21 @@ int parse_u32(const char *text, uint32_t min, uint32_t max, uint32_t *ret_value)
 	return 0;
 }
 
+int parse_leading_u32(const char **at, uint32_t *ret_value)
+{
+	const char *end;
+	uint64_t value;
+	int r = read_digits(*at, 10, &value, &end);
+
+	if (r < 0)
+		return r;
+	if (value > UINT32_MAX)
+		return -ERANGE;
+	*ret_value = (uint32_t)value;
+	*at = end;
+	return 0;
+}
+
 int parse_bool(const char *text, bool *ret_value)
 {
 	static const char *const yes[] = { "yes", "true", "on", "1" };

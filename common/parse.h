@@ -15,6 +15,8 @@
 /* Decimal, or hexadecimal after 0x; min <= value <= max. */
 int parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *ret_value);
 int parse_u32(const char *text, uint32_t min, uint32_t max, uint32_t *ret_value);
+/* The decimal number that *at begins with; moves *at behind its digits. */
+int parse_leading_u32(const char **at, uint32_t *ret_value);
 /* yes no true false on off 1 0 */
 int parse_bool(const char *text, bool *ret_value);
 /* "250ms" "30s" "15m" "2h" "1d": a number and a unit, required; result in milliseconds. */

@@ -179,7 +179,7 @@ static bool is_in_config_directory(const char *path)
 bool uci_recognises(const char *path)
 {
 	static const char *const words[] = { "config", "package", "option", "list" };
-	char line[LIMIT_INI_LINE + 1] = "", word[16] = "";
+	char line[LIMIT_INI_LINE + 1] = "", *word = line;
 	FILE *in;
 
 	if (is_in_config_directory(path))
@@ -187,8 +187,10 @@ bool uci_recognises(const char *path)
 	in = fopen(path, "re");
 	if (!in)
 		return false;
-	while ((word[0] == '\0' || word[0] == '#') && fgets(line, sizeof(line), in))
-		(void)sscanf(line, " %15s", word); /* an empty line leaves it as it is */
+	while ((word[0] == '\0' || word[0] == '#') && fgets(line, sizeof(line), in)) {
+		word = line + strspn(line, " \t\n\r");
+		word[strcspn(word, " \t\n\r")] = '\0';
+	}
 	fclose(in);
 	for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (strcmp(word, words[i]) == 0)

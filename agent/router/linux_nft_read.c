@@ -15,8 +15,9 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
-#include <stdio.h>
 #include <string.h>
+
+#include "common/parse.h"
 
 #define CHAIN_NAME_BYTES 32 /* ours are shorter; what does not fit is not ours */
 
@@ -128,7 +129,7 @@ static int read_map(struct router *router, const char *map, element_fn *on_eleme
 }
 
 struct plan_map {
-	const char *format;	      /* "bind_%u%c": the second conversion finds trailing characters */
+	const char *prefix;	      /* "bind_": the uplink's number follows */
 	uint32_t key_unit, key_offset; /* key = (index + key_offset) * key_unit */
 	unsigned n_keys, n_uplinks;
 	uint8_t *values;
@@ -136,12 +137,19 @@ struct plan_map {
 	bool is_foreign; /* something is in it that we would not have put there */
 };
 
+/* Chains are named after the uplink that they stand for. */
+static int read_chain_uplink(const char *chain, const char *prefix, uint32_t *ret_uplink)
+{
+	size_t length = strlen(prefix);
+
+	return strncmp(chain, prefix, length) == 0 ? parse_u32(chain + length, 0, LIMIT_UPLINKS - 1, ret_uplink) : -EINVAL;
+}
+
 static void take_element(void *arg, const struct nl_attr *key, const char *chain)
 {
 	struct plan_map *map = arg;
-	unsigned uplink, index;
-	uint32_t value;
-	char rest;
+	uint32_t value, uplink;
+	unsigned index;
 
 	if (key->length != sizeof(value)) {
 		map->is_foreign = true;
@@ -149,8 +157,8 @@ static void take_element(void *arg, const struct nl_attr *key, const char *chain
 	}
 	memcpy(&value, key->data, sizeof(value));
 	index = value / map->key_unit - map->key_offset;
-	if (value % map->key_unit != 0 || index >= map->n_keys || sscanf(chain, map->format, &uplink, &rest) != 1 ||
-	    uplink >= map->n_uplinks) {
+	if (value % map->key_unit != 0 || index >= map->n_keys ||
+	    read_chain_uplink(chain, map->prefix, &uplink) < 0 || uplink >= map->n_uplinks) {
 		map->is_foreign = true;
 		return;
 	}
@@ -170,10 +178,9 @@ static int read_plan_map(struct router *router, const char *name, struct plan_ma
 static void take_owner(void *arg, const struct nl_attr *key, const char *chain)
 {
 	char(*names)[IFNAMSIZ] = arg;
-	unsigned uplink;
-	char rest;
+	uint32_t uplink;
 
-	if (sscanf(chain, "bind_%u%c", &uplink, &rest) == 1 && uplink < LIMIT_UPLINKS)
+	if (read_chain_uplink(chain, "bind_", &uplink) == 0)
 		nl_get_string_cut(key, names[uplink], IFNAMSIZ);
 }
 
@@ -223,9 +230,9 @@ int linux_nft_read(struct router *router, struct forwarding_plan *ret_plan, stru
 	const struct agent_config *config = router->config;
 	uint32_t lowest = router_uplink_mark(config, 0);
 	struct forwarding_plan plan = {.n_buckets = (uint8_t)config->n_buckets, .n_uplinks = (uint8_t)config->n_uplinks};
-	struct plan_map bucket = {.format = "bind_%u%c", .key_unit = 1, .n_keys = config->n_buckets,
+	struct plan_map bucket = {.prefix = "bind_", .key_unit = 1, .n_keys = config->n_buckets,
 				    .n_uplinks = config->n_uplinks, .values = plan.bucket};
-	struct plan_map live = {.format = "carry_%u%c", .key_unit = lowest, .key_offset = 1, .n_keys = config->n_uplinks,
+	struct plan_map live = {.prefix = "carry_", .key_unit = lowest, .key_offset = 1, .n_keys = config->n_uplinks,
 				  .n_uplinks = config->n_uplinks, .values = plan.live};
 	unsigned rules = 0;
 	int ret;

@@ -14,9 +14,10 @@
  * configuration unseen. Files in the order of the configuration, those of a pattern sorted. Called
  * through struct router_ops by agent/snapshot.c.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <glob.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -131,19 +132,55 @@ static void put_file(struct gathering *gathering, const char *path)
 		close(fd);
 }
 
+static const char *wanted; /* of scandir(), whose filter has no argument */
+
+/* '*' and '?' as a shell has them; a leading dot must be written out. */
+static int is_wanted(const struct dirent *entry)
+{
+	const char *pattern = wanted, *name = entry->d_name, *star = NULL, *retry = NULL;
+
+	if (name[0] == '.' && pattern[0] != '.')
+		return 0;
+	while (*name) {
+		if (*pattern == '*') {
+			star = ++pattern;
+			retry = name;
+		} else if (*pattern == '?' || *pattern == *name) {
+			pattern++;
+			name++;
+		} else if (star) { /* the last star takes one letter more */
+			pattern = star;
+			name = ++retry;
+		} else {
+			return 0;
+		}
+	}
+	return pattern[strspn(pattern, "*")] == '\0';
+}
+
 static void put_files(struct gathering *gathering, const char *pattern)
 {
-	glob_t found;
-	int r = glob(pattern, GLOB_ERR, NULL, &found);
+	char path[LIMIT_PATH + NAME_MAX + 1];
+	size_t folder = (size_t)(strrchr(pattern, '/') - pattern) + 1;
+	struct dirent **found;
+	int n;
 
-	if (r != 0) {
-		put_failure(gathering, "file", pattern,
-			    r == GLOB_NOMATCH ? "no such file" : r == GLOB_NOSPACE ? "no memory" : "cannot be read");
+	if (pattern[strcspn(pattern, "*?")] == '\0') {
+		put_file(gathering, pattern);
 		return;
 	}
-	for (size_t i = 0; i < found.gl_pathc; i++)
-		put_file(gathering, found.gl_pathv[i]);
-	globfree(&found);
+	snprintf(path, sizeof(path), "%.*s", (int)folder, pattern);
+	wanted = pattern + folder;
+	n = scandir(path, &found, is_wanted, alphasort);
+	if (n <= 0)
+		put_failure(gathering, "file", pattern, n == 0 ? "no such file" : strerror(errno));
+	for (int i = 0; i < n; i++) {
+		snprintf(path + folder, sizeof(path) - folder, "%s", found[i]->d_name);
+		put_file(gathering, path);
+		free(found[i]);
+	}
+	if (n >= 0)
+		free(found);
 }
 
 /* The shell's process, with its output in *ret_output and its complaints in *ret_errors. */

@@ -159,6 +159,18 @@ def test_files_and_commands_are_what_the_configuration_names(lab, cli):
     assert "config zone" in text and "wifi-device" not in text
 
 
+def test_wildcards(lab, cli):
+    folder = lab.dir / "etc"
+    folder.mkdir()
+    for name in ("firewall", "firewall6", "wireless", ".hidden"):
+        (folder / name).write_text(f"this is {name}\n")
+    agent = start_agent(lab, cli, snapshot_lines=f"file = {folder}/*wa*l\nfile = {folder}/w?r*ss\nfile = {folder}/*n\nfile = {folder}/x")
+    text = text_of(cli, agent.name)
+    assert "this is firewall\n" in text and "this is wireless" in text
+    assert "firewall6" not in text and "hidden" not in text
+    assert text.count("No such file") + text.count("no such file") == 2
+
+
 def test_the_key_stays_at_home(lab, cli):
     """A pattern, and a link under another name, meet the agent's own key."""
     etc = lab.dir / "rtr1"

@@ -262,6 +262,9 @@ static const struct {
 	{ LAN ISP1 "[snapshot]\nfile = etc\n",
 	  "7: [snapshot] file: 'etc' is not an absolute path; give a path or pattern a line, at most 16, as in "
 	  "/etc/config/*\n" },
+	{ LAN ISP1 "[snapshot]\nfile = /etc/*/x\n",
+	  "7: [snapshot] file: '/etc/*/x' has a wildcard in its folder; give a path or pattern a line, at most 16, as in "
+	  "/etc/config/*\n" },
 	{ LAN ISP1 "[snapshot]\ncommand = ip rule ; ip route\n",
 	  "7: [snapshot] command: ' ;' begins a comment; use && or put it into a script\n" },
 	/* An indented line stands for itself: it is not the rest of the line before. */

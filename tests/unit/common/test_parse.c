@@ -49,6 +49,29 @@ static void test_numbers(void **state)
 	}
 }
 
+static void test_leading_numbers(void **state)
+{
+	static const struct {
+		const char *text;
+		int result;
+		uint32_t value;
+		size_t used;
+	} table[] = {
+		{ "5.15.0", 0, 5, 1 },	 { "4294967295x", 0, UINT32_MAX, 10 }, { "4294967296", -ERANGE, 7, 0 },
+		{ "", -EINVAL, 7, 0 }, { ".5", -EINVAL, 7, 0 },	       { "99999999999999999999", -ERANGE, 7, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		const char *at = table[i].text;
+		uint32_t value = 7;
+
+		assert_int_equal(parse_leading_u32(&at, &value), table[i].result);
+		assert_int_equal(value, table[i].value);
+		assert_int_equal((size_t)(at - table[i].text), table[i].used);
+	}
+}
+
 static void test_durations(void **state)
 {
 	static const struct {
@@ -159,7 +182,7 @@ static void test_addresses(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_numbers), cmocka_unit_test(test_durations), cmocka_unit_test(test_booleans),
+		cmocka_unit_test(test_numbers), cmocka_unit_test(test_leading_numbers), cmocka_unit_test(test_durations), cmocka_unit_test(test_booleans),
 		cmocka_unit_test(test_hex),	cmocka_unit_test(test_names),	  cmocka_unit_test(test_addresses),
 	};
 
