@@ -2,6 +2,7 @@
 TARGET_TOOLS := mips-linux-gnu-
 TARGET_CPU   := mips
 TARGET_ARCH  := -EB -march=24kc -mabi=32 -msoft-float -mno-shared -mplt
+TARGET_DENSE := -mips16
 TARGET_MUSL  := mips-linux-muslsf
 TARGET_UAPI  := /usr/mips-linux-gnu/include
 TARGET_FLOAT := soft

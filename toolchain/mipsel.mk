@@ -2,6 +2,7 @@
 TARGET_TOOLS := mipsel-linux-gnu-
 TARGET_CPU   := mipsel
 TARGET_ARCH  := -EL -march=24kc -mabi=32 -msoft-float -mno-shared -mplt
+TARGET_DENSE := -mips16
 TARGET_MUSL  := mipsel-linux-muslsf
 TARGET_UAPI  := /usr/mipsel-linux-gnu/include
 TARGET_FLOAT := soft

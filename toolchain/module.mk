@@ -79,13 +79,13 @@ build/patches.list: FORCE
 	@echo '$(strip $(ALL_PATCHES))' | cmp -s - $@ || echo '$(strip $(ALL_PATCHES))' >$@
 $(DEPS_DIR)/flags: FORCE
 	@mkdir -p $(@D)
-	@echo '$(TARGET_CC) $(DEPS_CFLAGS) $(TARGET_CMAKE)' | cmp -s - $@ || \
-		echo '$(TARGET_CC) $(DEPS_CFLAGS) $(TARGET_CMAKE)' >$@
+	@echo '$(TARGET_CC) $(DEPS_CFLAGS) $(TARGET_SMALL) $(TARGET_CMAKE)' | cmp -s - $@ || \
+		echo '$(TARGET_CC) $(DEPS_CFLAGS) $(TARGET_SMALL) $(TARGET_CMAKE)' >$@
 
 $(DEPS_DIR)/%/built: toolchain/mbedtls_config.h toolchain/mbedtls_config_%.h toolchain/build.sh $(DEPS_DIR)/flags \
 		$(DEPS_SYSROOT_STAMP) $(MBEDTLS_DIR)/.unpacked $(LIBCOAP_DIR)/.unpacked
-	+@TARGET_CC='$(TARGET_CC)' TARGET_AR='$(TARGET_AR)' TARGET_CFLAGS='$(DEPS_CFLAGS)' \
-		TARGET_CMAKE='$(TARGET_CMAKE)' V='$(V)' \
+	+@TARGET_SYSROOT='$(SYSROOT)' TARGET_CC='$(TARGET_CC)' TARGET_AR='$(TARGET_AR)' TARGET_CFLAGS='$(DEPS_CFLAGS)' \
+		TARGET_SMALL='$(TARGET_SMALL)' TARGET_CMAKE='$(TARGET_CMAKE)' V='$(V)' \
 		toolchain/build.sh $* $(@D) $(MBEDTLS_DIR) $(LIBCOAP_DIR)
 
 check-fresh:
@@ -93,9 +93,10 @@ check-fresh:
 
 ROUTERS := mips mipsel armv5 armv7 arm64 x86_64
 
+# One at a time for each target: packages of several kinds ask for the same agent at once.
 agent:
 	@$(MAKE) --no-print-directory $(if $(TARGET_MUSL),setup-cross,setup)
-	+@$(MAKE) --no-print-directory $(QUIET) $(PARALLEL) $(B)/jaga-agent
+	+@mkdir -p build && flock $(B).lock $(MAKE) --no-print-directory $(QUIET) $(PARALLEL) $(B)/jaga-agent
 agents: $(ROUTERS:%=build/%/jaga-agent)
 
 .PHONY: agent agents setup setup-cross deps check-fresh FORCE

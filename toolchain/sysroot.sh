@@ -4,7 +4,7 @@
 # DIR/include and DIR/lib: the kernel's headers (Debian's, for the processor), the compiler's support functions, musl,
 # zlib, protobuf-c, libev, libinih, and cmocka for the tests. DIR/bin/cc: the compiler that sees these and nothing else,
 # and links static programs. It finds its files by its own place, so DIR may be moved.
-# From the environment, see toolchain/musl.mk: TOOLS ARCH CFLAGS MUSL UAPI PIE, and NAME_DIR of each source (LIBGCC_DIR
+# From the environment, see toolchain/musl.mk: TOOLS ARCH CFLAGS SMALL MUSL UAPI PIE, and NAME_DIR of each source (LIBGCC_DIR
 # only where Debian's libgcc does not fit the processor). V=1 shows everything; without it the output goes to
 # DIR.new/NAME.log, and the tail of that is shown when a step fails. DIR changes in one moment, when all is built.
 # POSIX sh, called by toolchain/module.mk.
@@ -14,7 +14,7 @@ here=$(cd "${0%/*}" && pwd)
 root=$(pwd)
 final=$root/$1
 prefix=$final.new
-CC=${TOOLS}gcc AR=${TOOLS}ar
+CC=${TOOLS}gcc AR=${TOOLS}gcc-ar
 export CC AR ARCH
 
 for tool in "$CC" "$AR" make; do
@@ -29,7 +29,7 @@ mkdir -p "${final%/*}"
 exec 9>"$final.lock"
 flock 9
 made_of=$({
-	echo "$TOOLS $ARCH $CFLAGS $MUSL $UAPI $PIE"
+	echo "$TOOLS $ARCH $CFLAGS $SMALL $MUSL $UAPI $PIE"
 	"$CC" --version
 	cat "$0" "$here/softgcc.sh" "$MUSL_DIR/.unpacked" "$ZLIB_DIR/.unpacked" "$PROTOBUF_C_DIR/.unpacked" \
 		"$LIBEV_DIR/.unpacked" "$LIBINIH_DIR/.unpacked" "$CMOCKA_DIR/.unpacked"
@@ -60,8 +60,8 @@ step() { # NAME COMMAND...
 
 copy_kernel_headers() {
 	for folder in linux asm asm-generic mtd; do
-		for uapi in $UAPI; do
-			[ ! -d "$uapi/$folder" ] || cp -rL "$uapi/$folder" "$prefix/include/"
+		for tree in $UAPI; do
+			[ ! -d "$tree/$folder" ] || cp -rL "$tree/$folder" "$prefix/include/"
 		done
 		[ -d "$prefix/include/$folder" ] ||
 			{ echo "no $folder/ in $UAPI; remedy: make setup-cross"; return 1; }
@@ -80,7 +80,7 @@ build_libgcc() {
 build_musl() {
 	mkdir -p "$prefix/obj/musl"
 	cd "$prefix/obj/musl"
-	CC="$CC $ARCH" RANLIB="${TOOLS}ranlib" LIBCC="$prefix/lib/libgcc.a" "$root/$MUSL_DIR/configure" --target="$MUSL" \
+	CFLAGS="$CFLAGS" CC="$CC $ARCH" RANLIB="${TOOLS}ranlib" LIBCC="$prefix/lib/libgcc.a" "$root/$MUSL_DIR/configure" --target="$MUSL" \
 		--prefix="$prefix" --syslibdir="$prefix/lib" --disable-shared --disable-gcc-wrapper --enable-optimize=size
 	# shellcheck disable=SC2086 # jobs is a word, or nothing
 	make $jobs
@@ -102,7 +102,7 @@ write_compiler() {
 	done
 	set -- $ARCH -nostdinc -isystem "\$sys/include" -isystem $("$CC" -print-file-name=include) "\$@"
 	[ "\$link" ] || exec $CC "\$@"
-	exec $CC $([ "$PIE" = yes ] && echo -static-pie || echo -static -no-pie) -nostdlib -nostartfiles -L"\$sys/lib" \\
+	exec $CC -static -no-pie $([ "$PIE" != yes ] || echo -Wl,-pie,--no-dynamic-linker,-z,text) -nostdlib -nostartfiles -L"\$sys/lib" \\
 		"\$sys/lib/$([ "$PIE" = yes ] && echo rcrt1.o || echo crt1.o)" "\$sys/lib/crti.o" "\$@" \\
 		-Wl,--start-group "\$sys/lib/libgcc.a" -lc -Wl,--end-group "\$sys/lib/crtn.o"
 	EOF
@@ -116,7 +116,7 @@ archive() { # LIBRARY SOURCE_DIR "FLAGS" FILE...: DIR/lib/LIBRARY of the C files
 	for file; do
 		object=${file##*/}
 		# shellcheck disable=SC2086 # flags are words
-		"$prefix/bin/cc" $CFLAGS $flags -c "$source/$file" -o "$prefix/obj/$library/${object%.c}.o"
+		"$prefix/bin/cc" $CFLAGS $SMALL $flags -c "$source/$file" -o "$prefix/obj/$library/${object%.c}.o"
 	done
 	"$AR" rcsD "$prefix/lib/$library" "$prefix/obj/$library"/*.o
 }
@@ -132,11 +132,11 @@ build_protobuf_c() {
 	cp "$PROTOBUF_C_DIR/protobuf-c/protobuf-c.h" "$prefix/include/protobuf-c/"
 }
 
-# Its configure finds what Linux has had since 2.6.27; of the ways to wait it keeps the one that is used.
+# Its configure finds what Linux has had since 2.6.27; of the ways to wait, the one that is used. One thread has a loop.
 build_libev() {
 	archive libev.a "$LIBEV_DIR" "-w -DEV_STANDALONE -DEV_USE_MONOTONIC=1 -DEV_USE_CLOCK_SYSCALL=0 -DEV_USE_NANOSLEEP=1
 		-DEV_USE_EPOLL=1 -DEV_USE_EVENTFD=1 -DEV_USE_SELECT=0 -DEV_USE_POLL=0 -DEV_USE_LINUXAIO=0 -DEV_USE_IOURING=0
-		-DEV_USE_TIMERFD=0 -DEV_USE_SIGNALFD=0 -DEV_USE_INOTIFY=0" ev.c
+		-DEV_NO_THREADS -DEV_USE_TIMERFD=0 -DEV_USE_SIGNALFD=0 -DEV_USE_INOTIFY=0" ev.c
 	cp "$LIBEV_DIR/ev.h" "$prefix/include/"
 }
 
