@@ -41,6 +41,7 @@ def read_ipk(path):
     files = {name: (member.mode, member.uname, member.gname, member.mtime, contents)
              for name, (member, contents) in data.items() if member.isfile()}
     assert len(directories) + len(files) + 1 == len(data), "something else than files and directories"
+    assert list(control) == sorted(control) and list(data) == sorted(data)
     assert {(member.uid, member.gid) for member, _ in data.values()} == {(0, 0)}
     info = {"name": fields["Package"], "version": fields["Version"], "arch": fields["Architecture"],
             "license": fields["License"], "depends": sorted(fields["Depends"].split(", ")),
