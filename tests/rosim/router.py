@@ -39,6 +39,7 @@ class Router:
         self.started = clock()
         self.files = {}
         self.listeners = []  # called with (path, item, is_gone)
+        self.forwarding = None  # net.py, when packets go through this router
         self.config_writes = 0  # what a real router would write to its flash
         self.next_number = 1
         self.config = {path: [] for path in self.menus}
@@ -102,7 +103,8 @@ class Router:
         if name == "dynamic":
             return "true" if item.dynamic else "false"
         if name == "running":
-            return "false" if item.get("disabled") == "yes" else "true"
+            is_up = item.get("disabled") != "yes" and (self.forwarding is None or self.forwarding.is_running(item))
+            return "true" if is_up else "false"
         if name == "default-name":
             return item.get("default-name")
         if name == "invalid":
@@ -124,6 +126,8 @@ class Router:
                     for number, (name, data) in enumerate(sorted(self.files.items()), 1)]
         if path == "/system/resource":
             return [self.resource()]
+        if path == "/ip/firewall/connection" and self.forwarding:
+            return self.forwarding.connections()
         menu = self.menu(path)
         if menu.is_single:
             return [{name: as_api(menu, name, value) for name, value in self.settings[path].items()}]
@@ -155,7 +159,11 @@ class Router:
         self.next_number += 1
         found = self.config[path]
         found.insert(len(found) if before is None else found.index(before), item)
-        self._changed(path, item)
+        try:
+            self._changed(path, item)
+        except Trap:
+            found.remove(item)
+            raise
         return item
 
     def _changed(self, path, item, is_gone=False):
@@ -263,6 +271,10 @@ class Router:
             for key in keys:
                 if self.files.pop(names.get(key, key), None) is None:
                     raise Trap("no such item")
+            return
+        if path == "/ip/firewall/connection" and self.forwarding:
+            for key in keys:
+                self.forwarding.forget_connection(key)
             return
         for item in [self.find(path, key) for key in keys]:
             self.config[path].remove(item)

@@ -1,0 +1,440 @@
+"""
+The forwarding of a simulated router: its configuration made into a real network namespace.
+
+    Router ──(changed)──▶ Forwarding.sync() ──▶ addresses, routes, rules (ip), one nftables table (nft)
+                 ▲                 ▲
+    connection menu ── conntrack   └── Gateways: pings, because of check-gateway
+
+The namespace has the links already, named as the router's ports were from the factory (ether1...); a test laid them. Each sync
+makes the whole desired state and changes what differs. What cannot be translated is a Trap at the command that asks for it
+(check()): a rule that is not carried out must not look as if it were.
+"""
+import asyncio
+import ipaddress
+import re
+import subprocess
+
+from . import values
+from .errors import Trap
+
+TABLES_FROM = 1000  # routing tables by name: numbers of our own
+MATCHED = {"chain", "action", "comment", "disabled", "log", "log-prefix", "passthrough", "place-before"}
+
+
+def run(netns, *command, text=None, check=True):
+    done = subprocess.run(["ip", "netns", "exec", netns, *command], input=text, text=True, capture_output=True, check=False)
+    if check and done.returncode != 0:
+        raise Trap(f"failure: {' '.join(command[:4])}: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else done.returncode}")
+    return done.stdout
+
+
+class Names:
+    """Numbers for names: marks and tables. The kernel has no names."""
+
+    def __init__(self, first):
+        self.first, self.known = first, {}
+
+    def number(self, name):
+        return self.known.setdefault(name, self.first + len(self.known))
+
+    def name(self, number):
+        return next((name for name, known in self.known.items() if known == number), None)
+
+
+class Forwarding:
+    def __init__(self, router, netns):
+        self.router, self.netns = router, netns
+        self.connection_marks, self.routing_marks, self.tables = Names(1), Names(1), Names(TABLES_FROM)
+        self.alive = {}  # gateway of a route with check-gateway -> does it answer
+        self.state = {}  # what was written last, by kind
+        self.links = {}  # of the namespace: name -> has carrier
+        run(netns, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.default.rp_filter=0")
+
+    # --- interfaces and addresses ---------------------------------------------------------------------
+
+    def device(self, name):
+        """The kernel's name of an interface: ports keep theirs when RouterOS renames them."""
+        for _, item in self.router.interfaces():
+            if item["name"] == name:
+                return item.get("default-name", name)
+        raise Trap("input does not match any value of interface")
+
+    def has_link(self, device):
+        return device in self.links
+
+    def is_running(self, item):
+        return self.links.get(item.get("default-name", item["name"]), False)
+
+    def read_links(self):
+        self.links = {}
+        for line in run(self.netns, "ip", "-o", "link", "show").splitlines():
+            name, flags = re.match(r"\d+: ([^:@]+)[^<]*<([^>]*)>", line).groups()
+            self.links[name] = "LOWER_UP" in flags.split(",")
+
+    def sync_interfaces(self):
+        commands = []
+        ports = {item["interface"]: item["bridge"] for item in self.active("/interface/bridge/port")}
+        for path, item in self.router.interfaces():
+            device = item.get("default-name", item["name"])
+            if path == "/interface/bridge" and not self.has_link(device):
+                commands.append(f"link add {device} type bridge")
+                self.links[device] = True
+            if not self.has_link(device):
+                continue
+            master = ports.get(item["name"])
+            commands.append(f"link set {device} " + (f"master {self.device(master)}" if master else "nomaster"))
+            commands.append(f"link set {device} {'down' if item.get('disabled') == 'yes' else 'up'}")
+        if commands != self.state.get("links"):
+            self.batch(commands)
+            self.state["links"] = commands
+
+    def sync_addresses(self):
+        desired = {}
+        for item in self.active("/ip/address"):
+            device = self.device(item["interface"])
+            if self.has_link(device):
+                desired[device, item["address"]] = f"{item['address']} dev {device}"
+        self.reconcile("addresses", desired, "addr")
+
+    def active(self, path):
+        return [item for item in self.router.items(path) if item.get("disabled") != "yes"] if path in self.router.menus else []
+
+    def batch(self, commands):
+        if commands:
+            run(self.netns, "ip", "-batch", "-", text="\n".join(commands) + "\n")
+
+    def reconcile(self, kind, desired, verb, has_replace=False):
+        """desired: {key: words}. What is as it was is left alone; what is new comes before what is old goes."""
+        old = self.state.get(kind, {})
+        changed = [key for key in desired if old.get(key) != desired[key]]
+        gone = [key for key in old if key not in desired or (key in changed and not has_replace)]
+        order = [f"{verb} del {old[key]}" for key in gone]
+        order_new = [f"{verb} {'replace' if has_replace else 'add'} {desired[key]}" for key in changed]
+        self.batch(order_new + order if has_replace else order + order_new)
+        self.state[kind] = desired
+
+    # --- routes ---------------------------------------------------------------------------------------
+
+    def connected(self):
+        """(network, interface) of every address on a link that is up."""
+        return [(ipaddress.ip_interface(item["address"]).network, item["interface"]) for item in self.active("/ip/address")
+                if self.links.get(self.device(item["interface"]))]
+
+    def table_of(self, item):
+        return item.get("routing-mark") or item.get("routing-table") or "main"
+
+    def resolve(self, item, candidates):
+        """(next hop or None, interface) of a route, or None: its gateway cannot be reached."""
+        gateway, _, through = item["gateway"].partition("%")
+        if self.router.has_interface(gateway):
+            return (None, gateway) if self.links.get(self.device(gateway)) else None
+        address = ipaddress.ip_address(gateway)
+        for network, interface in self.connected():
+            if address in network and through in ("", interface):
+                return gateway, interface
+        # Recursive: by the longest active route of a scope that this one may lean on.
+        below = [other for other in candidates if other is not item and self.table_of(other) == "main"
+                 and int(other["scope"]) <= int(item["target-scope"])
+                 and address in ipaddress.ip_network(other["dst-address"]) and other.get("check-gateway", "none") == "none"]
+        for other in sorted(below, key=lambda o: -ipaddress.ip_network(o["dst-address"]).prefixlen):
+            found = self.resolve(other, [o for o in candidates if o is not item])
+            if found:
+                return found
+        return None
+
+    def choose(self):
+        """{(table, destination): (gateway, interface)} and the items that are active: the lowest distance that works."""
+        candidates = self.active("/ip/route")
+        chosen, best = {}, {}
+        for item in candidates:
+            hop = self.resolve(item, candidates)
+            if hop is None or (item.get("check-gateway", "none") != "none" and not self.alive.get(item["gateway"], True)):
+                continue
+            key = (self.table_of(item), item["dst-address"])
+            if key not in best or int(item["distance"]) < int(best[key]["distance"]):
+                best[key], chosen[key] = item, hop
+        for item in candidates:
+            item["active"] = "true" if any(item is other for other in best.values()) else "false"
+        return chosen
+
+    def sync_routes(self):
+        """The kernel is told the hop that was found: recursion, distance and liveness are decided here, as RouterOS does."""
+        desired = {}
+        for (table, destination), (gateway, interface) in self.choose().items():
+            via = f"via {gateway} " if gateway else ""
+            desired[table, destination] = (f"{destination} {via}dev {self.device(interface)} "
+                                           f"table {self.number_of_table(table)} proto 250")
+        self.reconcile("routes", desired, "route", has_replace=True)
+
+    def number_of_table(self, table):
+        return "main" if table == "main" else self.tables.number(table)
+
+    def sync_rules(self):
+        desired = {}
+        rules = self.active("/routing/rule" if self.router.version[0] == 7 else "/ip/route/rule")
+        for preference, item in enumerate(rules, 100):
+            words = "".join(f" {key} {item[name]}" for key, name in (("from", "src-address"), ("to", "dst-address")) if item.get(name))
+            if item.get("routing-mark"):
+                words += f" fwmark {self.routing_marks.number(item['routing-mark'])}"
+            looks_up = item["action"].startswith("lookup")
+            target = f"lookup {self.number_of_table(item.get('table', 'main'))}" if looks_up else item["action"]
+            desired[2 * preference] = f"pref {2 * preference}{words} {target}"
+            if item["action"] == "lookup-only-in-table":
+                desired[2 * preference + 1] = f"pref {2 * preference + 1}{words} unreachable"
+        marks = {item["new-routing-mark"] for item in self.active("/ip/firewall/mangle") if "new-routing-mark" in item}
+        for mark in sorted(marks):
+            number = self.routing_marks.number(mark)
+            desired[10000 + number] = f"pref {10000 + number} fwmark {number} lookup {self.number_of_table(mark)}"
+        self.reconcile("rules", desired, "rule")
+
+    # --- firewall -------------------------------------------------------------------------------------
+
+    def expression(self, item, own):
+        """nftables' words for the matchers of a rule. own: properties that belong to the action."""
+        words = []
+        for name in item:
+            if name in MATCHED or name in own or item[name] == "" or self.router.menus["/ip/firewall/mangle"].properties.get(
+                    name, self.router.menus["/ip/firewall/nat"].properties.get(name)) is None:
+                continue
+            if name in ("bytes", "packets", "dynamic", "invalid"):
+                continue
+            value, sign = item[name], "== "
+            if value.startswith("!"):
+                value, sign = value[1:], "!= "
+            words.append(self.matcher(item, name, value, sign))
+        return " ".join(words)
+
+    def matcher(self, item, name, value, sign):
+        if name == "per-connection-classifier":
+            what, _, numbers = value.partition(":")
+            denominator, _, remainder = numbers.partition("/")
+            fields = {"both-addresses": "ip saddr . ip daddr", "src-address": "ip saddr", "dst-address": "ip daddr",
+                      "both-addresses-and-ports": "ip saddr . ip daddr . th sport . th dport", "src-port": "th sport",
+                      "dst-port": "th dport", "both-ports": "th sport . th dport", "src-address-and-port": "ip saddr . th sport",
+                      "dst-address-and-port": "ip daddr . th dport"}
+            return f"jhash {fields[what]} mod {denominator} seed 0x5a5a {remainder}"
+        if name in ("src-address", "dst-address"):
+            return f"ip {name[0]}addr {sign}{value}"
+        if name in ("src-address-list", "dst-address-list"):
+            return f"ip {name[0]}addr {sign}@{set_name(value)}"
+        if name in ("in-interface", "out-interface"):
+            return f"{'iifname' if name[0] == 'i' else 'oifname'} {sign}\"{self.device(value)}\""
+        if name in ("in-interface-list", "out-interface-list"):
+            members = [self.device(m["interface"]) for m in self.active("/interface/list/member") if m["list"] == value]
+            listed = ", ".join(f'"{member}"' for member in members) or '"none-at-all"'
+            return f"{'iifname' if name[0] == 'i' else 'oifname'} {sign}{{ {listed} }}"
+        if name == "connection-mark":
+            return f"ct mark {sign}{0 if value == 'no-mark' else self.connection_marks.number(value)}"
+        if name == "routing-mark":
+            return f"meta mark {sign}{self.routing_marks.number(value)}"
+        if name == "connection-state":
+            return f"ct state {sign}{{ {value} }}"
+        if name in ("dst-address-type", "src-address-type"):
+            return f"fib {name[0]}addr type {sign}{value}"
+        if name == "protocol":
+            return f"meta l4proto {sign}{value}"
+        if name in ("src-port", "dst-port"):
+            return f"th {name[0]}port {sign}{{ {value} }}"
+        if name == "connection-nat-state":
+            return f"ct status {'dnat' if value == 'dstnat' else 'snat'}"
+        raise Trap(f"failure: the simulated router forwards no packets by {name}")
+
+    def mangle_action(self, item):
+        end = "" if item.get("passthrough") != "no" else " accept"
+        action = item["action"]
+        if action == "mark-connection":
+            return f"ct mark set {self.connection_marks.number(item['new-connection-mark'])}{end}", {"new-connection-mark"}
+        if action == "mark-routing":
+            return f"meta mark set {self.routing_marks.number(item['new-routing-mark'])}{end}", {"new-routing-mark"}
+        if action in ("accept", "passthrough", "drop", "return"):
+            return {"passthrough": "continue"}.get(action, action), set()
+        if action == "change-mss":
+            return "tcp flags syn tcp option maxseg size set rt mtu", {"new-mss", "tcp-flags", "tcp-mss"}
+        raise Trap(f"failure: the simulated router has no mangle action {action}")
+
+    def nat_action(self, item):
+        action = item["action"]
+        if action == "masquerade":
+            return "masquerade", set()
+        if action in ("src-nat", "dst-nat"):
+            target = item.get("to-addresses", "") + (":" + item["to-ports"] if item.get("to-ports") else "")
+            return f"{action[0]}nat to {target}", {"to-addresses", "to-ports"}
+        if action in ("accept", "return"):
+            return action, set()
+        raise Trap(f"failure: the simulated router has no nat action {action}")
+
+    def filter_action(self, item):
+        action = item["action"]
+        if action in ("accept", "fasttrack-connection"):
+            return "accept", set()
+        if action in ("drop", "return"):
+            return action, set()
+        if action == "reject":
+            return "reject", {"reject-with"}
+        raise Trap(f"failure: the simulated router has no filter action {action}")
+
+    CHAINS = {
+        ("mangle", "prerouting"): "type filter hook prerouting priority mangle", ("mangle", "forward"): "type filter hook forward priority mangle",
+        ("mangle", "output"): "type route hook output priority mangle", ("mangle", "input"): "type filter hook input priority mangle",
+        ("mangle", "postrouting"): "type filter hook postrouting priority mangle", ("nat", "srcnat"): "type nat hook postrouting priority srcnat",
+        ("nat", "dstnat"): "type nat hook prerouting priority dstnat", ("filter", "forward"): "type filter hook forward priority filter",
+        ("filter", "input"): "type filter hook input priority filter", ("filter", "output"): "type filter hook output priority filter",
+    }
+
+    def ruleset(self):
+        lines = ["add table ip rosim", "delete table ip rosim", "table ip rosim {"]
+        lists = {item["list"] for item in self.router.items("/ip/firewall/address-list")}
+        for kind in ("mangle", "nat", "filter"):
+            lists |= {item[name].lstrip("!") for item in self.active(f"/ip/firewall/{kind}")
+                      for name in ("src-address-list", "dst-address-list") if item.get(name)}
+        for name in sorted(lists):
+            elements = [entry["address"] for entry in self.active("/ip/firewall/address-list") if entry["list"] == name]
+            lines.append(f"set {set_name(name)} {{ type ipv4_addr; flags interval; auto-merge;"
+                         + (f" elements = {{ {', '.join(elements)} }};" if elements else "") + " }")
+        for kind, action in (("mangle", self.mangle_action), ("nat", self.nat_action), ("filter", self.filter_action)):
+            for chain in sorted({item["chain"] for item in self.active(f"/ip/firewall/{kind}")}):
+                lines.append(f"chain {kind}_{chain} {{ {self.CHAINS[kind, chain]}; policy accept;")
+                for item in self.active(f"/ip/firewall/{kind}"):
+                    if item["chain"] == chain:
+                        verdict, own = action(item)
+                        lines.append(f"  {self.expression(item, own)} counter {verdict}")
+                lines.append("}")
+        return "\n".join(lines + ["}"]) + "\n"
+
+    def sync_firewall(self):
+        ruleset = self.ruleset()
+        if ruleset != self.state.get("firewall"):
+            run(self.netns, "nft", "-f", "-", text=ruleset)
+            self.state["firewall"] = ruleset
+
+    def check(self, path, item):
+        """Raises the Trap of a rule that could not be carried out."""
+        kind = path.rsplit("/", 1)[1]
+        action = {"mangle": self.mangle_action, "nat": self.nat_action, "filter": self.filter_action}.get(kind)
+        if path.startswith("/ip/firewall/") and action and item.get("disabled") != "yes":
+            if (kind, item["chain"]) not in self.CHAINS:
+                raise Trap(f"failure: the simulated router has no {kind} chain {item['chain']}")
+            self.expression(item, action(item)[1])
+
+    def sync(self):
+        self.read_links()
+        self.sync_interfaces()
+        self.read_links()
+        self.sync_addresses()
+        self.sync_routes()
+        self.sync_rules()
+        self.sync_firewall()
+
+    # --- connections --------------------------------------------------------------------------------------
+
+    def tuples(self):
+        """{item id: (protocol, source, destination, ports, mark, has it been answered)} of what the kernel tracks."""
+        found = {}
+        for line in run(self.netns, "conntrack", "-L", "-o", "id").splitlines():
+            match = re.match(r"(\w+)\s.*?src=(\S+) dst=(\S+)(?: sport=(\d+) dport=(\d+))?.*?mark=(\d+).*?id=(\d+)", line)
+            if match:
+                protocol, source, target, sport, dport, mark, identity = match.groups()
+                found[f"*{int(identity):X}"] = protocol, source, target, sport, dport, int(mark), "[UNREPLIED]" not in line
+        return found
+
+    def connections(self):
+        rows = []
+        for identity, (protocol, source, target, sport, dport, mark, is_answered) in self.tuples().items():
+            rows.append({".id": identity, "protocol": protocol, "src-address": with_port(source, sport),
+                         "dst-address": with_port(target, dport), "seen-reply": "true" if is_answered else "false"})
+            if mark:
+                rows[-1]["connection-mark"] = self.connection_marks.name(mark)
+        return rows
+
+    def forget_connection(self, identity):
+        known = self.tuples()
+        if identity not in known:
+            raise Trap("no such item")
+        protocol, source, target, sport, dport, _, _ = known[identity]
+        ports = ["--sport", sport, "--dport", dport] if sport else []
+        run(self.netns, "conntrack", "-D", "-p", protocol, "-s", source, "-d", target, *ports)
+
+
+def with_port(address, port):
+    return f"{address}:{port}" if port else address
+
+
+def set_name(name):
+    return "list_" + re.sub(r"\W", lambda match: f"_{ord(match.group()):02x}", name)
+
+
+class Gateways:
+    """check-gateway: one ping an interval; so many misses in a row, and the routes through it are no more."""
+
+    def __init__(self, forwarding, on_change):
+        self.forwarding, self.on_change = forwarding, on_change
+        self.misses = {}
+
+    def settings(self):
+        """(interval, time-out, attempts): fixed but on versions that let them be tuned."""
+        tuned = self.forwarding.router.settings.get("/routing/settings", {})
+        return (values.seconds(tuned.get("check-gateway-interval", "10s")), values.seconds(tuned.get("check-gateway-timeout", "1s")),
+                int(tuned.get("check-gateway-attempts", "2")))
+
+    def checked(self):
+        return sorted({item["gateway"] for item in self.forwarding.active("/ip/route") if item.get("check-gateway", "none") != "none"
+                       and not self.forwarding.router.has_interface(item["gateway"])})
+
+    async def ping(self, gateway, timeout_s):
+        process = await asyncio.create_subprocess_exec(
+            "ip", "netns", "exec", self.forwarding.netns, "ping", "-n", "-q", "-c", "1", "-W", str(timeout_s), gateway,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return await process.wait() == 0
+
+    def judge(self, gateway, answered, attempts):
+        self.misses[gateway] = 0 if answered else self.misses.get(gateway, 0) + 1
+        alive = self.misses[gateway] < attempts
+        if alive != self.forwarding.alive.get(gateway, True):
+            self.forwarding.alive[gateway] = alive
+            self.on_change()
+
+    async def watch(self):
+        while True:
+            interval_s, timeout_s, attempts = self.settings()
+            gateways = self.checked()
+            started = asyncio.get_running_loop().time()
+            for gateway, answered in zip(gateways, await asyncio.gather(*(self.ping(g, timeout_s) for g in gateways))):
+                self.judge(gateway, answered, attempts)
+            await asyncio.sleep(max(0, interval_s - (asyncio.get_running_loop().time() - started)))
+
+
+class Kernel:
+    """Keeps the namespace as the configuration says: soon after each change, and when an address-list entry expires."""
+
+    DELAY_S = 0.005  # a script of 500 lines is one change
+
+    def __init__(self, router, netns):
+        self.router = router
+        self.forwarding = Forwarding(router, netns)
+        self.gateways = Gateways(self.forwarding, self.plan_sync)
+        self.timer = self.expiry = None
+
+    def start(self):
+        self.router.listeners.append(lambda path, item, is_gone: self.on_change(path, item, is_gone))
+        self.router.forwarding = self.forwarding
+        self.forwarding.sync()
+        self.task = asyncio.ensure_future(self.gateways.watch())
+
+    def on_change(self, path, item, is_gone):
+        if item is not None and not is_gone:
+            self.forwarding.check(path, item)
+        self.plan_sync()
+
+    def plan_sync(self):
+        if self.timer is None:
+            self.timer = asyncio.get_running_loop().call_later(self.DELAY_S, self.sync)
+
+    def sync(self):
+        self.timer = None
+        self.forwarding.sync()
+        entries = [item.expires for item in self.router.items("/ip/firewall/address-list") if item.expires is not None]
+        if self.expiry is not None:
+            self.expiry.cancel()
+            self.expiry = None
+        if entries:
+            self.expiry = asyncio.get_running_loop().call_later(max(0, min(entries) - self.router.clock()) + 0.001, self.plan_sync)
