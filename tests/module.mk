@@ -23,6 +23,9 @@ $(B)/tests/proto/wiretool: $(B)/obj/tests/proto/wiretool.o $(B)/libcommon.a
 
 # The laboratory's measuring tools (tests/lab): what a LAN client sees, and the internet that it asks.
 LAB_TOOLS := $(B)/tests/lab/lanprobe $(B)/tests/lab/echod
+$(B)/tests/lab/lanprobe: $(B)/obj/tests/lab/gaps.o
+$(B)/tests/unit/lab/%: $(B)/obj/tests/unit/lab/%.o $(B)/obj/tests/lab/gaps.o
+	$(call link,-lcmocka)
 $(LAB_TOOLS): $(B)/tests/lab/%: $(B)/obj/tests/lab/%.o
 	$(call link,)
 

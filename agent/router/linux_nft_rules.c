@@ -18,8 +18,9 @@
  *   steer        original: ct mark & F vmap @live; reply: ct mark & F vmap @home
  *   postrouting  unbound flows (older than us, or not ours to balance) are bound to the uplink that they leave by
  *
- * A flow is hashed once, in its first packet; after that only its mark and `live` count. NAT is in
- * tables of families ip and ip6, since the inet family cannot do it before kernel 5.2.
+ * A flow is hashed once, in its first packet; after that only its mark and `live` count. NAT is in tables
+ * of families ip and ip6, each only where an uplink wants it: a NAT chain of family inet would make every flow of
+ * IPv6 pass the kernel's NAT as soon as IPv4 needs it.
  *
  * An empty chain named after a fingerprint of the structure says what was installed; it works on every
  * kernel, unlike a comment of the table. See docs/forwarding.md; callers: linux_nft.c.

@@ -12,14 +12,13 @@
  *   tcp      16 bytes on a connection that exists since the start
  *
  * What counts. A connect tick succeeds when its handshake completes, a udp tick when its own echo
- * arrives, within 250 ms of its start; it counts at its start. 250 ms is below TCP's first
+ * arrives, within 250 ms of its start; it counts at its start (gaps.h). 250 ms is below TCP's first
  * retransmission (1 s), so each tick stands or falls with the packets sent at its start: nothing
- * that was sent during an outage is saved by a retransmission after it, and nothing hangs. The gap is the
- * longest time between the starts of two ticks in a row that succeeded, so it holds the 10 ms of a
- * tick, and an outage that has not ended counts up to now. For tcp the gap is the longest time without
- * any echo arriving. silent_ms is how long ago the last tick started before which nothing waits for
- * its verdict: below 100 ms, all is well and the gaps are final. late_ms is by how much the worst tick
- * started late, a figure for the instrument. Clock: CLOCK_MONOTONIC.
+ * that was sent during an outage is saved by a retransmission after it, and nothing hangs. A gap
+ * holds the 10 ms of a tick, and an outage that has not ended counts up to now. For tcp the gap is
+ * the longest time without any echo arriving. silent_ms is how long ago the last tick started before
+ * which nothing waits for its verdict: below 100 ms, all is well and the gaps are final. late_ms is
+ * by how much the worst tick started late, a figure for the instrument. Clock: CLOCK_MONOTONIC.
  *
  * Commands on stdin: "reset" begins a new window, "report" prints it (key=value lines, then "end");
  * end of file ends the program. Tests, the demo and bench-failover drive it through tests/lab.
@@ -42,27 +41,20 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/lab/gaps.h"
+
 enum {
 	TICK_US = 10 * 1000,
 	TIMEOUT_US = 250 * 1000,
 	DISCOVERY_MS = 2000,
 	PORT_FIRST = 10000, /* below the kernel's own choice, which starts at 32768 */
 	PORTS = 22000,
-	TICKS = 64, /* more than TIMEOUT_US / TICK_US are never pending */
 	DESTINATIONS = 64,
 	STREAMS = 3 * DESTINATIONS,
 };
 
 enum kind { CONNECT, UDP, TCP };
 static const char *const kind_names[] = {"connect", "udp", "tcp"};
-
-enum verdict { PENDING, SUCCEEDED, FAILED };
-
-struct tick {
-	int64_t start_us;
-	enum verdict verdict;
-	int fd; /* CONNECT, while pending; else -1 */
-};
 
 struct stream {
 	enum kind kind;
@@ -72,13 +64,11 @@ struct stream {
 	char seen_as[INET6_ADDRSTRLEN]; /* public address: at the start, UDP: in the newest echo */
 	int fd;				/* UDP and TCP */
 	bool is_broken;			/* TCP: reset or closed */
-	uint32_t oldest, next;		/* ticks[oldest % TICKS .. next % TICKS) wait for their verdict */
-	struct tick ticks[TICKS];
-	int64_t last_us;   /* start of the last tick in a row of verdicts that succeeded */
-	int64_t newest_us; /* of the newest that succeeded, whatever still waits before it */
-	int64_t gap_us;
-	unsigned ok, failed;
+	struct gaps gaps;
+	int connecting[GAPS_TICKS]; /* CONNECT: sockets of pending ticks, else -1 */
 };
+
+_Static_assert(TIMEOUT_US / TICK_US < GAPS_TICKS, "");
 
 static struct {
 	int epoll;
@@ -160,62 +150,24 @@ static void watch(int fd, unsigned stream, uint32_t tick, uint32_t events)
 
 /* --- verdicts -------------------------------------------------------------------------------- */
 
-static void count_success(struct stream *stream, int64_t at_us)
-{
-	if (at_us - stream->last_us > stream->gap_us)
-		stream->gap_us = at_us - stream->last_us;
-	stream->last_us = at_us;
-	stream->ok++;
-}
-
-/* Verdicts count in the order of the starts, so that a late success cannot shorten a gap. */
-static void count_verdicts(struct stream *stream)
-{
-	for (; stream->oldest != stream->next; stream->oldest++) {
-		struct tick *tick = &stream->ticks[stream->oldest % TICKS];
-
-		if (tick->verdict == PENDING)
-			return;
-		if (tick->verdict == SUCCEEDED)
-			count_success(stream, tick->start_us);
-		else
-			stream->failed++;
-	}
-}
-
 /* Closes with RST: neither end keeps a TIME_WAIT for each of a hundred connections a second. */
-static void abort_connection(struct tick *tick)
+static void abort_connection(int *fd)
 {
 	struct linger linger = {.l_onoff = 1, .l_linger = 0};
 
-	if (tick->fd < 0)
+	if (*fd < 0)
 		return;
-	if (setsockopt(tick->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger))
+	if (setsockopt(*fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger))
 		die("SO_LINGER");
-	close(tick->fd);
-	tick->fd = -1;
+	close(*fd);
+	*fd = -1;
 }
 
-static void judge(struct stream *stream, struct tick *tick, enum verdict verdict)
+static void judge(struct stream *stream, uint32_t number, enum verdict verdict)
 {
-	tick->verdict = verdict;
-	if (verdict == SUCCEEDED && tick->start_us > stream->newest_us)
-		stream->newest_us = tick->start_us;
 	if (stream->kind == CONNECT)
-		abort_connection(tick);
-	count_verdicts(stream);
-}
-
-static void judge_late_ticks(struct stream *stream, int64_t now)
-{
-	for (uint32_t i = stream->oldest; i != stream->next; i++) {
-		struct tick *tick = &stream->ticks[i % TICKS];
-
-		if (now - tick->start_us < TIMEOUT_US)
-			break;
-		if (tick->verdict == PENDING)
-			judge(stream, tick, FAILED);
-	}
+		abort_connection(&stream->connecting[number % GAPS_TICKS]);
+	gaps_judge(&stream->gaps, number, verdict);
 }
 
 /* --- ticks ------------------------------------------------------------------------------------- */
@@ -223,11 +175,12 @@ static void judge_late_ticks(struct stream *stream, int64_t now)
 static void start_tick(unsigned index, int64_t now)
 {
 	struct stream *stream = &probe.streams[index];
-	uint32_t number = stream->next;
-	struct tick *tick = &stream->ticks[number % TICKS];
+	uint32_t number = stream->gaps.next, late;
 	uint32_t payload[4] = {number};
+	int *fd = &stream->connecting[number % GAPS_TICKS];
 
-	judge_late_ticks(stream, now);
+	while (gaps_find_late(&stream->gaps, now, TIMEOUT_US, &late))
+		judge(stream, late, FAILED);
 	if (stream->kind == TCP) {
 		/* A full or broken connection shows as its gap. */
 		if (!stream->is_broken && send(stream->fd, payload, sizeof payload, MSG_NOSIGNAL) < 0 &&
@@ -235,15 +188,14 @@ static void start_tick(unsigned index, int64_t now)
 			stream->is_broken = true;
 		return;
 	}
-	*tick = (struct tick){.start_us = now, .fd = -1};
-	stream->next++;
+	number = gaps_start(&stream->gaps, now);
 	if (stream->kind == UDP) {
 		if (send(stream->fd, payload, sizeof payload, 0) < 0)
-			judge(stream, tick, FAILED); /* an ICMP error: told here */
-	} else if ((tick->fd = open_connection(stream->destination, number)) < 0) {
-		judge(stream, tick, FAILED);
+			judge(stream, number, FAILED); /* an ICMP error: told here */
+	} else if ((*fd = open_connection(stream->destination, number)) < 0) {
+		judge(stream, number, FAILED);
 	} else {
-		watch(tick->fd, index, number, EPOLLOUT);
+		watch(*fd, index, number, EPOLLOUT);
 	}
 }
 
@@ -263,17 +215,16 @@ static void start_ticks(int timer, int64_t *due_us)
 
 static void take_connected(struct stream *stream, uint32_t number)
 {
-	struct tick *tick = &stream->ticks[number % TICKS];
 	int error = 0;
 	socklen_t length = sizeof error;
 
-	if (tick->verdict != PENDING || tick->fd < 0)
+	if (!gaps_is_pending(&stream->gaps, number))
 		return; /* judged by the clock in this same round of events */
-	if (getsockopt(tick->fd, SOL_SOCKET, SO_ERROR, &error, &length))
+	if (getsockopt(stream->connecting[number % GAPS_TICKS], SOL_SOCKET, SO_ERROR, &error, &length))
 		die("SO_ERROR");
-	bool in_time = now_us() - tick->start_us < TIMEOUT_US;
+	bool in_time = gaps_age_us(&stream->gaps, number, now_us()) < TIMEOUT_US;
 
-	judge(stream, tick, error == 0 && in_time ? SUCCEEDED : FAILED);
+	judge(stream, number, error == 0 && in_time ? SUCCEEDED : FAILED);
 }
 
 static void take_datagrams(struct stream *stream)
@@ -289,12 +240,10 @@ static void take_datagrams(struct stream *stream)
 			return;
 		if (n != sizeof echo)
 			continue; /* an ICMP error of an earlier tick, which the clock judges */
-		struct tick *tick = &stream->ticks[echo.payload[0] % TICKS];
-
-		if (stream->next - echo.payload[0] <= stream->next - stream->oldest && tick->verdict == PENDING &&
-		    now_us() - tick->start_us < TIMEOUT_US) {
+		if (gaps_is_pending(&stream->gaps, echo.payload[0]) &&
+		    gaps_age_us(&stream->gaps, echo.payload[0], now_us()) < TIMEOUT_US) {
 			name_address(&echo.seen_as, stream->seen_as);
-			judge(stream, tick, SUCCEEDED);
+			judge(stream, echo.payload[0], SUCCEEDED);
 		}
 	}
 }
@@ -305,8 +254,7 @@ static void take_stream(struct stream *stream)
 	ssize_t n = recv(stream->fd, data, sizeof data, 0);
 
 	if (n > 0) {
-		count_success(stream, now_us());
-		stream->newest_us = stream->last_us;
+		gaps_succeed(&stream->gaps, now_us());
 		return;
 	}
 	if (n < 0 && errno == EAGAIN)
@@ -350,7 +298,8 @@ static void add_stream(enum kind kind, const struct sockaddr_in6 *destination, c
 	*stream = (struct stream){.kind = kind, .is_control = is_control, .destination = destination, .fd = fd};
 	name_address(&destination->sin6_addr, stream->name);
 	snprintf(stream->seen_as, sizeof stream->seen_as, "%s", seen_as);
-	stream->last_us = stream->newest_us = now_us();
+	memset(stream->connecting, -1, sizeof stream->connecting); /* every int is -1 */
+	gaps_init(&stream->gaps, now_us());
 	if (fd >= 0)
 		watch(fd, index, 0, EPOLLIN);
 }
@@ -396,7 +345,7 @@ static void reset_window(void)
 {
 	probe.late_us = 0;
 	for (unsigned i = 0; i < probe.n_streams; i++)
-		probe.streams[i].gap_us = probe.streams[i].ok = probe.streams[i].failed = 0;
+		gaps_reset(&probe.streams[i].gaps);
 }
 
 static double ms(int64_t us)
@@ -410,15 +359,11 @@ static void print_report(void)
 
 	for (unsigned i = 0; i < probe.n_streams; i++) {
 		struct stream *stream = &probe.streams[i];
-		int64_t open_us = now - stream->newest_us, behind_us = now - stream->last_us;
-		int64_t gap_us = stream->gap_us, *worst;
+		int64_t gap_us = gaps_longest_us(&stream->gaps, now, TIMEOUT_US), behind_us = now - stream->gaps.last_us, *worst;
 
-		/* Up to the time-out a pending tick may still succeed; longer silence is an outage under way. */
-		if (open_us > TIMEOUT_US && open_us > gap_us)
-			gap_us = open_us;
 		printf("stream=%s destination=%s role=%s seen_as=%s ok=%u failed=%u gap_ms=%.2f silent_ms=%.2f broken=%d\n",
 		       kind_names[stream->kind], stream->name, stream->is_control ? "control" : "measured",
-		       stream->seen_as, stream->ok, stream->failed, ms(gap_us), ms(behind_us), stream->is_broken);
+		       stream->seen_as, stream->gaps.ok, stream->gaps.failed, ms(gap_us), ms(behind_us), stream->is_broken);
 		worst = &worst_us[stream->is_control][stream->kind];
 		if (gap_us > *worst)
 			*worst = gap_us;
