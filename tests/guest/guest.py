@@ -18,6 +18,7 @@
         log = guest.start("name", "/bin/jaga-agent --config /etc/x.conf")   # in the background: a Process
         guest.qmp.execute("human-monitor-command", **{"command-line": "info registers"})
         guest.set_link("wan1", False)                       # the cable is out
+        guest.boot_s                                        # from the start of QEMU to a shell that answers
         guest.read_console()                                # kernel log and whatever was written to /dev/console
 
     Guest(arch, directory, *, nics=(), files={}, append="", modules=(), memory_mb=None, rtc="utc", disks=(), icount=None,
@@ -53,6 +54,7 @@ import signal
 import struct
 import subprocess
 import threading
+import time
 
 from tests.guest.channel import Channel
 from tests.guest.cpio import Archive
@@ -176,8 +178,10 @@ class Guest:
         try:
             for namespace, device, _ in self.nics:
                 taps.append(open_tap(namespace, device))
+            began = time.monotonic()
             self._start(argv + self._nic_argv(taps), taps)
             self._connect(boot_timeout_s)
+            self.boot_s = time.monotonic() - began
         except BaseException:
             self.stop()
             raise

@@ -16,7 +16,18 @@ GUEST_BUSYBOX := $(GUEST_DIR)/$(TARGET)/busybox
 $(GUEST_BUSYBOX): build/dist/$(BUSYBOX_FILE) tests/guest/busybox.sh tests/guest/busybox.config $(DEPS_SYSROOT_STAMP)
 	$(call say,BUSYBOX,$@)
 	$(Q)CC='$(abspath $(TARGET_CC))' STRIP='$(TARGET_TOOLS)strip' tests/guest/busybox.sh $< tests/guest/busybox.config $@
-guest-programs: $(GUEST_BUSYBOX)
+
+# What busybox cannot, over our own netlink encoder.
+GUESTCTL := $(GUEST_DIR)/$(TARGET)/guestctl
+$(B)/obj/tests/guest/%.o: tests/guest/%.c $(DEPS_AGENT_STAMP) | $(PROTO_C)
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(BASE_CFLAGS) $(AGENT_CFLAGS) -c -o $@ $<
+$(B)/tests/guest/guestctl: $(patsubst %,$(B)/obj/%.o,tests/guest/guestctl agent/router/netlink agent/router/nft \
+		agent/router/nl_socket) $(B)/libcommon.a
+	$(call link,)
+$(GUESTCTL): $(B)/tests/guest/guestctl
+	$(Q)mkdir -p $(@D) && $(TARGET_TOOLS)strip -o $@ $<
+guest-programs: $(GUEST_BUSYBOX) $(GUESTCTL)
 endif
 
 build/dist/$(BUSYBOX_FILE): toolchain/fetch.sh
@@ -37,11 +48,11 @@ $(GUEST_DIR)/mips/kernel: $(GUEST_DIR)/linux-source tests/guest/kernel.sh tests/
 
 GUEST_ROOT_DEPS := tests/guest/image.py tests/guest/cpio.py $(wildcard tests/guest/root/*)
 $(GUEST_DIR)/%/root.cpio: $(GUEST_DIR)/%/programs $(GUEST_ROOT_DEPS) $(GUEST_DIR)/%/kernel
-	@$(PYTHON) -m tests.guest.image root $(@D)/busybox --out $@ $(if $(filter-out mips,$*),--modules $(@D)/package)
+	@$(PYTHON) -m tests.guest.image root $(@D)/busybox $(@D)/guestctl --out $@ $(if $(filter-out mips,$*),--modules $(@D)/package)
 # Looked after by that target's own make; newer than what it made.
 $(GUEST_DIR)/%/programs: FORCE
 	@$(MAKE) --no-print-directory $(QUIET) TARGET=$* guest-programs
-	@mkdir -p $(@D) && { [ $@ -nt $(@D)/busybox ] || touch $@; }
+	@mkdir -p $(@D) && { [ $@ -nt $(@D)/busybox ] && [ $@ -nt $(@D)/guestctl ] || touch $@; }
 
 guest-%: $(GUEST_DIR)/%/kernel $(GUEST_DIR)/%/root.cpio ;
 guests: setup-cross

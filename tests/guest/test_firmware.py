@@ -1,0 +1,118 @@
+"""The main job on each kind of router: the same static agent that is packaged, a kernel and a machine like theirs.
+
+Times are those of an emulated machine on a host that does other things as well; the limits leave room for that. What is
+measured from the outside (the LAN client's outage) is printed at the end.
+"""
+import json
+
+import pytest
+
+from tests.lab.lab import UPLINKS, wait_until
+from tests.lab.programs import Flows, LanProbe
+
+pytestmark = pytest.mark.deadline(400)
+
+# A LAN client is offline for the detection (0.7 s on a fast router) and what an emulated one needs to carry it out.
+OUTAGE_LIMIT_MS = 3000
+SCRIPT = "echo \"machine $(uname -m)\"\nip -o addr show dev wan1\n"
+MACHINE = {"x86_64": "x86_64", "mipsel": "mips", "mips": "mips"}
+
+
+@pytest.fixture
+def probe(lab, reporting_agent):
+    one = LanProbe(lab)
+    assert one.measured >= 2, "no destination is reached by ISP 1"
+    one.wait_ticks(100, 30)
+    yield one
+    one.close()
+
+
+def cut_and_measure(lab, probe, fault):
+    """(outage in ms, streams) of a LAN client that used ISP 1."""
+    summary, streams = probe.cut(lab, fault, timeout_s=60)
+    moved = {s["seen_as"] for s in streams if s["stream"] == "udp" and s["role"] == "measured"}
+    assert moved == {UPLINKS[2]["address"]}, f"flows did not move to ISP 2: {moved}"
+    assert 0 < summary["outage_ms"] < OUTAGE_LIMIT_MS
+    return summary["outage_ms"], streams
+
+
+def test_it_boots_with_the_kernel_it_is_for(lab, arch, measure):
+    assert lab.guest.sh("uname -m").strip() == MACHINE[arch]
+    if arch != "x86_64":
+        # No FPU, and in the big-endian kernel nothing that plays one: a hard-float program dies here.
+        assert "24Kc" in lab.guest.sh("grep 'cpu model' /proc/cpuinfo")
+    measure("boot to a shell, s", f"{lab.guest.boot_s:.1f}")
+
+
+def test_users_stay_online(lab, reporting_agent, probe, arch, measure):
+    """Both uplinks are used; a cut beyond a gateway that answers moves the users, and the collector knows."""
+    agent, cli = reporting_agent, reporting_agent.cli
+    with_flows = Flows(lab)
+    opened = with_flows.open(100)
+    assert opened["failed"] == 0
+    assert {address for address, count in opened["by"].items() if count >= 10} == {UPLINKS[n]["address"] for n in UPLINKS}
+    with_flows.drop()
+
+    outage_ms, _ = cut_and_measure(lab, probe, "ii")
+    event = cli.wait_event(agent.name, kind="uplink", uplink="isp1", to="down", timeout_s=60)
+    assert event["misses"] >= event["misses_needed"] and event["carried_by"] == "isp2"
+    measure("cut beyond the gateway: LAN offline, ms", round(outage_ms))
+    measure("  of that detection, ms", round(event["detect_us"] / 1000))
+    measure("  of that the switch, ms", round(event["switch_us"] / 1000, 1))
+
+    lab.restore(1)
+    agent.wait_state(1, "up", 120)
+    cli.wait_event(agent.name, kind="uplink", uplink="isp1", to="up", timeout_s=60)
+
+
+@pytest.mark.parametrize("fault, name", [("i", "cable out"), ("iii", "gateway dead")])
+def test_other_faults(lab, probe, measure, fault, name):
+    outage_ms, _ = cut_and_measure(lab, probe, fault)
+    measure(f"{name}: LAN offline, ms", round(outage_ms))
+
+
+def test_the_technician_is_served(lab, reporting_agent, arch, measure):
+    """Snapshot and script, over DTLS to the collector."""
+    agent, cli = reporting_agent, reporting_agent.cli
+    cli.run("snapshots", agent.name, "--take", timeout=120)
+    rows = cli.rows("snapshots", agent.name)
+    assert rows and rows[0]["bytes"] > 200
+    path = lab.dir / "look.sh"
+    path.write_text(SCRIPT)
+    out = cli.run("push", agent.name, path, "--wait", timeout=120).stdout
+    assert f"machine {MACHINE[arch]}" in out and UPLINKS[1]["address"] in out
+    measure("snapshot, bytes", rows[0]["bytes"])
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_a_restarted_agent_adopts(lab, reporting_agent, end):
+    """The plan stays in force without an agent, and the next one takes it as it is: no connection is lost."""
+    agent = reporting_agent
+    flows = Flows(lab)
+    assert flows.open(40)["failed"] == 0
+    getattr(agent, end)()
+    assert flows.check()["alive"] == 40, "the plan did not outlive the agent"
+    agent.start()
+    assert "adopted=yes" in agent.program.read_log().rpartition("started")[2]
+    assert flows.check()["alive"] == 40, "the next agent cut connections"
+    agent.cli.wait_online(agent.name, timeout_s=60)
+    flows.close()
+
+
+def test_a_bad_line_is_not_a_dead_line(lab, reporting_agent, arch, measure):
+    """30 ms more and one packet in a hundred lost on both uplinks: no fail-over for 300 rounds, and then a real cut is found."""
+    agent = reporting_agent
+    for number in UPLINKS:
+        lab.guest.sh(f"guestctl netem {UPLINKS[number]['dev']} 30 10")
+    sent = {name: row["sent"] for name, row in agent.uplinks().items()}
+    wait_until(lambda: all(row["sent"] - sent[name] >= 600 for name, row in agent.uplinks().items()), 200,
+               "600 more probes on each uplink", poll_s=2)
+    rows = agent.uplinks()
+    assert all(row["rtt_us"] > 25_000 for row in rows.values()), "netem does nothing"
+    said = agent.program.read_log()
+    assert "is down" not in said, said
+    assert agent.cli.rows("events", "--device", agent.name) and not [
+        e for e in agent.cli.rows("events", "--device", agent.name) if e.get("to") == "down"]
+    probe = LanProbe(lab)
+    outage_ms, _ = cut_and_measure(lab, probe, "ii")
+    measure("cut of a line with 30 ms, 1 % loss: LAN offline, ms", round(outage_ms))
