@@ -19,7 +19,15 @@ include toolchain/sbom.mk
 
 include $(sort $(wildcard firmware-build/*/module.mk))
 
-packages: $(PACKAGE_KINDS) $(PACKAGE_SBOMS)
+# The copyright notices that the libraries' licenses want beside a program which holds them. That of libgcc does not.
+$(PACKAGES)/THIRD-PARTY.txt: $(foreach library,$(ROUTER_LIBRARIES),$($(library)_DIR)/.unpacked) firmware-build/module.mk
+	$(call say,NOTICES,$@)
+	$(Q)mkdir -p $(@D) && for source in $(foreach library,$(ROUTER_LIBRARIES),$($(library)_DIR)); do \
+		printf '\n======== %s ========\n\n' "$${source##*/}" && \
+		find "$$source" -maxdepth 1 -name 'LICENSE*' -o -maxdepth 1 -name COPYRIGHT | grep . | xargs cat || exit 1; \
+	done >$@
+
+packages: $(PACKAGE_KINDS) $(PACKAGE_SBOMS) $(PACKAGES)/THIRD-PARTY.txt
 sbom: $(BINARY_SBOMS) $(ROUTER_AGENTS:=.cdx.json) $(PACKAGE_SBOMS)
 
 .PHONY: packages sbom $(PACKAGE_KINDS)

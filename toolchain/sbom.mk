@@ -10,7 +10,8 @@ BINARY_SBOMS  :=
 PACKAGE_SBOMS :=
 
 # What is linked into a program: of a router all, of the host what Debian's libraries cannot be.
-SBOM_LIBRARIES := MBEDTLS LIBCOAP $(if $(TARGET_MUSL),PROTOBUF_C LIBEV LIBINIH ZLIB MUSL LIBGCC)
+ROUTER_LIBRARIES := MBEDTLS LIBCOAP PROTOBUF_C LIBEV LIBINIH ZLIB MUSL
+SBOM_LIBRARIES   := $(if $(TARGET_MUSL),$(ROUTER_LIBRARIES) LIBGCC,MBEDTLS LIBCOAP)
 # Where the support of the compiler is Debian's, it says which.
 LIBGCC_COMPILER := $(if $(TARGET_OWN_LIBGCC),,$(TARGET_TOOLS)gcc)
 

@@ -26,7 +26,7 @@ import time
 import urllib.parse
 import uuid
 
-OURS = {"supplier": {"name": "Jaga contributors"}, "licenses": [{"expression": "Apache-2.0"}]}
+OURS = {"supplier": {"name": "The Jaga authors"}, "licenses": [{"expression": "Apache-2.0"}]}
 CVE = re.compile(r"CVE-\d{4}-\d+")
 
 
