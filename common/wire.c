@@ -1,5 +1,6 @@
 /*
- * wire: see wire.h. The arena hands out 8-byte aligned pieces and takes nothing back: unpacking is
+ * wire: see wire.h. The arena hands out 8-byte aligned pieces, wherever its memory begins (ARMv5 loads 64 bits from
+ * nowhere else), and takes nothing back: unpacking is
  * one burst of allocations followed by one reset. protobuf-c treats a NULL from the allocator as
  * failure and unwinds through the (empty) free function.
  */
@@ -31,9 +32,11 @@ static void arena_free(void *data, void *piece)
 
 void wire_arena_init(struct wire_arena *arena, void *memory, size_t size)
 {
+	size_t skip = -(uintptr_t)memory % 8;
+
 	*arena = (struct wire_arena){
-		.memory = memory,
-		.size = size,
+		.memory = (uint8_t *)memory + skip,
+		.size = size > skip ? size - skip : 0,
 		.allocator = { .alloc = arena_alloc, .free = arena_free, .allocator_data = arena },
 	};
 }

@@ -63,6 +63,28 @@ static void test_round_trip(void **state)
 	assert_int_equal(batch->events[0]->seq, 9);
 }
 
+static void test_arena_in_memory_that_begins_anywhere(void **state)
+{
+	char memory[256];
+	size_t length = make_batch(memory, sizeof(memory));
+	ProtobufCMessage *message;
+
+	(void)state;
+	for (size_t at = 0; at < 8; at++) {
+		wire_arena_init(&arena, arena_memory + at, 1024);
+		assert_int_equal(wire_unpack(&arena, &jaga__v1__telemetry_batch__descriptor, (uint8_t *)memory, length,
+					     &message),
+				 0);
+		assert_int_equal((uintptr_t)message % 8, 0);
+		assert_int_equal((uintptr_t)((Jaga__V1__TelemetryBatch *)message)->events[0] % 8, 0);
+		assert_true(arena.memory + arena.size <= arena_memory + at + 1024);
+		wire_arena_init(&arena, arena_memory + at, at);
+		assert_int_equal(wire_unpack(&arena, &jaga__v1__telemetry_batch__descriptor, (uint8_t *)memory, length,
+					     &message),
+				 -EBADMSG);
+	}
+}
+
 static void test_every_truncation_is_bounded(void **state)
 {
 	char memory[256];
@@ -146,6 +168,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_round_trip, set_up),
+		cmocka_unit_test_setup(test_arena_in_memory_that_begins_anywhere, set_up),
 		cmocka_unit_test_setup(test_every_truncation_is_bounded, set_up),
 		cmocka_unit_test_setup(test_arena_caps_what_a_message_costs, set_up),
 		cmocka_unit_test_setup(test_put_bytes_makes_a_field, set_up),
