@@ -11,13 +11,17 @@ PACKAGE_VERSION := $(VERSION:v%=%)
 
 # The agents of routers and their bills, each by a make of its own, which knows whether there is something to do.
 ROUTER_AGENTS := $(patsubst %,build/%/jaga-agent,$(filter-out $(TARGET),$(ROUTERS)))
-$(ROUTER_AGENTS) $(ROUTER_AGENTS:=.cdx.json): FORCE
+$(ROUTER_AGENTS) $(ROUTER_AGENTS:=.cdx.json): FORCE | setup-cross
 	+@$(MAKE) --no-print-directory TARGET=$(word 2,$(subst /, ,$@)) $@
 $(ROUTER_AGENTS:=.cdx.json): %.cdx.json: %
 
 include toolchain/sbom.mk
 
+# Packages are made of plain builds, by the make that has all of them.
+ifeq ($(TARGET)$(SAN),host)
 include $(sort $(wildcard firmware-build/*/module.mk))
+$(PACKAGE_SBOMS:.cdx.json=): | setup-cross
+endif
 
 # The copyright notices that the libraries' licenses want beside a program which holds them. That of libgcc does not.
 $(PACKAGES)/THIRD-PARTY.txt: $(foreach library,$(ROUTER_LIBRARIES),$($(library)_DIR)/.unpacked) firmware-build/module.mk
