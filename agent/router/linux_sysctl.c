@@ -79,12 +79,16 @@ static int sysctl_write(const char *path, uint32_t value)
 	char text[16];
 	int length = snprintf(text, sizeof(text), "%u\n", value);
 	int fd = sysctl_open(path, O_WRONLY);
+	uint32_t now;
 	int ret = 0;
 
 	if (fd < 0)
 		return fd;
-	if (write(fd, text, (size_t)length) != length)
-		ret = errno ? -errno : -EIO;
+	/* Linux 6.1 sets IPv6's ignore_routes_with_linkdown and tells that it took one byte: what is read then counts. */
+	if (write(fd, text, (size_t)length) < 0)
+		ret = -errno;
+	else if (linux_sysctl_read(path, &now) < 0 || now != value)
+		ret = -EIO;
 	close(fd);
 	return ret;
 }

@@ -9,6 +9,8 @@ from tests.lab.programs import COLLECTOR_PORT
 PUBLIC = {number: UPLINKS[number]["address"] for number in UPLINKS}
 PUBLIC6 = {number: UPLINKS[number]["address6"] for number in UPLINKS}
 
+UPKEEP_S = 20  # twice LIMIT_UPKEEP_MS: so long after something has changed the agent says so
+
 # Settings that count or hold secrets; the others are configuration.
 MOVING_SYSCTL = re.compile(r"nf_conntrack_count|\.stable_secret|fib_notify|\.gc_|nf_conntrack_buckets")
 
@@ -69,6 +71,20 @@ def logged(text):
     """The same as the agent's log tells."""
     return [(uplink, was, to, cause) for uplink, to, cause, was in
             re.findall(r"(\S+) is (up|suspect|down) cause=(\S+) was=(\S+)", text)]
+
+
+def wait_trouble(agent, text, timeout_s=UPKEEP_S):
+    wait_until(lambda: text in agent.status()["trouble"], timeout_s, f"status tells: {text}")
+
+
+def wait_well(agent, timeout_s=UPKEEP_S):
+    wait_until(lambda: agent.status()["trouble"] == "", timeout_s, "status tells no trouble")
+
+
+def wait_notice(cli, agent, part, timeout_s=UPKEEP_S):
+    return wait_until(lambda: next((row for row in cli.rows("events", "--device", agent.name)
+                                    if row["kind"] == "notice" and part in row["text"]), None),
+                      timeout_s, f"the collector has been told: {part}")
 
 
 def hide_collector(lab):

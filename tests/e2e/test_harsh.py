@@ -7,12 +7,11 @@ import time
 
 import pytest
 
-from tests.e2e.observe import told, uses, wait_new_flows
+from tests.e2e.observe import UPKEEP_S, told, wait_new_flows, wait_notice, wait_trouble, wait_well
 from tests.lab.lab import wait_until
 from tests.lab.programs import Agent, Cli, Collector, Flows, build_dir
 
 DOWN_S, UP_S = 5, 15
-UPKEEP_S = 20  # twice LIMIT_UPKEEP_MS
 YEARS_20_S = 7305 * 86400
 HELD = 40
 
@@ -40,20 +39,6 @@ def assert_fails_over(lab, flows, agent=None):
         agent.wait_state(1, "down", DOWN_S)
     lab.restore()
     wait_new_flows(flows, 1, 2, timeout_s=UP_S)
-
-
-def wait_trouble(agent, text, timeout_s=UPKEEP_S):
-    wait_until(lambda: text in agent.status()["trouble"], timeout_s, f"status tells: {text}")
-
-
-def wait_well(agent, timeout_s=UPKEEP_S):
-    wait_until(lambda: agent.status()["trouble"] == "", timeout_s, "status tells no trouble")
-
-
-def wait_notice(cli, agent, part, timeout_s=UPKEEP_S):
-    return wait_until(lambda: next((row for row in cli.rows("events", "--device", agent.name)
-                                    if row["kind"] == "notice" and part in row["text"]), None),
-                      timeout_s, f"the collector has been told: {part}")
 
 
 def sessions(agent):

@@ -147,7 +147,8 @@ def test_20_years_forward_and_back(lab, cli):
 def test_flash_that_is_full(lab, cli):
     agent = enrolled(lab, cli, agent_lines="scripts = unsigned")
     lab.guest.sh(f"mke2fs -q /dev/vda 2>/dev/null && mkdir -p {agent.state} && mount -t ext2 /dev/vda {agent.state} && "
-                 f"! dd if=/dev/zero of={agent.state}/x bs=4k 2>/dev/null", timeout_s=120)
+                 f"! dd if=/dev/zero of={agent.state}/x bs=64k 2>/dev/null && ! dd if=/dev/zero of={agent.state}/y bs=1k 2>/dev/null",
+                 timeout_s=120)
     lab.rtr.sysctl(net__ipv4__conf__wan2__rp_filter=1)
     agent.start()
     cli.wait_online(agent.name, timeout_s=ONLINE_S)
@@ -163,7 +164,7 @@ def test_flash_that_is_full(lab, cli):
     refused = cli.run("push", agent.name, script, "--wait", check=False)
     assert "not run: the router cannot write its journal" in refused.stdout + refused.stderr
     assert lab.guest.run("test -e /run/ran")[0] != 0
-    assert sorted(lab.guest.sh(f"ls {agent.state}").split()) == ["lost+found", "x"]  # nothing half-written
+    assert sorted(lab.guest.sh(f"ls {agent.state}").split()) == ["lost+found", "x", "y"]  # nothing half-written
     lab.guest.sh(f"rm {agent.state}/x")
     wait_well(agent)
     assert cli.run("push", agent.name, script, "--wait").returncode == 0
