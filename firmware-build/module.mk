@@ -21,6 +21,7 @@ include toolchain/sbom.mk
 ifeq ($(TARGET)$(SAN),host)
 include $(sort $(wildcard firmware-build/*/module.mk))
 $(PACKAGE_SBOMS:.cdx.json=): | setup-cross
+$(foreach kind,$(PACKAGE_KINDS),$(eval $(kind): $(filter $(PACKAGES)/$(kind:packages-%=%)/%,$(PACKAGE_SBOMS))))
 endif
 
 # The copyright notices that the libraries' licenses want beside a program which holds them. That of libgcc does not.
@@ -31,7 +32,7 @@ $(PACKAGES)/THIRD-PARTY.txt: $(foreach library,$(ROUTER_LIBRARIES),$($(library)_
 		find "$$source" -maxdepth 1 -name 'LICENSE*' -o -maxdepth 1 -name COPYRIGHT | grep . | xargs cat || exit 1; \
 	done >$@
 
-packages: $(PACKAGE_KINDS) $(PACKAGE_SBOMS) $(PACKAGES)/THIRD-PARTY.txt
+packages: $(PACKAGE_KINDS) $(PACKAGES)/THIRD-PARTY.txt
 sbom: $(BINARY_SBOMS) $(ROUTER_AGENTS:=.cdx.json) $(PACKAGE_SBOMS)
 
 .PHONY: packages sbom $(PACKAGE_KINDS)
