@@ -140,6 +140,24 @@ def test_reload_of_a_wrong_configuration_leaves_the_agent_alone(router):
     assert "nothing is changed" in router.read("tmp/log")
 
 
+def test_restart_waits_for_the_end_of_the_agent(router):
+    router.write("etc/config/jaga", GOOD)
+    router.service("start")
+    assert router.service("restart").returncode == 0
+    assert router.lines("tmp/procd.did") == ["start", "stop", "start"]
+    asked = router.lines("tmp/agent.called")
+    assert asked.count("--config /etc/config/jaga status") == 2  # it still ran, then no more
+    assert (router.root / "tmp/agent.running").exists()
+
+
+def test_restart_of_a_wrong_configuration_leaves_the_agent_alone(router):
+    router.write("etc/config/jaga", GOOD)
+    router.service("start")
+    router.write("tmp/check.status", "2")
+    assert router.service("restart", check=False).returncode == 1
+    assert router.lines("tmp/procd.did") == ["start"]
+
+
 def test_check_is_a_command(router):
     router.write("etc/config/jaga", GOOD)
     router.write("tmp/check.status", "3")
