@@ -21,9 +21,11 @@ sum=$({
 } | sha256sum | cut -c1-16)
 kept=$cache/vmlinux-$arch-$sum
 
+mkdir -p "$cache" "${out%/*}"
+exec 9>"$cache/kernel.lock" # who comes second takes what the first has built
+flock 9
 if [ ! -f "$kept" ]; then
 	say KERNEL "linux for $arch from ${tarball##*/}; some minutes, once"
-	mkdir -p "$cache" "${out%/*}"
 	work=$(mktemp -d "$(realpath "${out%/*}")/.kernel.XXXXXX")
 	trap 'rm -rf "$work"' EXIT
 	trap 'exit 130' INT TERM HUP
@@ -41,6 +43,5 @@ if [ ! -f "$kept" ]; then
 	"${CROSS_COMPILE}strip" -o "$kept.part" "$work/vmlinux"
 	mv "$kept.part" "$kept"
 fi
-mkdir -p "${out%/*}"
 cp "$kept" "$out.part"
 mv "$out.part" "$out"

@@ -109,7 +109,9 @@ class GuestLab(Lab):
         self.rtr = GuestRouter(self, self.guest)
         self.guest.sh("for each in /proc/sys/net/ipv[46]/conf/*; do\n"
                       "case $each in */ipv4/*) echo 0 >$each/rp_filter ;; *) echo 0 >$each/accept_dad ;; esac; done\n"
-                      "echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding")
+                      "echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding\n"
+                      # As OpenWrt sets it; by itself a kernel with 64 MB tracks no more than 1,024 flows.
+                      "max=/proc/sys/net/netfilter/nf_conntrack_max; [ -e $max ] || modprobe nf_conntrack; echo 16384 >$max")
 
     def close(self):
         try:

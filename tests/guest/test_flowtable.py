@@ -1,8 +1,8 @@
 """Software flow offloading (OpenWrt's flow_offloading) does not keep users on a dead line.
 
 An offloaded flow bypasses every rule: its packets go from one interface's ingress to the other's egress by an entry of the
-flowtable, whatever Jaga's maps say by then. The entry ends with its conntrack entry. So when an uplink dies its flows
-have to be forgotten, and the kernel has to let them be: kernels before 6.4 refuse to, in silence.
+flowtable, whatever Jaga's maps say by then. The entry ends with its conntrack entry, at once or at the flowtable's next
+sweep. So it is the forgetting of flows that moves them, and the negative control leaves just that out.
 """
 import sys
 import time
