@@ -8,11 +8,13 @@ import os
 import pathlib
 import platform
 import re
+import shutil
 import signal
 
 import pytest
 
-from tests.lab.lab import INTERNET, UPLINKS, wait_until
+from tests.lab.lab import COLLECTOR, INTERNET, UPLINKS, Lab, wait_until
+from tests.lab.programs import COLLECTOR_PORT, start_echo
 from tests.routeros.test_images import ROOT, Image
 
 pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="the emulator has no netfilter sockets")
@@ -25,14 +27,15 @@ class Container:
         image = Image("amd64")
         self.lab, self.root, self.unshare = lab, image.extract(lab.dir / "container"), None
         self.program = image.config["config"]["Entrypoint"][0]
-        (self.root / "proc").mkdir()  # RouterOS mounts it
+        for mounted in ("dev", "proc"):  # by RouterOS
+            (self.root / mounted).mkdir()
 
     def configure(self, text):
         (self.root / "etc/jaga/agent.conf").write_text(text)
 
     def argv(self, *arguments):
         """To be run by `unshare --mount`."""
-        script = 'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"'
+        script = 'mount -t proc proc "$0/proc" && mount --bind /dev "$0/dev" && exec chroot "$0" "$@"'
         return ["sh", "-c", script, self.root, self.program, *arguments]
 
     def start(self):
@@ -59,6 +62,14 @@ class Container:
 
 
 @pytest.fixture
+def lab():
+    """Lines without IPv6, as veths are unless somebody gives them more."""
+    with Lab(ipv6=False) as one:
+        start_echo(one)
+        yield one
+
+
+@pytest.fixture
 def container(lab):
     one = Container(lab)
     yield one
@@ -74,22 +85,27 @@ def documented_configuration():
         text = text.replace(f"veth-isp{number}", uplink["dev"]).replace(f"172.31.7{number}.1", uplink["gateway"])
     targets = iter([INTERNET[:3], INTERNET[10:13]])
     text = re.sub(r"^targets = .*", lambda _: "targets = " + ", ".join(next(targets)), text, flags=re.M)
-    # Who it is and where the collector is: those need a key of `jaga enroll`.
-    return re.sub(r"^(identity|collector|key_file) = .*\n", "", text, flags=re.M)
+    return re.sub(r"^collector = .*", f"collector = {COLLECTOR}:{COLLECTOR_PORT}", text, flags=re.M)
 
 
-def test_the_documented_container_watches_two_lines(lab, container):
+def test_the_documented_container_watches_two_lines_and_reports(lab, container, cli):
     container.configure(documented_configuration())
+    cli.run("enroll", "rtr1", "--out", lab.dir / "enrolled")
+    shutil.copy(lab.dir / "enrolled" / "agent.key", container.root / "etc/jaga/agent.key")
     checked = container.run("--check", check=False)
-    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert checked.stdout.endswith("Nothing stands in the way.\n"), checked.stdout + checked.stderr
     container.start()
+    cli.wait_online("rtr1")
     for uplink in ("isp1", "isp2"):
         container.wait_state(uplink, "up", 10)
     lab.cut_forwarding(1)
     container.wait_state("isp1", "down", 10)
     container.wait_state("isp2", "up", 1)
+    cli.wait_event("rtr1", kind="uplink", uplink="isp1", to="down")
     lab.restore(1)
     container.wait_state("isp1", "up", 60)
+    wait_until(lambda: cli.rows("snapshots", "rtr1"), 20, "the documented snapshot is stored")
+    assert "interface = wan1" in cli.run("cat", "rtr1").stdout
 
 
 def test_it_ends_when_routeros_asks(lab, container):
