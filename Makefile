@@ -21,7 +21,8 @@ say     = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)')
 CC       ?= cc
 PYTHON   ?= /usr/bin/python3
 AR       ?= ar
-CFLAGS   ?= -O2 -g
+# The same programs from whatever folder they are built in.
+CFLAGS   ?= -O2 -g -fdebug-prefix-map=$(CURDIR)=.
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
 HARDEN   := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
 LDHARDEN := -pie -Wl,-z,relro,-z,now

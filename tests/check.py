@@ -31,7 +31,7 @@ TAP = re.compile(r"^(not ok|ok) \d+ (?:- |(# SKIP) )(\S+)", re.M)
 COUNTS = re.compile(r"^(\d+) passed, (\d+) failed$", re.M)
 TAIL_LINES = 40
 HEARTBEAT_S = 30
-PACKAGE_TESTS = ("openwrt", "routeros", "toolchain")  # tests/KIND, of what `make packages sbom` made
+PACKAGE_TESTS = ("debian", "openwrt", "routeros", "toolchain")  # tests/KIND, of what `make packages sbom` made
 
 
 class Job:

@@ -14,6 +14,7 @@
 #include <linux/netlink.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define ETHERNET_MTU 1500
 #define MESSAGE(n) (NFNL_SUBSYS_NFTABLES << 8 | (n))
@@ -422,6 +423,18 @@ int linux_check_nat(struct linux_doctor *doctor, struct err *err)
 	return 0;
 }
 
+/* Where they are modules; of a kernel that holds them itself root alone can tell (jaga-agent --check). */
+static bool has_legacy_module(void)
+{
+	static const char *const modules[] = {"/sys/module/iptable_mangle", "/sys/module/iptable_nat",
+					      "/sys/module/ip6table_mangle", "/sys/module/ip6table_nat"};
+	bool has = false;
+
+	for (size_t i = 0; i < sizeof(modules) / sizeof(modules[0]); i++)
+		has = has || access(modules[i], F_OK) == 0;
+	return has;
+}
+
 /* iptables-legacy keeps its rules where nf_tables cannot see them. */
 int linux_check_legacy(struct linux_doctor *doctor, struct err *err)
 {
@@ -432,7 +445,7 @@ int linux_check_legacy(struct linux_doctor *doctor, struct err *err)
 	for (size_t f = 0; f < sizeof(files) / sizeof(files[0]); f++) {
 		FILE *file = fopen(files[f], "re");
 
-		if (!file && errno == EACCES) /* an agent that is not root */
+		if (!file && errno == EACCES && has_legacy_module()) /* an agent that is not root */
 			linux_trap(doctor, ROUTER_TRAP_WARNING, "iptables-legacy", "look once as root: jaga-agent --check",
 				   "only root can see in %s whether iptables-legacy has rules", files[f]);
 		while (file && fgets(line, sizeof(line), file)) {

@@ -142,7 +142,8 @@ def test_a_script_outlives_the_agent_and_the_end_is_told_honestly(lab, cli, conf
 def test_a_script_may_restart_the_agent(lab, cli, confine):
     """An upgrade by script: the agent goes, the script stays."""
     agent = confine()
-    job = queue(cli, agent, write_script(lab, f"kill {agent.program.pid}\nread up idle </proc/uptime\necho $up > {lab.dir}/after\n"))
+    pid = agent.program.pid
+    job = queue(cli, agent, write_script(lab, f"kill {pid}\nwhile kill -0 {pid}; do :; done\necho gone > {lab.dir}/after\n"))
     agent.program.wait()
     wait_until((lab.dir / "after").exists, 10, "the script has gone on")
     agent.start()
