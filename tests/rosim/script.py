@@ -197,7 +197,10 @@ class Parser:
                 if below in self.commands.prefixes and not self.commands.is_verb(path, word):
                     path = below
                 elif index == len(words) - 1 and self.commands.is_verb(path, word):
-                    return self.arguments(path, word, position)
+                    outer, self.menu = self.menu, path  # [find ...] among the arguments looks here
+                    node = self.arguments(path, word, position)
+                    self.menu = outer
+                    return node
                 else:
                     self.fail(f"bad command name {word}", at)
         self.menu = path  # a path alone: what follows is relative to it
