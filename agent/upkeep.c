@@ -66,9 +66,9 @@ static void open_socket(struct upkeep *upkeep)
 
 	if (upkeep->ops->open_socket(upkeep->arg, &err) < 0)
 		condition_set(upkeep->conditions, CONDITION_SOCKET, LOG_LEVEL_ERROR,
-			      "%.120s; `jaga-agent status` does not work meanwhile", err.text);
+			      "%.120s; \"jaga-agent status\" does not work meanwhile", err.text);
 	else
-		condition_clear(upkeep->conditions, CONDITION_SOCKET, "the socket of `jaga-agent status` is there");
+		condition_clear(upkeep->conditions, CONDITION_SOCKET, "the socket of \"jaga-agent status\" is there");
 }
 
 /* --- the clock --------------------------------------------------------------------------------- */

@@ -298,11 +298,11 @@ def test_nothing_can_be_written_anywhere(lab):
     command = start_elsewhere(lab, agent, f"{EMPTY_RO} {root} && {EMPTY_RO} /run && {EMPTY_RO} /tmp && {EMPTY_RO} /var")
     log = agent.program.read_log()
     assert f"{root}/lib cannot be created: Read-only file system; forwarding goes on" in log
-    assert f"{root}/run cannot be created: Read-only file system; `jaga-agent status` does not work meanwhile" in log
+    assert f"{root}/run cannot be created: Read-only file system; \"jaga-agent status\" does not work meanwhile" in log
     flows = hold_flows(lab)
     assert_fails_over(lab, flows)
     inside(agent, "mount", "-o", "remount,rw,size=1m", root)
-    agent.program.wait_log("the socket of `jaga-agent status` is there", UPKEEP_S)
+    agent.program.wait_log("the socket of .jaga-agent status. is there", UPKEEP_S)
     agent.program.wait_log("the state directory can be written again", UPKEEP_S)
     assert inside(agent, "sh", "-c", f"{command} status --kv").stdout.count("trouble=\n") == 1
     assert agent.program.read_log().count("meanwhile") == 2
