@@ -1,7 +1,7 @@
 """Installed, upgraded, removed, over both formats: nothing of the router's is lost, nothing of ours is left."""
 import pytest
 
-from tests.openwrt.build import STANDIN, make_packages
+from tests.openwrt.build import OPENWRT, STANDIN, make_packages
 from tests.openwrt.router import Apk, Opkg, Router
 from tests.openwrt.test_service import GOOD
 
@@ -113,10 +113,16 @@ def test_sysupgrade_keeps_configuration_key_and_journal(router):
 def test_in_an_image_that_is_being_built_nothing_runs(router):
     """IPKG_INSTROOT: the scripts run on the machine that builds the image, whose own services are not ours."""
     router.manager.install(router.packages[0])
+    configure(router)
+    (router.root / "image/lib").mkdir(parents=True)
+    router.write("image/lib/functions.sh", "".join(
+        f'default_{name}() {{ echo "{name} $root $pkgname $1" >>/tmp/image; }}\n' for name in ("postinst", "prerm")))
+    called = router.read("tmp/agent.called")
     for name in ("post-install", "pre-remove"):
-        script = (STANDIN.parents[2] / "firmware-build/openwrt/scripts" / name).read_text()
-        router.write("tmp/script", script)
-        (router.root / "tmp/procd.did").unlink(missing_ok=True)
+        router.write("tmp/script", (OPENWRT / "scripts" / name).read_text())
         ran = router.run("/bin/sh", "/tmp/script", IPKG_INSTROOT="/image")
         assert (ran.stdout, ran.stderr) == ("", "")
-        assert router.lines("tmp/procd.did") == []
+    assert router.lines("tmp/image") == ["postinst /image jaga-agent jaga-agent.postinst",
+                                         "prerm /image jaga-agent jaga-agent.prerm"]
+    assert router.lines("tmp/procd.did") == ["start"] and router.read("tmp/agent.called") == called
+    assert router.read("etc/jaga/state/journal") == "job 7"
