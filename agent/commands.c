@@ -11,8 +11,6 @@
 #include "common/clock.h"
 #include "common/log.h"
 
-#define FORCE_MAX_MS (7 * 24 * 3600 * 1000LL) /* an order that everybody has forgotten must end */
-#define SNAPSHOT_WAIT_MS 110000		    /* below the client's patience: taking and sending 1 MiB over a slow line */
 
 /* Sends the table that has been filled. */
 static void answer_table(struct agent *agent, struct local_client *client, const struct local_request *request,
@@ -182,7 +180,7 @@ static void answer_force(struct agent *agent, struct local_client *client, const
 		answer_text(client, EXIT_USAGE, out);
 		return;
 	}
-	if (parse_duration_ms(request->words[2], 1000, FORCE_MAX_MS, &for_ms) < 0) {
+	if (parse_duration_ms(request->words[2], 1000, LIMIT_FORCE_MS, &for_ms) < 0) {
 		buf_printf(out, "'%s' is not a duration from 1s to 7d; write --for 2h\n", request->words[2]);
 		answer_text(client, EXIT_USAGE, out);
 		return;
@@ -210,7 +208,7 @@ static void answer_snapshot(struct agent *agent, struct local_client *client, co
 {
 	(void)out;
 	agent->snapshot_format = request->format; /* of who asked last: people do not ask for two at once */
-	local_wait(client, SNAPSHOT_WAIT_MS);
+	local_wait(client, LIMIT_SNAPSHOT_WAIT_MS);
 	snapshot_request(&agent->snapshot);
 }
 

@@ -18,11 +18,8 @@
 #include "common/clock.h"
 #include "common/log.h"
 
-#define KICK_DELAY_MS 1000 /* what is not urgent waits for company */
 #define BATCH_HEAD_BYTES 96 /* boot_id, two sequence numbers, two drop counters, the time */
 #define MICRO 1000000
-#define REFUSALS 3	  /* of the same batch, in a row: it is not going to be taken */
-#define REFUSED_PAUSE_S 5
 
 static bool take_token(struct link_report *report, int64_t now_ms)
 {
@@ -94,7 +91,7 @@ void link_kick(struct link *link, bool urgent)
 {
 	struct link_report *report = &link->report;
 	int64_t now_ms = clock_mono_ms();
-	int64_t due_ms = urgent ? now_ms : now_ms + KICK_DELAY_MS;
+	int64_t due_ms = urgent ? now_ms : now_ms + LIMIT_KICK_MS;
 
 	if (link->phase != LINK_OPEN || (!urgent && report->sent_seq))
 		return; /* all that the spool holds goes when the session opens, or after the Ack */
@@ -164,9 +161,9 @@ static void on_refusal(struct link *link, const struct link_response *response)
 	struct link_report *report = &link->report;
 	bool is_busy = response->code == 429 || response->code / 100 == 5;
 
-	if (!is_busy && ++report->n_refused >= REFUSALS)
+	if (!is_busy && ++report->n_refused >= LIMIT_REFUSALS)
 		give_up(link, response->code);
-	pause_for(report, is_busy ? response->max_age_s : REFUSED_PAUSE_S);
+	pause_for(report, is_busy ? response->max_age_s : LIMIT_REFUSED_S);
 	link_schedule(link);
 }
 

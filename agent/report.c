@@ -13,7 +13,6 @@
 #include "common/wire.h"
 
 #define UPLINKS_A_RECORD 8 /* names of 31 characters and all numbers large: 8 x 80 bytes */
-#define NOTICE_TEXT 200
 
 /* The numbers of the pure engine are those on the wire. */
 _Static_assert((int)UPLINK_UP == JAGA__V1__UPLINK_STATE__UPLINK_STATE_UP, "");
@@ -109,7 +108,7 @@ void report_notice(struct report *report, enum log_level level, const char *subs
 {
 	Jaga__V1__Event event = JAGA__V1__EVENT__INIT;
 	Jaga__V1__Notice out = JAGA__V1__NOTICE__INIT;
-	char cut[NOTICE_TEXT + 1];
+	char cut[LIMIT_NOTICE + 1];
 
 	snprintf(cut, sizeof(cut), "%s", text);
 	out.subsystem = (char *)subsystem;

@@ -19,8 +19,6 @@
 #include "common/clock.h"
 
 #define DAY_MS (24 * 3600 * 1000LL)
-#define LOW_DISK_BYTES (256ull << 20) /* less free than this is told; a busy fleet writes it in minutes */
-#define STATUS_JOBS 1000	      /* newest jobs that are looked at */
 
 enum phase { PHASE_SELF, PHASE_DEVICES, PHASE_JOBS, PHASE_COUNTERS };
 
@@ -97,7 +95,7 @@ static enum ctl_next put_disk_low(struct ctl_client *client)
 	if (statvfs(path, &fs) < 0)
 		return CTL_MORE;
 	free_bytes = (unsigned long long)fs.f_bavail * fs.f_frsize;
-	if (free_bytes >= LOW_DISK_BYTES)
+	if (free_bytes >= LIMIT_LOW_DISK_BYTES)
 		return CTL_MORE;
 	snprintf(problem.text, sizeof(problem.text), "%llu MiB are free at %s", free_bytes >> 20, path);
 	return put_problem(client, &problem);
@@ -204,7 +202,7 @@ static enum ctl_next put_job(struct ctl_client *client, const struct store_job *
 	struct problem problem = { .kind = "job", .device = device ? device->name : "?", .since_ms = job->changed_ms,
 				   .hint = "jaga job shows its output" };
 
-	if (++client->cursor.at > STATUS_JOBS)
+	if (++client->cursor.at > LIMIT_STATUS_JOBS)
 		return CTL_DONE;
 	if (!jobs_is_bad_end(job->phase) || job->changed_ms < client->cursor.since_ms)
 		return CTL_MORE;

@@ -54,6 +54,9 @@
 #define LIMIT_MAX_AGE_S 300	     /* a collector that sends us away for longer is not believed */
 #define LIMIT_BATCHES_PER_S 17	     /* the agent's own pace, under LIMIT_REQUESTS_PER_S: room for jobs and snapshots */
 #define LIMIT_BATCHES_BURST 40
+#define LIMIT_KICK_MS 1000	     /* a record that is not urgent waits this long for company */
+#define LIMIT_REFUSALS 3	     /* of the same batch, in a row: it is not going to be taken */
+#define LIMIT_REFUSED_S 5	     /* between two of them */
 #define LIMIT_SILENCE_MS 62500	     /* 2.5 keepalives without a datagram: the device is offline */
 #define LIMIT_HANDSHAKES_PER_SOURCE 64 /* half-open sessions of one IPv4 address or IPv6 /64: a carrier's NAT restarts with */
 				     /* this many at once, the rest of it a second later */
@@ -72,6 +75,11 @@
 #define LIMIT_DOCTOR_SETS 64		/* sets of interface names that the doctor looks into; fw4 makes one a zone */
 #define LIMIT_DOCTOR_ADDRESSES 64	/* addresses and default routes compared by the doctor */
 #define LIMIT_SAVED_SYSCTLS 64		/* three for each of 16 uplinks, and room for interfaces that were renamed */
+#define LIMIT_DUMP_TRIES 3		/* readings of a list that changes meanwhile: routing daemons pause sometime */
+#define LIMIT_REINSTALLS 8		/* in a row at once: `systemctl restart nftables` flushes twice, a zealous script a few */
+#define LIMIT_REINSTALL_MS 1000		/* from then on: who flushes in a loop is not fought */
+#define LIMIT_REINSTALL_CALM_MS 10000	/* so long without a flush: the burst is allowed again */
+#define LIMIT_RESYNC_MS 5000		/* what the kernel refuses may be mended without an event that we would see */
 #define LIMIT_NETLINK_ANSWER_MS 5000		/* a kernel that takes longer is broken: give up, report */
 
 /* --- router: the RouterOS driver ------------------------------------------------------------------ */
@@ -100,6 +108,9 @@
 #define LIMIT_LOCAL_ANSWER_BYTES 32768 /* the same with the names that JSON repeats in every row */
 #define LIMIT_UPKEEP_MS 10000	 /* between two looks at the key file, state directory, clock: people wait for the effect */
 #define LIMIT_RANDOM_MS 60000	 /* of one child that waits for random numbers; an old kernel without a disk takes longer */
+#define LIMIT_NOTICE 200		 /* text of a notice: two lines of a terminal, and four fit a datagram */
+#define LIMIT_FORCE_MS (7 * 24 * 3600 * 1000LL) /* an order to stay on a line that everybody has forgotten must end */
+#define LIMIT_SNAPSHOT_WAIT_MS 110000	 /* below the client's patience: taking and sending 1 MiB over a slow line */
 #define LIMIT_REQUEST_BYTES 128	 /* one line to the local socket: a command, an uplink, a duration */
 #define LIMIT_LOCAL_CLIENTS 4	 /* people at the local socket at once; more wait in the backlog */
 #define LIMIT_LOCAL_MS 5000	 /* for a client to ask and to take its answer */
@@ -147,6 +158,8 @@
 #define LIMIT_CTL_REQUEST (1024 * 1024)	     /* a script of LIMIT_JOB_BYTES with every byte escaped by four */
 #define LIMIT_CTL_OUTPUT (8 * 1024 * 1024)   /* unread answer of one client: one `cat` of 1 MiB that is not text: 3 + 2 bytes a byte */
 #define LIMIT_CTL_PAUSE (64 * 1024)	     /* no more rows are made while so much is unread */
+#define LIMIT_STATUS_JOBS 1000	     /* newest jobs that `status` looks at: some milliseconds */
+#define LIMIT_LOW_DISK_BYTES (256ull << 20) /* less free than this is told; a busy fleet writes it in minutes */
 #define LIMIT_CTL_ROWS 64		     /* rows made in one turn of the loop: under a millisecond */
 #define LIMIT_CTL_EVENTS 10000		     /* rows of one `events`: a screen shows 50; ids kept while it runs */
 #define LIMIT_CTL_REQUEST_MS 10000	     /* a client that has not sent its line by then is gone */

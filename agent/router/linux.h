@@ -136,9 +136,8 @@ static inline unsigned linux_families(const struct router *router)
 
 /*
  * linux_dump.c: all of one kind, of every family. type: RTM_GET*; header: its family header, the family itself is
- * filled in. -EAGAIN: the list changed while it was read; LINUX_DUMP_TRIES are enough for those who need it whole.
+ * filled in. -EAGAIN: the list changed while it was read; LIMIT_DUMP_TRIES are enough for those who need it whole.
  */
-#define LINUX_DUMP_TRIES 3
 int linux_dump(struct router *router, uint16_t type, const void *header, size_t length, nl_message_fn *on_message,
 	       void *arg);
 

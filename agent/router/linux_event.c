@@ -30,12 +30,6 @@
 #include "common/clock.h"
 #include "common/log.h"
 
-/* `systemctl restart nftables` flushes twice, a zealous script a few times; one that flushes in a loop is not fought. */
-#define REINSTALL_BURST 8
-#define REINSTALL_EVERY_MS 1000
-#define RESYNC_RETRY_MS 5000	 /* what the kernel refuses may be mended without an event that we would see */
-#define REINSTALL_CALM_MS 10000 /* so long without a flush: the burst is allowed again */
-
 static int open_listener(int protocol, const int *groups, size_t n_groups)
 {
 	struct sockaddr_nl address = {.nl_family = AF_NETLINK};
@@ -205,8 +199,8 @@ static void resync(struct router *router, bool is_forced)
 	ev_timer_stop(router->loop, &router->resync_timer);
 	if (ret < 0) {
 		if (ret != router->resync_error)
-			trouble(router, true, LOG_LEVEL_ERROR, "resync failed, trying again every %d ms: %s", RESYNC_RETRY_MS, err.text);
-		ev_timer_set(&router->resync_timer, RESYNC_RETRY_MS / 1000., 0);
+			trouble(router, true, LOG_LEVEL_ERROR, "resync failed, trying again every %d ms: %s", LIMIT_RESYNC_MS, err.text);
+		ev_timer_set(&router->resync_timer, LIMIT_RESYNC_MS / 1000., 0);
 		ev_timer_start(router->loop, &router->resync_timer);
 	} else {
 		router->is_resync_forced = false;
@@ -305,16 +299,16 @@ static void reinstall_later(struct router *router, int64_t wait_ms)
 /* Another program flushed the ruleset. Ours goes back in, at once, but not for ever at once. */
 static void reinstall(struct router *router)
 {
-	int64_t now_ms = clock_mono_ms(), wait_ms = router->reinstalled_ms + REINSTALL_EVERY_MS - now_ms;
+	int64_t now_ms = clock_mono_ms(), wait_ms = router->reinstalled_ms + LIMIT_REINSTALL_MS - now_ms;
 	struct forwarding_plan observed;
 	struct err err = {0};
 	bool is_first;
 
 	if (!router->is_installed || linux_nft_read(router, &observed, NULL) == 0)
 		return;
-	if (now_ms - router->reinstalled_ms > REINSTALL_CALM_MS)
+	if (now_ms - router->reinstalled_ms > LIMIT_REINSTALL_CALM_MS)
 		router->n_reinstalls = 0;
-	if (router->n_reinstalls >= REINSTALL_BURST && wait_ms > 0) {
+	if (router->n_reinstalls >= LIMIT_REINSTALLS && wait_ms > 0) {
 		reinstall_later(router, wait_ms);
 		return;
 	}
@@ -323,8 +317,8 @@ static void reinstall(struct router *router)
 	if (linux_nft_install(router, &router->plan, &err) < 0) {
 		trouble(router, is_first, LOG_LEVEL_ERROR,
 			"another program%s flushed the ruleset, installing ours again failed, trying again in %d ms: %s",
-			router->culprit, REINSTALL_EVERY_MS, err.text);
-		reinstall_later(router, REINSTALL_EVERY_MS);
+			router->culprit, LIMIT_REINSTALL_MS, err.text);
+		reinstall_later(router, LIMIT_REINSTALL_MS);
 	} else {
 		trouble(router, is_first, LOG_LEVEL_WARNING, "another program%s flushed the ruleset, installed ours again",
 			router->culprit);

@@ -122,7 +122,7 @@ int linux_gateways_read(struct router *router, struct err *err)
 {
 	const struct rtmsg header = {0};
 	struct search search;
-	int ret, tries = LINUX_DUMP_TRIES;
+	int ret, tries = LIMIT_DUMP_TRIES;
 
 	do {
 		search = (struct search){.router = router};

@@ -102,7 +102,7 @@ int linux_links_read(struct router *router, struct err *err)
 {
 	const struct ifaddrmsg header = {0};
 	struct linux_link answer;
-	int ret, tries = LINUX_DUMP_TRIES;
+	int ret, tries = LIMIT_DUMP_TRIES;
 
 	for (unsigned i = 0; i < router->config->n_uplinks; i++) {
 		struct linux_uplink *uplink = &router->uplinks[i];

@@ -111,7 +111,7 @@ int linux_routes_read(struct router *router, struct linux_routes *ret_routes, st
 {
 	/* Kernels with strict checking filter by protocol; others send all, and keep_ours() filters. */
 	const struct rtmsg header = {.rtm_protocol = LINUX_PROTOCOL};
-	int ret, tries = LINUX_DUMP_TRIES;
+	int ret, tries = LIMIT_DUMP_TRIES;
 
 	do {
 		ret_routes->n = 0;

@@ -102,7 +102,7 @@ static int keep_ours(void *arg, const struct nl_message *message)
 int linux_rules_read(struct router *router, struct linux_rules *ret_rules, struct err *err)
 {
 	const struct fib_rule_hdr header = {0};
-	int ret, tries = LINUX_DUMP_TRIES;
+	int ret, tries = LIMIT_DUMP_TRIES;
 
 	do {
 		ret_rules->n = 0;
