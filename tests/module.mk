@@ -21,8 +21,8 @@ $(B)/tests/unit/cli/test_agent_conf: CLI_LIBS += $(B)/libagent.a $(B)/libcommon.
 $(B)/tests/proto/wiretool: $(B)/obj/tests/proto/wiretool.o $(B)/libcommon.a
 	$(call link,$(COMMON_LIBS))
 
-# The laboratory's measuring tools (tests/lab): what a LAN client sees, and the internet that it asks.
-LAB_TOOLS := $(B)/tests/lab/lanprobe $(B)/tests/lab/echod
+# The laboratory's measuring tools (tests/lab): what a LAN client sees, the internet that it asks, and a slow line.
+LAB_TOOLS := $(B)/tests/lab/lanprobe $(B)/tests/lab/echod $(B)/tests/lab/link
 $(B)/tests/lab/lanprobe: $(B)/obj/tests/lab/gaps.o
 $(B)/tests/unit/lab/%: $(B)/obj/tests/unit/lab/%.o $(B)/obj/tests/lab/gaps.o
 	$(call link,-lcmocka)
