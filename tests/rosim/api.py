@@ -140,7 +140,8 @@ class Session:
         elif path == "/safe-mode" and self.commands.has_special(path, verb):
             self.safe_mode(verb, tag)
         else:
-            await asyncio.sleep(self.server.service_time_s)
+            # Commands.run() takes the time of all others.
+            await asyncio.sleep(self.server.service_time_s if verb in ("print", "getall") else 0)
             self.command(path or "/", verb, attributes, queries, tag)
         return True
 

@@ -44,6 +44,7 @@ class Commands:
         self.router = router
         self.wall = wall
         self.delay_s = delay
+        self.service_time_s = self.export_time_s = 0.0  # what a command, and an export, costs the router's processor
         self.prefixes = {"/"}
         for path in list(router.menus) + [path for path, verb in SPECIAL if self.has_special(path, verb)]:
             parts = path.strip("/").split("/")
@@ -93,6 +94,7 @@ class Commands:
     def run(self, interpreter, path, verb, arguments, keys=()):
         """keys: ids, names or numbers that stand before the parameters ("set 0 name=x")."""
         router, arguments = self.router, dict(arguments)
+        self.spend(self.service_time_s)
         keys = [key for text in [*keys, *arguments.pop("numbers", "").split(",")] for key in [text] if key != ""]
         special = getattr(self, f"run_{path.strip('/').replace('/', '_').replace('-', '_')}_{verb.replace('-', '_')}".replace("run__", "run_"), None)
         if self.has_special(path, verb) and special:
@@ -125,6 +127,11 @@ class Commands:
         else:
             router.set(path, keys, arguments)
         return None
+
+    def spend(self, seconds):
+        """The one processor is busy: every session waits, whoever asked and whether by a line or in a script."""
+        if seconds > 0:
+            self.delay_s(seconds)
 
     def interface(self, key):
         for owner, item in self.router.interfaces():
@@ -203,6 +210,7 @@ class Commands:
         return self.export(interpreter, "/", [], arguments)
 
     def export(self, interpreter, path, flags, arguments):
+        self.spend(self.export_time_s)
         words = set(flags) | {name for name, value in arguments.items() if name != "file"}
         is_six = self.router.version[0] == 6
         unknown = words - {"compact", "verbose", "terse", "hide-sensitive" if is_six else "show-sensitive"}

@@ -5,6 +5,7 @@ Each client has threads of its own; every command is carried out on the loop's t
 """
 import concurrent.futures
 import os
+import re
 import socket
 import threading
 
@@ -132,15 +133,25 @@ class Login(paramiko.ServerInterface):
         return True
 
     def check_channel_exec_request(self, channel, command):
-        # paramiko says yes to the client when this returns: a command that has ended before would close the channel first.
-        threading.Timer(0.02, self.service.execute, (channel, command.decode("utf-8", "surrogateescape"))).start()
+        channel.get_transport().after_answer = (self.service.execute, channel, command.decode("utf-8", "surrogateescape"))
         return True
 
 
+class Transport(paramiko.Transport):
+    """One client. The command of an exec starts when the client has its yes: its end must not come first."""
+
+    after_answer = None
+
+    def _send_user_message(self, data):
+        super()._send_user_message(data)
+        if self.after_answer and threading.current_thread() is self:
+            target, self.after_answer = self.after_answer, None
+            Service.thread(*target)
+
+
 class Service:
-    def __init__(self, router, commands, loop, service_time_s=0.0, on_reboot=lambda: None):
+    def __init__(self, router, commands, loop, on_reboot=lambda: None):
         self.router, self.commands, self.loop = router, commands, loop
-        self.service_time_s = service_time_s
         self.on_reboot = on_reboot
         self.key = paramiko.RSAKey.generate(2048)
         self.transports = []
@@ -150,7 +161,7 @@ class Service:
         threading.Thread(target=target, args=args, daemon=True).start()
 
     def on_loop(self, function, *args):
-        """The result of function, called where the router lives, after what a command costs there."""
+        """The result of function, called where the router lives."""
         done = concurrent.futures.Future()
 
         def call():
@@ -159,7 +170,7 @@ class Service:
             except Exception as error:  # handed to the thread that waits
                 done.set_exception(error)
 
-        self.loop.call_soon_threadsafe(self.loop.call_later, self.service_time_s, call)
+        self.loop.call_soon_threadsafe(call)
         return done.result()
 
     # --- sessions -------------------------------------------------------------------------------------
@@ -171,10 +182,11 @@ class Service:
     def accept(self, listener):
         while True:
             client, _ = listener.accept()
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.thread(self.serve, client)
 
     def serve(self, client):
-        transport = paramiko.Transport(client)
+        transport = Transport(client)
         transport.add_server_key(self.key)
         transport.set_subsystem_handler("sftp", paramiko.SFTPServer, Files)
         login = Login(self)
@@ -212,10 +224,10 @@ class Service:
             channel.sendall(f"\r\n\r\n  MikroTik RouterOS {self.router.version_text}\r\n\r\n" + terminal.prompt(user))
             line = ""
             while data := channel.recv(1024).decode("utf-8", "surrogateescape"):
-                for character in data:
-                    if character not in "\r\n":
-                        line += character
-                        channel.sendall(character)
+                for piece in re.findall(r"[\r\n]|[^\r\n]+", data):  # echoed as it came, not a packet for each character
+                    if piece not in "\r\n":
+                        line += piece
+                        channel.sendall(piece)
                         continue
                     # The line is shown again behind its prompt; LF is another, empty, line: so Netmiko has met it.
                     channel.sendall(f"\r\n{terminal.prompt(user)}{line}\r\n" if line else "\r\n")
