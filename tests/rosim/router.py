@@ -126,6 +126,8 @@ class Router:
                     for number, (name, data) in enumerate(sorted(self.files.items()), 1)]
         if path == "/system/resource":
             return [self.resource()]
+        if path == "/system/routerboard":
+            return [{"routerboard": "true", "model": BOARDS[6]} if self.version[0] == 6 else {"routerboard": "false"}]
         if path == "/ip/firewall/connection" and self.forwarding:
             return self.forwarding.connections()
         menu = self.menu(path)
