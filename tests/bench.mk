@@ -4,6 +4,7 @@
 #   make bench-collector  acknowledged batches, handshakes and memory with 2,000 sessions (a minute)
 #   make bench-detector   false fail-overs and detection time on simulated lines
 #   make bench-plan       what a change of plan and a flush cost in the kernel
+#   make bench-fleet      ten simulated routers configured and backed up, beside Paramiko, Netmiko and Ansible (an hour)
 LOAD := $(B)/tests/bench/load
 $(LOAD): $(B)/obj/tests/bench/load.o $(B)/obj/tests/bench/dtls_client.o $(B)/libcommon.a
 	$(call link,$(COLLECTOR_LIBS))
@@ -29,3 +30,10 @@ bench-plan: ready $(B)/tests/netns/routerctl
 	@$(PYTHON) -m tests.bench.plan --build $(B)
 
 .PHONY: bench-plan
+
+# Ten simulated routers behind slow lines. FLEET='--routers 3 --lines 50 --only netmiko' tries a part of it.
+FLEET ?=
+bench-fleet: setup-bench ready
+	@$(PYTHON) -m tests.bench.fleet --build $(B) $(FLEET)
+
+.PHONY: bench-fleet

@@ -3,6 +3,7 @@
 # Targets
 #   make setup   installs the packages of toolchain/packages.list that are missing (root; Debian)
 #   make setup-cross   and those of toolchain/packages-cross.list: cross compilers, emulators, packagers
+#   make setup-bench   and those of toolchain/packages-bench.list: what others configure routers with
 #   make agent   the agent of TARGET=mips|mipsel|armv5|armv7|arm64|x86_64, in build/TARGET
 #   make agents  the agents of all six
 #   make deps    fetches, verifies, patches and builds mbedTLS and libcoap, for the agent and for the collector
@@ -71,6 +72,9 @@ setup:
 setup-cross: setup
 	@toolchain/setup.sh toolchain/packages-cross.list
 
+setup-bench: setup-cross
+	@toolchain/setup.sh toolchain/packages-bench.list
+
 deps: $(DEPS_AGENT_STAMP) $(if $(filter host,$(TARGET)),$(DEPS_COLLECTOR_STAMP))
 
 # Files that change only when what they record changes: a patch taken away, a flag.
@@ -99,5 +103,5 @@ agent:
 	+@mkdir -p build && flock $(B).lock $(MAKE) --no-print-directory $(QUIET) $(PARALLEL) $(B)/jaga-agent
 agents: $(ROUTERS:%=build/%/jaga-agent)
 
-.PHONY: agent agents setup setup-cross deps check-fresh FORCE
+.PHONY: agent agents setup setup-cross setup-bench deps check-fresh FORCE
 FORCE:
