@@ -83,8 +83,6 @@ static void on_condition(void *arg, enum log_level level, const char *subsystem,
 	notice(arg, level, subsystem, text);
 }
 
-static const struct router_events router_events = { .on_uplink = on_uplink, .on_trouble = on_trouble };
-
 /* --- the link's side --------------------------------------------------------------------------- */
 
 static void on_link_open(void *arg, int64_t wall_ms)
@@ -304,15 +302,13 @@ static void on_trap(void *arg, const struct router_trap *trap)
 	notice(agent, trap->level == ROUTER_TRAP_FATAL ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "doctor", text);
 }
 
-static int start_router(struct agent *agent, struct err *err)
+static int take_over(struct agent *agent, struct err *err)
 {
 	enum router_trap_level worst = ROUTER_TRAP_OK;
 	struct forwarding_plan observed;
 	int r;
 
-	r = agent->router_ops->open(agent->loop, agent->config, &router_events, agent, &agent->router, err);
-	if (r == 0)
-		r = agent->router_ops->check(agent->router, on_trap, agent, &worst, err);
+	r = agent->router_ops->check(agent->router, on_trap, agent, &worst, err);
 	if (r < 0) {
 		err_prefix(err, "the router cannot be read: ");
 		return EXIT_FAILED;
@@ -407,12 +403,11 @@ static int prepare(struct agent *agent, struct err *err)
 	return EXIT_OK;
 }
 
-static int start(struct agent *agent, struct err *err)
+/* The router is known. */
+static int begin(struct agent *agent, struct err *err)
 {
-	int r = prepare(agent, err);
+	int r = take_over(agent, err);
 
-	if (r == EXIT_OK)
-		r = start_router(agent, err);
 	if (r != EXIT_OK)
 		return r;
 	agent->started_ms = clock_mono_ms();
@@ -424,15 +419,54 @@ static int start(struct agent *agent, struct err *err)
 	snapshot_init(&agent->snapshot, agent->loop, agent->config->snapshot_interval_ms, &snapshot_ops, agent);
 	upkeep_start(&agent->upkeep, agent->loop, &upkeep_ops, agent);
 	start_link(agent);
-	start_signal(agent, &agent->sigterm, SIGTERM, on_stop_signal);
-	start_signal(agent, &agent->sigint, SIGINT, on_stop_signal);
-	start_signal(agent, &agent->sighup, SIGHUP, on_hangup);
 	ev_timer_init(&agent->sample_timer, on_sample_time, (ev_tstamp)agent->config->sample_interval_ms / 1000,
 		      (ev_tstamp)agent->config->sample_interval_ms / 1000);
 	agent->sample_timer.data = agent;
 	ev_timer_start(agent->loop, &agent->sample_timer);
 	log_info("agent", "started version=%s uplinks=%u adopted=%s scripts=%s", JAGA_VERSION, agent->config->n_uplinks,
 		 agent->adopted ? "yes" : "no", agent->config->scripts_unsigned ? "unsigned" : "off");
+	return EXIT_OK;
+}
+
+static void on_ready(void *arg)
+{
+	struct agent *agent = arg;
+	struct err err = { "" };
+
+	agent->exit_status = begin(agent, &err);
+	if (agent->exit_status == EXIT_OK)
+		return;
+	log_error("agent", "%s", err.text);
+	ev_break(agent->loop, EVBREAK_ALL);
+}
+
+static void on_applied(void *arg)
+{
+	struct agent *agent = arg;
+
+	steer_on_applied(&agent->steer);
+}
+
+static const struct router_events router_events = {
+	.on_ready = on_ready,
+	.on_applied = on_applied,
+	.on_uplink = on_uplink,
+	.on_trouble = on_trouble,
+};
+
+static int start(struct agent *agent, struct err *err)
+{
+	int r = prepare(agent, err);
+
+	if (r != EXIT_OK)
+		return r;
+	start_signal(agent, &agent->sigterm, SIGTERM, on_stop_signal);
+	start_signal(agent, &agent->sigint, SIGINT, on_stop_signal);
+	start_signal(agent, &agent->sighup, SIGHUP, on_hangup);
+	if (agent->router_ops->open(agent->loop, agent->config, &router_events, agent, &agent->router, err) < 0) {
+		err_prefix(err, "the router cannot be read: ");
+		return EXIT_FAILED;
+	}
 	return EXIT_OK;
 }
 
@@ -464,7 +498,7 @@ static struct agent *create(const struct agent_config *config)
 		return NULL;
 	}
 	agent->config = config;
-	agent->router_ops = &router_linux;
+	agent->router_ops = router_driver(config);
 	agent->local.fd = -1;
 	return agent;
 }
@@ -480,10 +514,12 @@ int agent_run(const struct agent_config *config)
 	system_protect_memory();
 	signal(SIGPIPE, SIG_IGN);
 	r = start(agent, &err);
-	if (r == EXIT_OK)
+	if (r == EXIT_OK) {
 		ev_run(agent->loop, 0);
-	else
+		r = agent->exit_status;
+	} else {
 		log_error("agent", "%s", err.text);
+	}
 	stop(agent);
 	free(agent);
 	return r;

@@ -1,8 +1,8 @@
 /*
  * agent: the one context of jaga-agent; start and stop order.
  *
- * Start   claim, router, doctor, take-over, probes, journal, local socket, then the link: key and random
- *         numbers may come later (prelude.h), as may all that upkeep.h looks after. Nothing on the router
+ * Start   claim, router; when that has been read: doctor, take-over, probes, journal, local socket, then the link: key
+ *         and random numbers may come later (prelude.h), as may all that upkeep.h looks after. Nothing on the router
  *         is changed before the doctor has found no fatal trap; only a plan that an earlier agent left in
  *         force is taken on in spite of one.
  * Stop    (SIGTERM, SIGINT) the other way round. The forwarding plan stays in force: routing goes on,
@@ -57,6 +57,7 @@ struct agent {
 	struct link_identity identity;
 	int64_t started_ms;
 	bool adopted;
+	int exit_status; /* enum local_exit, once the loop has ended */
 };
 
 /* Runs until a signal ends it. Returns the exit status (enum local_exit). */

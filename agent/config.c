@@ -93,12 +93,14 @@ static bool on_section(void *arg, struct ini *ini)
 		open_section(parser, CONFIG_SECTION_AGENT);
 	else if (strcmp(ini->header, "lan") == 0)
 		open_section(parser, CONFIG_SECTION_LAN);
+	else if (strcmp(ini->header, "router") == 0)
+		open_section(parser, CONFIG_SECTION_ROUTER);
 	else if (strcmp(ini->header, "snapshot") == 0)
 		open_section(parser, CONFIG_SECTION_SNAPSHOT);
 	else if (strncmp(ini->header, "uplink", 6) == 0 && (ini->header[6] == ' ' || ini->header[6] == '\0'))
 		open_uplink(parser, ini->header + 6);
 	else
-		ini_tell(ini, ini->line, "[%s]: no such section; there are [agent], [lan], [uplink NAME] and [snapshot]",
+		ini_tell(ini, ini->line, "[%s]: no such section; there are [agent], [lan], [router], [uplink NAME] and [snapshot]",
 			 ini->header);
 	return parser->section != CONFIG_SECTION_NONE;
 }
@@ -168,7 +170,8 @@ static void on_contradiction(void *arg, const struct config_check_error *error)
 		ini_tell(ini, line, "[uplink %s] %s: %s", parser->config.uplinks[error->uplink].name, error->field,
 		     error->text);
 	else
-		ini_tell(ini, line, "[agent] %s: %s", error->field, error->text);
+		ini_tell(ini, line, "[%s] %s: %s", error->section == CONFIG_SECTION_ROUTER ? "router" : "agent",
+			 error->field, error->text);
 }
 
 static void check_whole(struct parser *parser)
@@ -184,8 +187,11 @@ static void check_whole(struct parser *parser)
 		require_fields(parser, CONFIG_SECTION_UPLINK, i, header);
 	}
 	/* Contradictions between values that were refused would only confuse. */
-	if (ini->n_errors == 0)
-		config_check(&parser->config, on_contradiction, parser);
+	if (ini->n_errors > 0)
+		return;
+	if (parser->config.driver == CONFIG_DRIVER_ROUTEROS)
+		config_derive_routeros(&parser->config);
+	config_check(&parser->config, on_contradiction, parser);
 }
 
 int config_load(const char *path, FILE *errors, struct agent_config *ret_config)

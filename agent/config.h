@@ -28,6 +28,11 @@ enum config_gateway {
 	CONFIG_GATEWAY_NONE,	      /* point-to-point: the interface is the gateway; v6: no IPv6 here */
 };
 
+enum config_driver {
+	CONFIG_DRIVER_LINUX,	/* the uplinks are this machine's */
+	CONFIG_DRIVER_ROUTEROS, /* they are those of the RouterOS router named in [router] */
+};
+
 struct config_uplink {
 	char name[LIMIT_NAME];
 	char interface[IFNAMSIZ];
@@ -45,6 +50,10 @@ struct config_uplink {
 	int64_t probe_interval_us;
 	int64_t timeout_min_us; /* clamp of the learnt time-out */
 	int64_t timeout_max_us;
+	/* with RouterOS, both IPv4 */
+	bool has_source, has_check_host;
+	struct parse_address source;	 /* of this machine: what it sends from here the router sends over this line */
+	struct parse_address check_host; /* by which the router itself checks this line */
 };
 
 struct agent_config {
@@ -64,6 +73,13 @@ struct agent_config {
 	uint32_t rule_base;	    /* first preference of our ip rules */
 	int64_t sample_interval_ms;
 	uint32_t spool_bytes;
+
+	enum config_driver driver;
+	bool has_router;
+	char router_name[LIMIT_HOST]; /* its address as it was written */
+	struct parse_address router;
+	char router_user[LIMIT_NAME];
+	char password_file[LIMIT_PATH]; /* "": the password is empty */
 
 	unsigned n_lans;
 	char lans[LIMIT_LANS][IFNAMSIZ];

@@ -58,6 +58,49 @@ static void check_uplink(const struct check *check, unsigned i)
 		     "is yes but gateway6 is none; write gateway6 = auto or nat6 = no");
 }
 
+static bool is_same(const struct parse_address *one, const struct parse_address *other)
+{
+	return memcmp(one, other, sizeof(*one)) == 0;
+}
+
+static void check_routeros_uplink(const struct check *check, unsigned i)
+{
+	const struct config_uplink *uplink = &check->config->uplinks[i];
+
+	if (!uplink->has_source)
+		tell(check, CONFIG_SECTION_UPLINK, i, "source",
+		     "is missing; give an address of this machine from which only this line is probed");
+	if (!uplink->has_check_host)
+		tell(check, CONFIG_SECTION_UPLINK, i, "check_host",
+		     "is missing, since every target is one of another uplink too; name a host that only this line has");
+	for (unsigned j = 0; j < i; j++) {
+		const struct config_uplink *other = &check->config->uplinks[j];
+
+		if (uplink->has_source && other->has_source && is_same(&uplink->source, &other->source))
+			tell(check, CONFIG_SECTION_UPLINK, i, "source", "is that of uplink %s already; give each its own",
+			     other->name);
+		if (uplink->has_check_host && other->has_check_host && is_same(&uplink->check_host, &other->check_host))
+			tell(check, CONFIG_SECTION_UPLINK, i, "check_host",
+			     "is that of uplink %s already; the router reaches it through one line alone", other->name);
+	}
+	if (uplink->gateway_kind[1] != CONFIG_GATEWAY_NONE)
+		tell(check, CONFIG_SECTION_UPLINK, i, "gateway6", "IPv6 is not steered on RouterOS yet; write none");
+}
+
+static void check_router(const struct check *check)
+{
+	const struct agent_config *config = check->config;
+
+	if (config->driver != CONFIG_DRIVER_ROUTEROS)
+		return;
+	if (!config->has_router)
+		tell(check, CONFIG_SECTION_ROUTER, 0, "address", "is missing; write the router's numeric address");
+	if (config->router_user[0] == '\0')
+		tell(check, CONFIG_SECTION_ROUTER, 0, "user", "is missing; name a user of the router");
+	for (unsigned i = 0; i < config->n_uplinks; i++)
+		check_routeros_uplink(check, i);
+}
+
 static void check_numbers(const struct check *check)
 {
 	const struct agent_config *config = check->config;
@@ -72,7 +115,7 @@ static void check_numbers(const struct check *check)
 		tell(check, CONFIG_SECTION_AGENT, 0, "mark_field",
 		     "0x%x counts only to %u and there are %u uplinks; give it more bits", field, values,
 		     config->n_uplinks);
-	if (config->n_buckets < config->n_uplinks)
+	if (config->driver == CONFIG_DRIVER_LINUX && config->n_buckets < config->n_uplinks)
 		tell(check, CONFIG_SECTION_AGENT, 0, "buckets", "%u are fewer than the %u uplinks; give at least one each",
 		     config->n_buckets, config->n_uplinks);
 	if (config->table_base <= 255 && last_table >= 253)
@@ -91,4 +134,5 @@ void config_check(const struct agent_config *config, config_check_fn *on_error, 
 	for (unsigned i = 0; i < config->n_uplinks; i++)
 		check_uplink(&check, i);
 	check_numbers(&check);
+	check_router(&check);
 }

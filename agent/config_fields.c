@@ -184,6 +184,42 @@ static int set_hash(const struct config_field *field, const char *value, struct 
 	return value_error(-EINVAL, value, err);
 }
 
+static int set_driver(const struct config_field *field, const char *value, struct agent_config *config, void *base,
+		      struct err *err)
+{
+	(void)field;
+	(void)base;
+	if (strcmp(value, "linux") != 0 && strcmp(value, "routeros") != 0)
+		return value_error(-EINVAL, value, err);
+	config->driver = strcmp(value, "linux") == 0 ? CONFIG_DRIVER_LINUX : CONFIG_DRIVER_ROUTEROS;
+	return 0;
+}
+
+static int set_router(const struct config_field *field, const char *value, struct agent_config *config, void *base,
+		      struct err *err)
+{
+	(void)field;
+	(void)base;
+	if (parse_address(value, 8728, &config->router) < 0)
+		return err_set(err, -EINVAL, "'%s' is not a numeric address", value);
+	config->has_router = true;
+	return set_text(value, config->router_name, sizeof(config->router_name), err);
+}
+
+/* An IPv4 address of its own; the flag beside it says that there is one. */
+static int set_host(const struct config_field *field, const char *value, struct agent_config *config, void *base,
+		    struct err *err)
+{
+	struct config_uplink *uplink = base;
+	struct parse_address *host = member(field, base);
+
+	(void)config;
+	if (parse_address(value, 0, host) < 0 || host->port != 0 || host->family != AF_INET)
+		return err_set(err, -EINVAL, "'%s' is not an IPv4 address", value);
+	*(host == &uplink->source ? &uplink->has_source : &uplink->has_check_host) = true;
+	return 0;
+}
+
 static int set_gateway(const struct config_field *field, const char *value, struct agent_config *config, void *base,
 		       struct err *err)
 {
@@ -324,8 +360,18 @@ static const struct config_field fields[] = {
 	{ CONFIG_SECTION_LAN, "interfaces", .set = set_lans, .is_required = true, .is_list = true,
 	  .remedy = "list the interfaces of your users, as in br-lan, eth3" },
 
+	{ CONFIG_SECTION_ROUTER, "driver", .set = set_driver, .remedy = "write linux or routeros" },
+	{ CONFIG_SECTION_ROUTER, "address", .set = set_router,
+	  .remedy = "write the router's address, as in 192.168.88.1 or 192.168.88.1:8728" },
+	{ CONFIG_SECTION_ROUTER, "user", .offset = offsetof(struct agent_config, router_user), .set = set_name,
+	  .remedy = "name a user of the router whose group has the policies read, write, test and api" },
+	{ CONFIG_SECTION_ROUTER, "password_file", .offset = offsetof(struct agent_config, password_file), .set = set_path,
+	  .remedy = "give an absolute path" },
+
 	{ UPLINK(interface), .set = set_interface, .is_required = true,
 	  .remedy = "name the interface of this line, as `ip link` shows it" },
+	{ UPLINK(source), .set = set_host, .remedy = "give an IPv4 address of this machine that only this line has" },
+	{ UPLINK(check_host), .set = set_host, .remedy = "give an IPv4 address that only this line has" },
 	{ CONFIG_SECTION_UPLINK, "gateway", .set = set_gateway, .min = AF_INET,
 	  .remedy = "write auto, an IPv4 address, or none for a point-to-point line" },
 	{ CONFIG_SECTION_UPLINK, "gateway6", .set = set_gateway, .min = AF_INET6,

@@ -17,6 +17,7 @@ enum config_section {
 	CONFIG_SECTION_AGENT,
 	CONFIG_SECTION_LAN,
 	CONFIG_SECTION_UPLINK,
+	CONFIG_SECTION_ROUTER,
 	CONFIG_SECTION_SNAPSHOT,
 };
 
@@ -51,9 +52,12 @@ void config_set_uplink_defaults(struct config_uplink *uplink);
 /* After reading: snapshot sources when the file names none. */
 void config_set_snapshot_defaults(struct agent_config *config, bool is_openwrt);
 
+/* config_routeros.c: what follows from the rest, with driver = routeros. */
+void config_derive_routeros(struct agent_config *config);
+
 /* Contradictions between values that are right one by one; each is told through on_error. */
 struct config_check_error {
-	enum config_section section; /* CONFIG_SECTION_AGENT or CONFIG_SECTION_UPLINK */
+	enum config_section section; /* CONFIG_SECTION_AGENT, ..._ROUTER or ..._UPLINK */
 	unsigned uplink;
 	const char *field; /* that the error is about */
 	const char *text;  /* "what is wrong; remedy" */

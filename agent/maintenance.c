@@ -17,33 +17,72 @@
 #include "agent/router/router.h"
 #include "agent/system.h"
 
-static void ignore_uplink(void *arg, unsigned uplink, const struct router_uplink_state *state)
+/* One errand on the router: opened, read, done with. */
+struct errand {
+	struct ev_loop *loop;
+	const struct router_ops *ops;
+	struct router *router;
+	bool is_awaited; /* the loop runs until the router answers */
+	int result;
+	struct err err;
+};
+
+static void end(struct errand *errand, int result)
 {
-	(void)arg;
-	(void)uplink;
-	(void)state;
+	errand->result = result;
+	errand->is_awaited = false;
+	ev_break(errand->loop, EVBREAK_ALL);
 }
 
-static const struct router_events no_events = { .on_uplink = ignore_uplink };
+static void on_answer(void *arg)
+{
+	end(arg, 0);
+}
+
+static void on_trouble(void *arg, enum log_level level, const char *text)
+{
+	struct errand *errand = arg;
+
+	if (level == LOG_LEVEL_ERROR && errand->is_awaited)
+		end(errand, err_set(&errand->err, -EIO, "%s", text));
+	else
+		log_write(level, "router", "%s", text);
+}
+
+static const struct router_events events = { .on_ready = on_answer, .on_applied = on_answer, .on_trouble = on_trouble };
+
+static int await(struct errand *errand)
+{
+	errand->is_awaited = true;
+	ev_run(errand->loop, 0);
+	return errand->result;
+}
+
+static int open_router(struct errand *errand, const struct agent_config *config)
+{
+	int r;
+
+	*errand = (struct errand){ .loop = ev_default_loop(EVFLAG_NOENV), .ops = router_driver(config) };
+	r = errand->ops->open(errand->loop, config, &events, errand, &errand->router, &errand->err);
+	return r < 0 ? r : await(errand);
+}
 
 int maintenance_check(const struct agent_config *config, enum table_format format, FILE *out)
 {
-	const struct router_ops *ops = &router_linux;
 	enum router_trap_level worst = ROUTER_TRAP_OK;
-	struct router *router = NULL;
+	struct errand errand;
 	struct doctor doctor;
-	struct err err = { "" };
 	int r;
 
 	doctor_begin(&doctor, format, out);
-	r = ops->open(ev_default_loop(EVFLAG_NOENV), config, &no_events, NULL, &router, &err);
+	r = open_router(&errand, config);
 	if (r == 0)
-		r = ops->check(router, doctor_on_trap, &doctor, &worst, &err);
+		r = errand.ops->check(errand.router, doctor_on_trap, &doctor, &worst, &errand.err);
 	if (r == 0)
-		r = doctor_finish(&doctor, &err);
+		r = doctor_finish(&doctor, &errand.err);
 	if (r < 0)
-		fprintf(stderr, "jaga-agent: the router cannot be checked: %s\n", err.text);
-	ops->close(router);
+		fprintf(stderr, "jaga-agent: the router cannot be checked: %s\n", errand.err.text);
+	errand.ops->close(errand.router);
 	if (r < 0)
 		return EXIT_FAILED;
 	return worst == ROUTER_TRAP_FATAL ? EXIT_REFUSED : EXIT_OK;
@@ -51,21 +90,21 @@ int maintenance_check(const struct agent_config *config, enum table_format forma
 
 int maintenance_remove(const struct agent_config *config)
 {
-	const struct router_ops *ops = &router_linux;
-	struct router *router = NULL;
-	struct err err = { "" };
+	struct errand errand = { .ops = router_driver(config) };
 	int claim_fd = -1, r;
 
 	/* A claim that fails for another reason than an agent is no reason to leave the plan in force. */
-	r = system_claim(&claim_fd, &err);
+	r = system_claim(&claim_fd, &errand.err);
 	r = r == -EBUSY ? r : 0;
 	if (r == 0)
-		r = ops->open(ev_default_loop(EVFLAG_NOENV), config, &no_events, NULL, &router, &err);
+		r = open_router(&errand, config);
 	if (r == 0)
-		r = ops->remove(router, &err);
+		r = errand.ops->remove(errand.router, &errand.err);
+	if (r == ROUTER_TOLD)
+		r = await(&errand);
 	if (r < 0)
-		fprintf(stderr, "jaga-agent: not removed: %s\n", err.text);
-	ops->close(router);
+		fprintf(stderr, "jaga-agent: not removed: %s\n", errand.err.text);
+	errand.ops->close(errand.router);
 	if (claim_fd >= 0)
 		close(claim_fd);
 	return r < 0 ? EXIT_FAILED : EXIT_OK;

@@ -62,18 +62,49 @@ static void set_retry(struct steer *steer)
 	ev_timer_start(steer->loop, &steer->retry);
 }
 
+static void report(struct steer *steer, const struct steer_held *held)
+{
+	steer->events->on_change(steer->arg, &held->change, clock_mono_us() - held->change.decided_us, held->flows);
+}
+
+void steer_on_applied(struct steer *steer)
+{
+	unsigned n = steer->n_held;
+
+	steer->is_told = false;
+	steer->n_held = 0;
+	for (unsigned i = 0; i < n; i++)
+		report(steer, &steer->held[i]);
+}
+
+/* A router that cannot be reached for long keeps nobody from hearing of it: the oldest are reported as they are. */
+static void hold_or_report(struct steer *steer, const struct steer_held *held)
+{
+	if (!steer->is_told) {
+		report(steer, held);
+		return;
+	}
+	if (steer->n_held == sizeof(steer->held) / sizeof(steer->held[0])) {
+		report(steer, &steer->held[0]);
+		memmove(&steer->held[0], &steer->held[1], (--steer->n_held) * sizeof(steer->held[0]));
+	}
+	steer->held[steer->n_held++] = *held;
+}
+
 static void apply_plan(struct steer *steer)
 {
 	struct err err = { "" };
 	bool is_first = steer->retry_ms == 0;
+	int r = steer->router_ops->apply(steer->router, &steer->engine.plan, &err);
 
-	if (steer->router_ops->apply(steer->router, &steer->engine.plan, &err) < 0) {
+	if (r < 0) {
 		set_retry(steer);
 		if (is_first)
 			trouble(steer, LOG_LEVEL_ERROR, "plan not applied, trying again in %lld ms: %s",
 				(long long)steer->retry_ms, err.text);
 		return;
 	}
+	steer->is_told = r == ROUTER_TOLD;
 	if (is_first)
 		return;
 	ev_timer_stop(steer->loop, &steer->retry);
@@ -138,8 +169,7 @@ static void carry_out(struct steer *steer)
 			flows += flush(steer, action->uplink, ROUTER_FLUSH_ALL);
 			break;
 		case ENGINE_REPORT:
-			steer->events->on_change(steer->arg, &action->change,
-						 clock_mono_us() - action->change.decided_us, flows);
+			hold_or_report(steer, &(struct steer_held){ action->change, flows });
 			flows = 0;
 			break;
 		}
@@ -203,6 +233,7 @@ static void bind_prober(struct steer *steer, unsigned uplink)
 		.interface = config->interface,
 		.mark = router_uplink_mark(steer->config, uplink),
 		.mark_field = steer->config->mark_field,
+		.source = steer->config->driver == CONFIG_DRIVER_ROUTEROS ? &config->source : NULL,
 		.n_targets = config->n_targets,
 		.targets = config->targets,
 	};
@@ -247,7 +278,7 @@ void steer_read_status(const struct steer *steer, unsigned uplink, struct engine
 
 bool steer_is_plan_in_force(const struct steer *steer)
 {
-	return steer->retry_ms == 0;
+	return steer->retry_ms == 0 && !steer->is_told;
 }
 
 /* --- start and stop -------------------------------------------------------------------------- */

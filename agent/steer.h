@@ -23,7 +23,7 @@
 struct steer;
 
 struct steer_events {
-	/* An uplink changed and the kernel has been told. switch_us: decision -> kernel changed, flows flushed. */
+	/* An uplink changed, and the router does as decided. switch_us: decision -> in force, flows flushed. */
 	void (*on_change)(void *arg, const struct engine_change *change, int64_t switch_us, uint32_t flows_moved);
 	/* Something that a person should know: a plan that cannot be applied, and when it could be again. */
 	void (*on_trouble)(void *arg, enum log_level level, const char *text);
@@ -50,7 +50,13 @@ struct steer {
 	struct steer_prober probers[LIMIT_UPLINKS];
 	ev_timer tick;
 	ev_timer retry;
-	int64_t retry_ms;	/* 0: the plan in force is the one that the engine wants */
+	int64_t retry_ms;	/* 0: the router has taken the plan that the engine wants */
+	bool is_told;		/* ... and on_applied is to come: changes are reported then */
+	unsigned n_held;
+	struct steer_held {
+		struct engine_change change;
+		uint32_t flows;
+	} held[2 * LIMIT_UPLINKS];
 	uint32_t flush_pending; /* bit per uplink: its flows wait for a plan that could not be applied yet */
 	unsigned n_unsent;
 	struct engine_event unsent[LIMIT_UPLINKS * LIMIT_TARGETS]; /* probes that could not be sent */
@@ -69,6 +75,8 @@ int steer_start(struct steer *steer, struct router *router, bool *ret_adopted, s
 /* Ends probing; the plan stays in force. */
 void steer_stop(struct steer *steer);
 
+/* The router says that what it was told is in force. */
+void steer_on_applied(struct steer *steer);
 /* The router says that an uplink's interface changed. */
 void steer_on_uplink(struct steer *steer, unsigned uplink, const struct router_uplink_state *state);
 /* An operator prefers this uplink over all others for a while. */

@@ -7,7 +7,7 @@
  * root included (the default outside systemd), a raw socket does it, with a filter in the kernel so
  * that other programs' pings do not wake the agent.
  *
- * A socket is either bound to the uplink's interface or sends nothing: a probe that leaves by
+ * A socket is either bound to the uplink's interface, or address, or sends nothing: a probe that leaves by
  * another uplink would prove the wrong one alive. Replies are read at the highest priority of the
  * loop, before timers: a busy agent must not take a reply that it has for a late one.
  */
@@ -41,6 +41,8 @@ struct family {
 struct probe {
 	struct ev_loop *loop;
 	char interface[IFNAMSIZ];
+	bool has_source;
+	struct parse_address source;
 	uint32_t mark;
 	unsigned n_targets;
 	struct parse_address targets[LIMIT_TARGETS];
@@ -111,19 +113,36 @@ static int attach_filter(const struct family *family)
 	return setsockopt(family->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 ? -errno : 0;
 }
 
-/* A ping socket's identifier is its port, chosen by the kernel. */
-static int read_identifier(struct family *family)
+/* A ping socket's identifier is its port, chosen by the kernel. NULL: from any address. */
+static int bind_address(struct family *family, const struct parse_address *source)
 {
 	struct sockaddr_storage name = { .ss_family = (sa_family_t)family->family };
 	socklen_t length = family->family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
 
+	if (source)
+		length = parse_address_to_sockaddr(source, &name);
 	if (bind(family->fd, (struct sockaddr *)&name, length) < 0)
 		return -errno;
+	if (family->is_raw)
+		return 0;
 	if (getsockname(family->fd, (struct sockaddr *)&name, &length) < 0)
 		return -errno;
 	family->key.identifier = ntohs(family->family == AF_INET ? ((struct sockaddr_in *)&name)->sin_port
 								 : ((struct sockaddr_in6 *)&name)->sin6_port);
 	return 0;
+}
+
+static int bind_source(struct family *family, struct err *err)
+{
+	int r;
+
+	if (family->is_bound)
+		return 0;
+	r = bind_address(family, &family->probe->source);
+	family->is_bound = r == 0;
+	if (r == -EADDRNOTAVAIL)
+		return -ENODEV;
+	return r < 0 ? err_sys(err, r, "probe: cannot bind to the source address") : 0;
 }
 
 /* An interface that does not exist yet is no error: the uplink has no link then, and rebind comes with it. */
@@ -136,6 +155,11 @@ static int bind_interface(struct family *family, struct err *err)
 		return errno == ENODEV ? -ENODEV : err_sys(err, -errno, "probe: cannot bind to interface %s", interface);
 	family->is_bound = true;
 	return 0;
+}
+
+static int bind_uplink(struct family *family, struct err *err)
+{
+	return family->probe->has_source ? bind_source(family, err) : bind_interface(family, err);
 }
 
 static int open_family(struct family *family, struct err *err)
@@ -151,12 +175,12 @@ static int open_family(struct family *family, struct err *err)
 	}
 	if (family->fd < 0)
 		return err_sys(err, -errno, "probe: cannot open a socket for pings (needs root or CAP_NET_RAW)");
-	r = family->is_raw ? attach_filter(family) : read_identifier(family);
+	r = family->is_raw ? attach_filter(family) : probe->has_source ? 0 : bind_address(family, NULL);
 	if (r < 0)
 		return err_sys(err, r, "probe: cannot set up a socket for pings");
-	if (setsockopt(family->fd, SOL_SOCKET, SO_MARK, &probe->mark, sizeof(probe->mark)) < 0)
+	if (!probe->has_source && setsockopt(family->fd, SOL_SOCKET, SO_MARK, &probe->mark, sizeof(probe->mark)) < 0)
 		return err_sys(err, -errno, "probe: cannot mark packets (needs root or CAP_NET_ADMIN)");
-	r = bind_interface(family, err);
+	r = bind_uplink(family, err);
 	if (r < 0 && r != -ENODEV)
 		return r;
 	ev_io_init(&family->io, on_readable, family->fd, EV_READ);
@@ -196,6 +220,9 @@ static int icmp_create(struct ev_loop *loop, const struct probe_config *config, 
 	probe->loop = loop;
 	memcpy(probe->interface, config->interface, strlen(config->interface) + 1);
 	probe->mark = config->mark;
+	probe->has_source = config->source != NULL;
+	if (config->source)
+		probe->source = *config->source;
 	probe->n_targets = config->n_targets;
 	probe->on_reply = on_reply;
 	probe->arg = arg;
@@ -248,10 +275,11 @@ static int icmp_send(struct probe *probe, unsigned target, uint16_t sequence)
 static int icmp_rebind(struct probe *probe, struct err *err)
 {
 	for (unsigned i = 0; i < N_FAMILIES; i++) {
-		int r = probe->families[i].fd < 0 ? 0 : bind_interface(&probe->families[i], err);
+		int r = probe->families[i].fd < 0 ? 0 : bind_uplink(&probe->families[i], err);
 
 		if (r == -ENODEV)
-			return err_sys(err, r, "probe: interface %s", probe->interface);
+			return err_sys(err, r, probe->has_source ? "probe: the source address for %s" : "probe: interface %s",
+				       probe->interface);
 		if (r < 0)
 			return r;
 	}

@@ -3,11 +3,11 @@
  *
  * One prober per uplink; the engine decides when to send and when an answer is late, so a prober
  * keeps no timers. A prober's packets leave by its uplink's interface (SO_BINDTODEVICE) with the
- * uplink's mark (SO_MARK), whatever the routing table says. Non-blocking, loop thread only.
- * Steady state allocates nothing.
+ * uplink's mark (SO_MARK), whatever the routing table says; or, where the uplinks are another router's, from an
+ * address by which that router knows the uplink. Non-blocking, loop thread only. Steady state allocates nothing.
  *
- * An interface that does not exist yet is no error of create; send returns -ENODEV, and nothing
- * ever leaves by another interface, until rebind has found it.
+ * An interface or address that does not exist yet is no error of create; send returns -ENODEV, and nothing
+ * ever leaves by another way, until rebind has found it.
  */
 #ifndef JAGA_AGENT_PROBE_PROBE_H
 #define JAGA_AGENT_PROBE_PROBE_H
@@ -27,6 +27,7 @@ typedef void probe_reply_fn(void *arg, unsigned target, uint16_t sequence);
 struct probe_config {
 	const char *interface;
 	uint32_t mark, mark_field; /* mark is within mark_field */
+	const struct parse_address *source; /* NULL: by interface and mark; else by this address alone, IPv4 */
 	unsigned n_targets;
 	const struct parse_address *targets;
 };

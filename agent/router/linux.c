@@ -44,12 +44,23 @@ static void linux_close(struct router *router)
 {
 	if (!router)
 		return;
+	ev_timer_stop(router->loop, &router->ready);
 	linux_snapshot_close(router);
 	linux_script_close(router);
 	linux_events_close(router);
 	nl_socket_close(&router->route);
 	nl_socket_close(&router->netfilter);
 	free(router);
+}
+
+static void on_ready(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct router *router = timer->data;
+
+	(void)loop;
+	(void)revents;
+	if (router->events.on_ready)
+		router->events.on_ready(router->events_arg);
 }
 
 static int linux_open(struct ev_loop *loop, const struct agent_config *config, const struct router_events *events,
@@ -71,6 +82,8 @@ static int linux_open(struct ev_loop *loop, const struct agent_config *config, c
 	router->events_arg = events_arg;
 	router->route.fd = router->netfilter.fd = -1;
 	router->route_io.fd = router->nft_io.fd = -1;
+	ev_timer_init(&router->ready, on_ready, 0, 0);
+	router->ready.data = router;
 	router->has_ipv6 = access("/proc/net/if_inet6", F_OK) == 0;
 	router->ct_flushes_one_by_one = !kernel_flushes_by_status();
 
@@ -89,6 +102,7 @@ static int linux_open(struct ev_loop *loop, const struct agent_config *config, c
 	}
 	for (unsigned i = 0; i < config->n_uplinks; i++)
 		linux_uplink_state(router, i, &router->uplinks[i].reported);
+	ev_timer_start(loop, &router->ready);
 	*ret_router = router;
 	return 0;
 }

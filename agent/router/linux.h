@@ -91,6 +91,7 @@ struct router {
 	struct nl_socket route;	    /* requests: links, addresses, routes, rules */
 	struct nl_socket netfilter; /* requests: nf_tables, connection tracking */
 	ev_io route_io, nft_io;	    /* notifications */
+	ev_timer ready;		    /* on_ready comes from the loop */
 	ev_timer reinstall_timer;
 	int64_t reinstalled_ms;
 	unsigned n_reinstalls; /* in a row */

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,7 +29,7 @@ enum state { WAITING, CONNECTING, LOGGING_IN, OPEN };
 
 struct command {
 	uint32_t tag; /* 0: the slot is free */
-	const char *path;
+	char path[LIMIT_ROS_PATH];
 	bool is_cancelled;
 	int cancel_status;
 	bool has_trap;
@@ -50,7 +51,7 @@ struct ros_api {
 	int64_t retry_ms;
 	ev_timer timer; /* WAITING: to connect; else the nearest deadline */
 	uint32_t count; /* commands so far */
-	const char *path; /* of the command under construction */
+	char path[LIMIT_ROS_PATH]; /* of the command under construction */
 	struct ros_stream stream;
 	struct ros_decoder decoder;
 	struct command commands[LIMIT_ROS_COMMANDS];
@@ -135,7 +136,7 @@ struct buf *ros_api_begin(struct ros_api *api, const char *path)
 {
 	struct buf *out = ros_stream_begin(&api->stream);
 
-	api->path = path;
+	snprintf(api->path, sizeof(api->path), "%s", path);
 	ros_put_word(out, path);
 	return out;
 }
@@ -163,12 +164,12 @@ static int send_command(struct ros_api *api, int64_t timeout_ms, const struct ro
 		return err_set(err, -ENOBUFS, "%s: the router takes no more commands", api->path);
 	*command = (struct command){
 		.tag = api->count,
-		.path = api->path,
 		.deadline_ms = timeout_ms > 0 ? clock_mono_ms() + timeout_ms : INT64_MAX,
 		.answer = answer,
 		.arg = arg,
 		.result.category = -1,
 	};
+	memcpy(command->path, api->path, sizeof(command->path));
 	watch_deadlines(api);
 	if (ret_tag)
 		*ret_tag = command->tag;

@@ -1,6 +1,7 @@
 /*
  * ros_plan: see ros_plan.h. The packets' way through the rules of the native plan (chain prerouting):
  *
+ *	a probe of the agent             -> as it is; a routing rule knows its table
  *	from a LAN to a network inside   -> as it is
  *	from a line, not marked          -> mark of that line          answers leave where questions came in
  *	from a LAN, not marked, bucket B -> mark of jaga-new-B-*'s uplink if that list holds an entry, else of B's home
@@ -14,7 +15,6 @@
 #include "agent/router/ros_plan.h"
 
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -109,6 +109,12 @@ static void put_networks(struct build *build)
 		put(build, "address", "%s", build->site->networks[i]);
 		end(build);
 	}
+	for (unsigned i = 0; i < build->site->n_uplinks; i++) {
+		begin(build, ROS_NETWORKS, "probes over %s", uplink_of(build, i)->name);
+		put(build, "list", "jaga-probe");
+		put(build, "address", "%s", uplink_of(build, i)->source);
+		end(build);
+	}
 }
 
 static void put_tables(struct build *build)
@@ -138,6 +144,8 @@ static void put_target_routes(struct build *build)
 	for (unsigned i = 0; i < build->site->n_uplinks; i++) {
 		const struct ros_uplink *uplink = uplink_of(build, i);
 
+		if (uplink->gateway[0] == '\0')
+			continue; /* a line that never was up; the defaults over its target wait */
 		begin(build, ROS_ROUTES, "target of %s", uplink->name);
 		put(build, "dst-address", "%s/32", uplink->target);
 		put(build, "gateway", "%s", uplink->gateway);
@@ -211,8 +219,14 @@ static void put_mark_connection(struct build *build, const char *mark)
 	put(build, "connection-mark", "no-mark");
 }
 
-static void put_inside(struct build *build)
+static void put_exempt(struct build *build)
 {
+	begin(build, ROS_MANGLE, "probes");
+	put(build, "chain", "prerouting");
+	put(build, "action", "accept");
+	put(build, "src-address-list", "jaga-probe");
+	end(build);
+
 	begin(build, ROS_MANGLE, "inside");
 	put(build, "chain", "prerouting");
 	put(build, "action", "accept");
@@ -306,6 +320,8 @@ static void put_routing(struct build *build)
 static void put_nat(struct build *build)
 {
 	for (unsigned i = 0; i < build->site->n_uplinks; i++) {
+		if (!uplink_of(build, i)->has_nat)
+			continue;
 		begin(build, ROS_NAT, "out to %s", uplink_of(build, i)->name);
 		put(build, "chain", "srcnat");
 		put(build, "action", "masquerade");
@@ -323,7 +339,7 @@ void ros_plan_each(const struct ros_site *site, ros_item_fn *on_item, void *arg)
 	put_tables(&build);
 	put_routes(&build);
 	put_rules(&build);
-	put_inside(&build);
+	put_exempt(&build);
 	put_inbound(&build);
 	put_buckets(&build);
 	put_routing(&build);

@@ -15,6 +15,7 @@
 #ifndef JAGA_AGENT_ROUTER_ROS_PLAN_H
 #define JAGA_AGENT_ROUTER_ROS_PLAN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -57,10 +58,11 @@ struct ros_site { /* what the plan is made of; names are those of the router */
 	struct ros_uplink {
 		const char *name;
 		const char *interface;
-		const char *gateway; /* an address, or the interface of a point-to-point line */
+		const char *gateway; /* an address, or the interface of a point-to-point line; "": not known now */
 		const char *target;  /* a host in the internet by which the router itself checks this line; of no other uplink */
 		const char *source;  /* address from which the agent probes this line */
 		uint32_t tier;
+		bool has_nat; /* masquerade what leaves here */
 	} uplinks[LIMIT_UPLINKS];
 };
 

@@ -1,9 +1,10 @@
 /*
- * router: the port to the device that forwards packets. One table of functions per driver
- * (linux.c; RouterOS later), faked in tests.
+ * router: the port to the device that forwards packets. One table of functions per driver (linux.c for the
+ * machine we run on, routeros.c for a router beside it), faked in tests.
  *
- * All calls are made on the loop thread and do not wait for anything but the local kernel.
- * snapshot and run_script finish later through their callbacks.
+ * All calls are made on the loop thread and do not wait for anything but the local kernel. What takes longer is told
+ * by an event: a device that is read over the network is known from on_ready on, and what it was told is in force
+ * when on_applied comes. snapshot and run_script finish later through their callbacks.
  */
 #ifndef JAGA_AGENT_ROUTER_ROUTER_H
 #define JAGA_AGENT_ROUTER_ROUTER_H
@@ -46,10 +47,14 @@ struct router_counters {
 
 enum router_flush { ROUTER_FLUSH_UNREPLIED, ROUTER_FLUSH_ALL };
 
-struct router_events { /* callbacks into the agent; arg is events_arg of open */
+struct router_events { /* callbacks into the agent, from the loop; arg is events_arg of open. NULL: nobody asks */
+	/* Once: the device has been read. Nothing but close may be called before. */
+	void (*on_ready)(void *arg);
+	/* All that apply, flush or remove was told of and called ROUTER_TOLD is in force. */
+	void (*on_applied)(void *arg);
 	/* Carrier or address of the uplink changed, or may have changed unseen. */
 	void (*on_uplink)(void *arg, unsigned uplink, const struct router_uplink_state *state);
-	/* Something that a person should know, said once: who receives it logs it. NULL: the driver logs. */
+	/* Something that a person should know, said once: who receives it logs it. Without it the driver logs. */
 	void (*on_trouble)(void *arg, enum log_level level, const char *text);
 };
 
@@ -67,9 +72,12 @@ struct router_script_result {
 };
 typedef void router_script_fn(void *arg, const struct router_script_result *result);
 
+/* Of apply and remove, instead of 0: the device has been told. */
+#define ROUTER_TOLD 1
+
 struct router_ops {
-	const char *name; /* "linux" */
-	/* Reads the device's state, changes nothing. `config` must outlive the router. */
+	const char *name; /* "linux", "routeros" */
+	/* Begins to read the device's state, changes nothing. on_ready follows. `config` must outlive the router. */
 	int (*open)(struct ev_loop *loop, const struct agent_config *config, const struct router_events *events,
 		    void *events_arg, struct router **ret_router, struct err *err);
 	/* The doctor. 0 when it could look; *ret_worst the worst level found. Changes nothing. */
@@ -86,13 +94,15 @@ struct router_ops {
 	 * All or nothing: on failure the device forwards as before.
 	 */
 	int (*take_over)(struct router *router, const struct forwarding_plan *plan, bool *ret_adopted, struct err *err);
-	/* Desired against observed: the smallest change, one transaction. */
+	/* Desired against observed: the smallest change. 0: in force, ROUTER_TOLD: on_applied follows. */
 	int (*apply)(struct router *router, const struct forwarding_plan *plan, struct err *err);
-	/* Forgets flows bound to the uplink so that they start anew elsewhere. *ret_flows: how many. */
+	/* Forgets flows bound to the uplink, behind what apply was told, so that they start anew elsewhere. *ret_flows: how
+	 * many; 0 where the device does not say. */
 	int (*flush)(struct router *router, unsigned uplink, enum router_flush what, uint32_t *ret_flows, struct err *err);
 	int (*read_uplink)(struct router *router, unsigned uplink, struct router_uplink_state *ret_state);
 	int (*read_counters)(struct router *router, unsigned uplink, struct router_counters *ret_counters);
-	/* Takes every trace of Jaga away and restores the sysctls that were changed. Works without take_over. */
+	/* Takes every trace of Jaga away and restores the sysctls that were changed. Works without take_over. 0 or
+	 * ROUTER_TOLD. */
 	int (*remove)(struct router *router, struct err *err);
 	/* One at a time each: -EBUSY while one runs. */
 	int (*snapshot)(struct router *router, router_snapshot_fn *on_done, void *arg, struct err *err);
@@ -106,7 +116,10 @@ struct router_ops {
 	void (*close)(struct router *router);
 };
 
-extern const struct router_ops router_linux;
+extern const struct router_ops router_linux, router_routeros;
+
+/* The driver that the configuration asks for. */
+const struct router_ops *router_driver(const struct agent_config *config);
 
 /* The mark of uplink i within config->mark_field: (i + 1) shifted to the field's lowest bit. */
 uint32_t router_uplink_mark(const struct agent_config *config, unsigned uplink);

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 
-from . import test_api
+from . import schema, test_api
 
 
 def sh(*command, check=True):
@@ -54,16 +54,19 @@ class Lab:
     NAMES = ("rtr", "lan", "isp1", "isp2", "inet")
 
     def __init__(self, tmp_path, personality, script):
-        self.prefix = f"rosim{os.getpid()}-"
+        self.prefix, self.personality = f"rosim{os.getpid()}-", personality
         self.router = None
         try:
             self.lay()
             path = tmp_path / "start.rsc"
             path.write_text(script)
-            self.router = test_api.Rosim(personality, "--netns", self.prefix + "rtr", "--import", str(path))
+            self.router = self.start_router(personality, path)
         except BaseException:
             self.close()
             raise
+
+    def start_router(self, personality, path):
+        return test_api.Rosim(personality, "--netns", self.prefix + "rtr", "--import", str(path))
 
     def ip(self, name, *command):
         return sh("ip", "-n", self.prefix + name, *command)
@@ -124,3 +127,43 @@ class Lab:
             self.router.stop()
         for name in self.NAMES:
             subprocess.run(["ip", "netns", "del", self.prefix + name], capture_output=True, check=False)
+
+
+class CompanionLab(Lab):
+    """With a machine beside the router, on ether4: 192.168.89.2, and 192.168.89.1N to be sent over provider N. The API listens there."""
+
+    NAMES = (*Lab.NAMES, "box")
+    ROUTER = "192.168.89.1"
+
+    def lay(self):
+        super().lay()
+        self.wire("rtr", "ether4", "box", "port", None, "192.168.89.2/24")
+        for n in (1, 2):
+            self.ip("box", "addr", "add", f"192.168.89.1{n}/24", "dev", "port")
+        self.ip("box", "route", "add", "default", "via", self.ROUTER)
+
+    def start_router(self, personality, path):
+        return test_api.Rosim(personality, "--netns", self.prefix + "rtr", "--import", str(path), host=self.ROUTER,
+                              inside=self.prefix + "rtr")
+
+    def configuration(self):
+        """All that a real router keeps in its flash: {menu: rows}, without what is dynamic or only read."""
+        api, found = self.router.connect(), {}
+        try:
+            for path, menu in schema.menus(schema.PERSONALITIES[self.personality]).items():
+                if menu.kind not in ("status", "view"):
+                    kept = {name for name, known in menu.properties.items() if not known.readonly}
+                    found[path] = [{name: value for name, value in row.items() if name in kept}
+                                   for row in api.path(*path.strip("/").split("/")) if not row.get("dynamic")]
+        finally:
+            api.close()
+        return found
+
+    def entries(self):
+        """{address-list that steers: its addresses}"""
+        api, found = self.router.connect(), {}
+        for row in api.path("ip", "firewall", "address-list"):
+            if row["dynamic"]:
+                found.setdefault(row["list"], set()).add(row["address"])
+        api.close()
+        return found

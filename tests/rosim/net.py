@@ -48,6 +48,8 @@ class Forwarding:
         self.alive = {}  # gateway of a route with check-gateway -> does it answer
         self.state = {}  # what was written last, by kind
         self.links = {}  # of the namespace: name -> has carrier
+        self.bytes = {}  # name -> (received, sent)
+        self.listed = {}  # connections, as listed last
         run(netns, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.default.rp_filter=0")
 
     # --- interfaces and addresses ---------------------------------------------------------------------
@@ -329,7 +331,7 @@ class Forwarding:
 
     def tuples(self):
         """{item id: (protocol, source, destination, ports, mark, has it been answered)} of what the kernel tracks."""
-        found = {}
+        found = self.listed = {}
         for line in run(self.netns, "conntrack", "-L", "-o", "id").splitlines():
             match = re.match(r"(\w+)\s.*?src=(\S+) dst=(\S+)(?: sport=(\d+) dport=(\d+))?.*?mark=(\d+).*?id=(\d+)", line)
             if match:
@@ -346,8 +348,17 @@ class Forwarding:
                 rows[-1]["connection-mark"] = self.connection_marks.name(mark)
         return rows
 
+    def counters(self, item):
+        """(received, sent) bytes of an interface."""
+        return self.bytes.get(item.get("default-name", item["name"]), (0, 0))
+
+    def read_counters(self):
+        self.bytes = {name: (int(received), int(sent)) for name, received, sent in re.findall(
+            r"^\s*([^\s:]+):\s*(\d+)(?:\s+\d+){7}\s+(\d+)", run(self.netns, "cat", "/proc/net/dev"), re.M)}
+
     def forget_connection(self, identity):
-        known = self.tuples()
+        """A list read just before will do: a script forgets one after the other."""
+        known = self.listed if identity in self.listed else self.tuples()
         if identity not in known:
             raise Trap("no such item")
         protocol, source, target, sport, dport, _, _ = known[identity]
@@ -413,12 +424,28 @@ class Kernel:
         self.forwarding = Forwarding(router, netns)
         self.gateways = Gateways(self.forwarding, self.plan_sync)
         self.timer = self.expiry = None
+        self.tasks = []
 
     def start(self):
         self.router.listeners.append(lambda path, item, is_gone: self.on_change(path, item, is_gone))
         self.router.forwarding = self.forwarding
         self.forwarding.sync()
-        self.task = asyncio.ensure_future(self.gateways.watch())
+        self.tasks = [asyncio.ensure_future(self.gateways.watch()), asyncio.ensure_future(self.watch_links())]
+
+    async def watch_links(self):
+        """A port that loses its carrier is told at once, as RouterOS does."""
+        process = await asyncio.create_subprocess_exec("ip", "-n", self.forwarding.netns, "monitor", "link",
+                                                       stdout=subprocess.PIPE)
+        try:
+            while await process.stdout.readline():
+                before = dict(self.forwarding.links)
+                self.forwarding.read_links()
+                for path, item in self.router.interfaces():
+                    device = item.get("default-name", item["name"])
+                    if before.get(device) != self.forwarding.links.get(device):
+                        self.router._tell(path, item)
+        finally:
+            process.kill()
 
     def on_change(self, path, item, is_gone):
         if item is not None and not is_gone:

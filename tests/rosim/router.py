@@ -115,8 +115,10 @@ class Router:
 
     def rows(self, path):
         if path == "/interface":
+            if self.forwarding:
+                self.forwarding.read_counters()
             return [dict({".id": item.id, "name": item["name"], "type": owner.rsplit("/", 1)[1].replace("ethernet", "ether"),
-                          "mtu": item.get("mtu", "1500"), "running": self.dynamic_value(owner, item, "running"),
+                          "mtu": item.get("mtu", "1500"), **self.counters(item), "running": self.dynamic_value(owner, item, "running"),
                           "disabled": "true" if item.get("disabled") == "yes" else "false"},
                          **({"comment": item["comment"]} if item.get("comment") else {})) for owner, item in self.interfaces()]
         if path == "/file":
@@ -134,6 +136,10 @@ class Router:
         if menu.is_single:
             return [{name: as_api(menu, name, value) for name, value in self.settings[path].items()}]
         return [{name: as_api(menu, name, value) for name, value in self.show(path, item).items()} for item in self.items(path)]
+
+    def counters(self, item):
+        received, sent = self.forwarding.counters(item) if self.forwarding else (0, 0)
+        return {"rx-byte": str(received), "tx-byte": str(sent)}
 
     @property
     def contents_limit(self):
@@ -155,6 +161,8 @@ class Router:
     def _tell(self, path, item, is_gone=False):
         for listener in list(self.listeners):
             listener(path, item, is_gone)
+            if item is not None and path.rsplit("/", 1)[1] in self.INTERFACE_MENUS and path.startswith("/interface/"):
+                listener("/interface", item, is_gone)
 
     def _insert(self, path, properties, dynamic=False, expires=None, before=None):
         item = Item(self.next_number, {**self._defaults(self.menus[path]), **properties}, dynamic, expires)
@@ -240,6 +248,8 @@ class Router:
             self._changed(path, None)
             return
         items = [self.find(path, key) for key in keys]
+        if path == "/ip/firewall/address-list" and any(item.dynamic for item in items):
+            raise Trap("failure: can not change dynamic entry")
         for item in items:
             checked = self._check(path, arguments)
             self._check_unique(path, {**item, **checked} if "name" in checked or "address" in checked else {}, item)
@@ -250,8 +260,6 @@ class Router:
                     del item[name]
             if path == "/ip/address" and "address" in checked and "network" not in checked:
                 item["network"] = network_of(item["address"])
-            if path == "/ip/firewall/address-list" and checked.get("timeout", "none")[:4] != "none":
-                item.expires = self.clock() + values.seconds(checked["timeout"])
             if path.startswith("/interface/") and checked.get("name", old_name) != old_name:
                 self._rename(old_name, checked["name"])
             self._changed(path, item)

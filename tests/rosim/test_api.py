@@ -1,4 +1,6 @@
 """The simulated router's API, asked by a client that was not written here (python3-librouteros)."""
+import concurrent.futures
+import ctypes
 import re
 import socket
 import subprocess
@@ -19,16 +21,32 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def enter_namespace(name):
+    """Of this thread alone."""
+    with open(f"/run/netns/{name}", encoding="ascii") as namespace:
+        if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), 0) != 0:
+            raise OSError(ctypes.get_errno(), f"setns {name}")
+
+
 class Rosim:
-    def __init__(self, personality, *options):
+    def __init__(self, personality, *options, host=HOST, inside=None):
+        """inside: the network namespace whose address `host` is."""
+        self.host, self.inside = host, inside
         self.port = free_port()
         self.process = subprocess.Popen(
-            [sys.executable, "tests/rosim/rosim", "--personality", personality, "--api", f"{HOST}:{self.port}",
+            [*(["ip", "netns", "exec", inside] if inside else []),
+             sys.executable, "tests/rosim/rosim", "--personality", personality, "--api", f"{host}:{self.port}",
              "--password", "secret", *options], stdout=subprocess.PIPE, text=True)
         assert self.process.stdout.readline() == "ready\n"
 
     def connect(self, password="secret", **options):
-        return librouteros.connect(host=HOST, port=self.port, username="admin", password=password, timeout=10, **options)
+        """A socket belongs to the namespace in which it was made, wherever it is used."""
+        def connect():
+            if self.inside:
+                enter_namespace(self.inside)
+            return librouteros.connect(host=self.host, port=self.port, username="admin", password=password, timeout=10, **options)
+        with concurrent.futures.ThreadPoolExecutor(1) as thread:
+            return thread.submit(connect).result()
 
     def stop(self):
         self.process.terminate()

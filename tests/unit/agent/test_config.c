@@ -43,6 +43,7 @@ static int load(const char *text, size_t length)
 }
 
 #define LAN "[lan]\ninterfaces = lan0\n"
+#define ROUTEROS "[router]\ndriver = routeros\naddress = 10.0.0.9\nuser = jaga\n"
 #define ISP1 "[uplink isp1]\ninterface = wan1\ntargets = 192.0.2.1\n"
 
 static void test_defaults(void **state)
@@ -171,7 +172,7 @@ static const struct {
 	{ LAN ISP1 "nonsense\n", "6: 'nonsense' is not understood; write field = value\n" },
 	{ "[agent\nidentity = a\n" LAN ISP1, "1: '[agent' has no closing ]; write it as [agent]\n" },
 	{ "[wan]\nidentity = a\n" LAN ISP1,
-	  "1: [wan]: no such section; there are [agent], [lan], [uplink NAME] and [snapshot]\n" },
+	  "1: [wan]: no such section; there are [agent], [lan], [router], [uplink NAME] and [snapshot]\n" },
 	{ "[agent]\n" LAN ISP1 "[agent]\nidentity = a\n", "7: [agent]: is on line 1 already; put its fields together\n" },
 	{ LAN ISP1 "[uplink isp1]\ninterface = wan2\ntargets = 192.0.2.1\n",
 	  "6: [uplink isp1]: is on line 3 already; give each uplink a name of its own\n" },
@@ -238,6 +239,23 @@ static const struct {
 	{ "[agent]\nidentity = a b\n" LAN ISP1,
 	  "2: [agent] identity: 'a b' is not a name; use the name given by `jaga enroll`: letters, digits, . _ -, at most "
 	  "31\n" },
+	{ "[router]\ndriver = routeros\n" LAN ISP1 "source = 10.0.0.1\n",
+	  "1: [router] address: is missing; write the router's numeric address\n"
+	  "1: [router] user: is missing; name a user of the router\n" },
+	{ ROUTEROS LAN ISP1,
+	  "7: [uplink isp1] source: is missing; give an address of this machine from which only this line is probed\n" },
+	{ ROUTEROS LAN ISP1 "source = 10.0.0.1\n[uplink b]\ninterface = wan2\ntargets = 192.0.2.1\nsource = 10.0.0.1\n",
+	  "7: [uplink isp1] check_host: is missing, since every target is one of another uplink too; name a host that only this "
+	  "line has\n"
+	  "11: [uplink b] check_host: is missing, since every target is one of another uplink too; name a host that only this "
+	  "line has\n"
+	  "14: [uplink b] source: is that of uplink isp1 already; give each its own\n" },
+	{ "[router]\ndriver = ios\naddress = gw\n" LAN ISP1 "source = fe80::1\n",
+	  "2: [router] driver: 'ios' is not understood; write linux or routeros\n"
+	  "3: [router] address: 'gw' is not a numeric address; write the router's address, as in 192.168.88.1 or "
+	  "192.168.88.1:8728\n"
+	  "9: [uplink isp1] source: 'fe80::1' is not an IPv4 address; give an IPv4 address of this machine that only this line "
+	  "has\n" },
 	{ "[agent]\nscripts = yes\n" LAN ISP1,
 	  "2: [agent] scripts: 'yes' is not understood; write off or unsigned\n" },
 	{ "[agent]\nhash = random\n" LAN ISP1,
@@ -286,6 +304,32 @@ static void test_wrong_files(void **state)
 		assert_int_equal(load(wrong[i].text, strlen(wrong[i].text)), -EINVAL);
 		assert_string_equal(errors_text, wrong[i].errors);
 		assert_int_equal(config.identity[0], 0x5a); /* untouched on failure */
+	}
+}
+
+/* Weights 60 and 40 are three parts and two; each line has a host that only it has. */
+static void test_routeros(void **state)
+{
+	static const char text[] = ROUTEROS "password_file = /etc/pw\n" LAN
+		"[uplink isp1]\ninterface = ether1\nweight = 60\nsource = 10.0.0.1\ntargets = 9.9.9.9, 192.0.2.1\n"
+		"[uplink isp2]\ninterface = pppoe-out1\nweight = 40\nsource = 10.0.0.2\ntargets = 9.9.9.9\ncheck_host = 192.0.2.2\n"
+		"[uplink lte]\ninterface = lte1\ntier = 2\nweight = 7\nsource = 10.0.0.3\ntargets = 192.0.2.3\n";
+	struct parse_address expected;
+
+	(void)state;
+	assert_int_equal(load(text, strlen(text)), 0);
+	assert_int_equal(config.driver, CONFIG_DRIVER_ROUTEROS);
+	assert_string_equal(config.router_name, "10.0.0.9");
+	assert_int_equal(config.router.port, 8728);
+	assert_string_equal(config.router_user, "jaga");
+	assert_string_equal(config.password_file, "/etc/pw");
+	assert_int_equal(config.n_buckets, 5);
+	for (unsigned i = 0; i < 3; i++) {
+		char host[] = "192.0.2.1";
+
+		host[sizeof(host) - 2] = (char)('1' + i);
+		assert_int_equal(parse_address(host, 0, &expected), 0);
+		assert_memory_equal(&config.uplinks[i].check_host, &expected, sizeof(expected));
 	}
 }
 
@@ -355,6 +399,7 @@ int main(void)
 		cmocka_unit_test(test_defaults),	      cmocka_unit_test(test_whole_file),
 		cmocka_unit_test(test_wrong_files),	      cmocka_unit_test(test_long_and_binary_lines),
 		cmocka_unit_test(test_too_much),	      cmocka_unit_test(test_missing_file),
+		cmocka_unit_test(test_routeros),
 	};
 	int fd = mkstemp(path), r;
 

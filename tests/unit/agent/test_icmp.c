@@ -259,6 +259,46 @@ static void test_raw_sockets(void **state)
 	check_round_trips(false);
 }
 
+/* From an address of its own, whatever the interface; silent while the address is not there. */
+static void check_source(bool ping_sockets)
+{
+	struct seen seen = { .loop = ev_loop_new(EVFLAG_AUTO) };
+	struct parse_address target, source, absent;
+	struct probe_config config = { .interface = "ether1", .n_targets = 1, .targets = &target, .source = &source };
+	struct probe *probe = NULL;
+	struct err err = { "" };
+
+	if (geteuid() != 0)
+		skip();
+	set_ping_sockets(ping_sockets);
+	assert_int_equal(parse_address("127.0.0.1", 0, &target), 0);
+	assert_int_equal(parse_address("127.0.0.7", 0, &source), 0);
+	assert_int_equal(parse_address("198.51.100.7", 0, &absent), 0);
+	assert_int_equal(probe_icmp.create(seen.loop, &config, on_reply, &seen, &probe, &err), 0);
+	assert_int_equal(probe_icmp.send(probe, 0, 9), 0);
+	wait_for(&seen, 1);
+	assert_int_equal(seen.sequences[0], 9);
+	assert_int_equal(probe_icmp.rebind(probe, &err), 0);
+	assert_int_equal(probe_icmp.send(probe, 0, 10), 0);
+	wait_for(&seen, 2);
+	probe_icmp.destroy(probe);
+
+	config.source = &absent;
+	assert_int_equal(probe_icmp.create(seen.loop, &config, on_reply, &seen, &probe, &err), 0);
+	assert_int_equal(probe_icmp.send(probe, 0, 1), -ENODEV);
+	assert_int_equal(probe_icmp.rebind(probe, &err), -ENODEV);
+	assert_non_null(strstr(err.text, "source address"));
+	probe_icmp.destroy(probe);
+	ev_loop_destroy(seen.loop);
+}
+
+static void test_source_address(void **state)
+{
+	(void)state;
+	check_source(true);
+	check_source(false);
+}
+
 /* Without its interface a prober is silent, and says so. */
 static void test_absent_interface(void **state)
 {
@@ -317,6 +357,7 @@ int main(void)
 		cmocka_unit_test(test_parse_refuses_the_rest),
 		cmocka_unit_test(test_ping_sockets),
 		cmocka_unit_test(test_raw_sockets),
+		cmocka_unit_test(test_source_address),
 		cmocka_unit_test(test_absent_interface),
 		cmocka_unit_test(test_send_errors),
 	};

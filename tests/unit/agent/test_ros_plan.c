@@ -22,8 +22,8 @@ static const struct ros_site two_lines = {
 	.networks = { "192.168.88.0/24" },
 	.hash = "both-addresses",
 	.home = { 0, 1, 0 }, /* 2 : 1 */
-	.uplinks = { { "isp1", "ether1", "10.0.1.1", "203.0.113.1", "192.168.88.11", 1 },
-		     { "isp2", "pppoe-out1", "pppoe-out1", "203.0.113.2", "192.168.88.12", 2 } },
+	.uplinks = { { "isp1", "ether1", "10.0.1.1", "203.0.113.1", "192.168.88.11", 1, true },
+		     { "isp2", "pppoe-out1", "pppoe-out1", "203.0.113.2", "192.168.88.12", 2, true } },
 };
 
 struct text {
@@ -63,6 +63,8 @@ static const char wanted[] =
 	"/interface/list name=jaga-lan ; jaga: LANs\n"
 	"/interface/list/member list=jaga-lan interface=bridge1 ; jaga: LAN bridge1\n"
 	"/ip/firewall/address-list list=jaga-inside address=192.168.88.0/24 ; jaga: inside 192.168.88.0/24\n"
+	"/ip/firewall/address-list list=jaga-probe address=192.168.88.11 ; jaga: probes over isp1\n"
+	"/ip/firewall/address-list list=jaga-probe address=192.168.88.12 ; jaga: probes over isp2\n"
 	"/routing/table name=jaga-isp1 fib= ; jaga: isp1\n"
 	"/routing/table name=jaga-probe-isp1 fib= ; jaga: probe-isp1\n"
 	"/routing/table name=jaga-isp2 fib= ; jaga: isp2\n"
@@ -79,6 +81,7 @@ static const char wanted[] =
 	"/ip/route dst-address=0.0.0.0/0 gateway=203.0.113.2 check-gateway=ping target-scope=11 distance=1 routing-table=jaga-isp2 ; jaga: isp2 over isp2\n"
 	"/routing/rule src-address=192.168.88.11/32 action=lookup-only-in-table table=jaga-probe-isp1 ; jaga: probes over isp1\n"
 	"/routing/rule src-address=192.168.88.12/32 action=lookup-only-in-table table=jaga-probe-isp2 ; jaga: probes over isp2\n"
+	"/ip/firewall/mangle chain=prerouting action=accept src-address-list=jaga-probe ; jaga: probes\n"
 	"/ip/firewall/mangle chain=prerouting action=accept in-interface-list=jaga-lan dst-address-list=jaga-inside ; jaga: inside\n"
 	"/ip/firewall/mangle chain=prerouting action=mark-connection new-connection-mark=jaga-isp1 passthrough=yes connection-mark=no-mark in-interface=ether1 ; jaga: in from isp1\n"
 	"/ip/firewall/mangle chain=prerouting action=mark-connection new-connection-mark=jaga-isp2 passthrough=yes connection-mark=no-mark in-interface=pppoe-out1 ; jaga: in from isp2\n"
@@ -152,12 +155,12 @@ static void test_the_largest_site(void **state)
 	(void)state;
 	for (unsigned i = 0; i < LIMIT_UPLINKS; i++) {
 		memset(names[i], 'a' + (int)i, LIMIT_NAME - 1);
-		site.uplinks[i] = (struct ros_uplink){ names[i], names[i], names[i], "203.0.113.200", "192.168.188.111", i };
+		site.uplinks[i] = (struct ros_uplink){ names[i], names[i], names[i], "203.0.113.200", "192.168.188.111", i, true };
 	}
 	for (unsigned i = 0; i < LIMIT_BUCKETS; i++)
 		site.home[i] = i % LIMIT_UPLINKS;
 	ros_plan_each(&site, note_key, &keys);
-	assert_int_equal(keys.n, 1 + 2 * 16 + 2 * 16 + 17 * 16 + 16 + 1 + 16 + 64 * 16 + 16 * 16 + 16 + 16);
+	assert_int_equal(keys.n, 1 + 2 * 16 + 2 * 16 + 17 * 16 + 16 + 2 + 16 + 16 + 64 * 16 + 16 * 16 + 16 + 16);
 }
 
 static void test_steering(void **state)

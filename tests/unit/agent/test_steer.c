@@ -137,7 +137,7 @@ static int apply(struct router *router, const struct forwarding_plan *plan, stru
 	if (fake.apply_result < 0)
 		return err_set(err, fake.apply_result, "the kernel says no");
 	fake.applied = *plan;
-	return 0;
+	return fake.apply_result;
 }
 
 static int flush_flows(struct router *router, unsigned uplink, enum router_flush what, uint32_t *ret_flows, struct err *err)
@@ -325,6 +325,24 @@ static void test_a_plan_that_cannot_be_applied(void **state)
 	assert_int_equal(fake.flushes_all[0], 1);
 }
 
+/* A router that is told over the network: what changed is told when it has answered. */
+static void test_a_plan_that_is_told(void **state)
+{
+	(void)state;
+	start();
+	fake.apply_result = ROUTER_TOLD;
+	fake.dead[0] = true;
+	WAIT_FOR(state_of(0) == UPLINK_DOWN);
+	assert_int_equal(fake.changes, 0);
+	assert_false(steer_is_plan_in_force(steer));
+	assert_int_equal(fake.flushes_all[0], 1);
+	steer_on_applied(steer);
+	assert_true(fake.changes > 0);
+	assert_int_equal(fake.change.to, UPLINK_DOWN);
+	assert_true(fake.switch_us > 0);
+	assert_true(steer_is_plan_in_force(steer));
+}
+
 static void test_flows_that_cannot_be_flushed(void **state)
 {
 	struct router_uplink_state lost = { false, true };
@@ -412,6 +430,7 @@ int main(void)
 		TEST(test_carrier),
 		TEST(test_probes_that_cannot_be_sent),
 		TEST(test_a_plan_that_cannot_be_applied),
+		TEST(test_a_plan_that_is_told),
 		TEST(test_flows_that_cannot_be_flushed),
 		TEST(test_start_without_an_interface),
 		TEST(test_adopts_what_is_in_force),

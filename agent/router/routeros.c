@@ -1,0 +1,342 @@
+/*
+ * routeros: the driver for a RouterOS router beside us, spoken to over its API: the session and the table of operations.
+ *
+ *   open -> session -> read -> on_ready -> take_over: change what differs, steer -> kept
+ *                 ^                                                            |
+ *                 `------ session lost; some minutes; a change of addresses ---'
+ *
+ * Two kinds of influence, see ros_plan.h. The native plan is configuration: written once, by take_over, and again only
+ * where somebody has changed it. Steering writes none: a fail-over is entries of address-lists that end by themselves.
+ * When the session is lost the router goes on by itself; when it comes back everything is read and put right.
+ *
+ * All questions are answered from the model, which routeros_read.c keeps. Callers: agent/agent.c through router.h.
+ */
+#include "agent/router/routeros.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+
+void routeros_copy(char *ret_text, size_t size, const char *text)
+{
+	size_t length = strlen(text);
+
+	if (length >= size)
+		length = 0;
+	memcpy(ret_text, text, length);
+	ret_text[length] = '\0';
+}
+
+void routeros_trouble(struct router *router, enum log_level level, const char *format, ...)
+{
+	char text[LIMIT_ERR_TEXT];
+	va_list args;
+	int head = snprintf(text, sizeof(text), "router %s ", router->config->router_name);
+
+	va_start(args, format);
+	vsnprintf(text + head, sizeof(text) - (size_t)head, format, args);
+	va_end(args);
+	if (router->events.on_trouble)
+		router->events.on_trouble(router->events_arg, level, text);
+	else
+		log_write(level, "router", "%s", text);
+}
+
+/* --- the course of things ---------------------------------------------------------------------------- */
+
+void routeros_verify_in(struct router *router, int64_t wait_ms)
+{
+	ev_timer_stop(router->loop, &router->verify);
+	ev_timer_set(&router->verify, (ev_tstamp)wait_ms / 1000, 0);
+	ev_timer_start(router->loop, &router->verify);
+}
+
+static void on_verify(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct router *router = timer->data;
+
+	(void)loop;
+	(void)revents;
+	if (ros_api_is_open(router->api))
+		routeros_read(router);
+}
+
+static void on_round(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct router *router = timer->data;
+
+	(void)loop;
+	(void)revents;
+	if (!ros_api_is_open(router->api))
+		return;
+	routeros_next_round(router);
+	routeros_poll_counters(router);
+}
+
+void routeros_on_read(struct router *router)
+{
+	bool is_first = !router->is_ready;
+
+	router->steering.is_known = true;
+	routeros_report_uplinks(router);
+	if (router->is_installed || router->is_removed) {
+		routeros_change(router);
+	} else {
+		router->keeper.state = ROS_KEPT;
+		routeros_verify_in(router, LIMIT_ROS_VERIFY_MS);
+	}
+	routeros_steer(router);
+	router->is_ready = true;
+	if (is_first && router->events.on_ready)
+		router->events.on_ready(router->events_arg);
+}
+
+void routeros_on_kept(struct router *router)
+{
+	bool is_due = router->keeper.is_due;
+
+	router->keeper.is_due = false;
+	routeros_verify_in(router, LIMIT_ROS_VERIFY_MS);
+	if (is_due)
+		routeros_read(router);
+	else
+		routeros_settle(router);
+}
+
+static bool is_settled(const struct router *router)
+{
+	return router->steering.is_told && routeros_is_steered(router) && (!router->is_removed || routeros_is_kept(router));
+}
+
+void routeros_settle(struct router *router)
+{
+	if (is_settled(router))
+		ev_timer_start(router->loop, &router->applied);
+}
+
+/* From the loop, so that nobody is told within the call by which they tell. */
+static void on_settled(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct router *router = timer->data;
+
+	(void)loop;
+	(void)revents;
+	if (!is_settled(router))
+		return;
+	router->steering.is_told = false;
+	if (router->events.on_applied)
+		router->events.on_applied(router->events_arg);
+}
+
+static void on_open(void *arg)
+{
+	struct router *router = arg;
+	struct err err = { "" };
+
+	if (router->is_lost_told)
+		routeros_trouble(router, LOG_LEVEL_INFO, "is connected again");
+	router->is_lost_told = false;
+	router->keeper.state = ROS_UNREAD;
+	router->keeper.is_due = false;
+	routeros_forget_entries(router);
+	if (routeros_listen(router, &err) < 0)
+		routeros_trouble(router, LOG_LEVEL_WARNING, "does not tell changes: %s", err.text);
+	routeros_read(router);
+}
+
+/* `why` names the router. */
+static void on_lost(void *arg, int64_t retry_ms, const struct err *why)
+{
+	struct router *router = arg;
+
+	router->keeper.state = ROS_UNREAD;
+	routeros_forget_entries(router);
+	if (router->is_lost_told) {
+		log_debug("router", "%s, trying again in_ms=%lld", why->text, (long long)retry_ms);
+		return;
+	}
+	router->is_lost_told = true;
+	if (router->events.on_trouble)
+		router->events.on_trouble(router->events_arg, LOG_LEVEL_ERROR, why->text);
+	else
+		log_write(LOG_LEVEL_ERROR, "router", "%s", why->text);
+}
+
+/* --- operations ---------------------------------------------------------------------------------------- */
+
+/* The first line of the file. */
+static int read_password(const struct agent_config *config, char ret_password[static LIMIT_ROS_PASSWORD], struct err *err)
+{
+	FILE *file;
+	size_t length;
+
+	ret_password[0] = '\0';
+	if (config->password_file[0] == '\0')
+		return 0;
+	file = fopen(config->password_file, "re");
+	if (!file)
+		return err_sys(err, -errno, "password of the router: %s", config->password_file);
+	if (!fgets(ret_password, LIMIT_ROS_PASSWORD, file))
+		ret_password[0] = '\0';
+	length = strcspn(ret_password, "\r\n");
+	fclose(file);
+	if (length == LIMIT_ROS_PASSWORD - 1)
+		return err_set(err, -EMSGSIZE, "%s: the first line is longer than %d characters", config->password_file,
+			       LIMIT_ROS_PASSWORD - 2);
+	ret_password[length] = '\0';
+	return 0;
+}
+
+static void routeros_close(struct router *router)
+{
+	if (!router)
+		return;
+	ev_timer_stop(router->loop, &router->verify);
+	ev_timer_stop(router->loop, &router->round);
+	ev_timer_stop(router->loop, &router->applied);
+	router->is_installed = router->is_removed = false; /* commands that end now send nothing */
+	routeros_snapshot_close(router);
+	ros_api_destroy(router->api);
+	free(router->keeper.wanted);
+	free(router);
+}
+
+static int routeros_open(struct ev_loop *loop, const struct agent_config *config, const struct router_events *events,
+			 void *events_arg, struct router **ret_router, struct err *err)
+{
+	static const struct ros_api_events api_events = { .on_open = on_open, .on_lost = on_lost };
+	struct ros_api_settings settings = { .address = config->router };
+	struct router *router;
+	int r = read_password(config, settings.password, err);
+
+	if (r < 0)
+		return r;
+	routeros_copy(settings.name, sizeof(settings.name), config->router_name);
+	routeros_copy(settings.user, sizeof(settings.user), config->router_user);
+	router = calloc(1, sizeof(*router));
+	if (!router) {
+		r = err_sys(err, -ENOMEM, "cannot open the router");
+		goto out;
+	}
+	router->loop = loop;
+	router->config = config;
+	router->events = *events;
+	router->events_arg = events_arg;
+	ev_init(&router->verify, on_verify);
+	router->verify.data = router;
+	ev_timer_init(&router->applied, on_settled, 0, 0);
+	router->applied.data = router;
+	ev_timer_init(&router->round, on_round, LIMIT_ROS_REFRESH_MS / 1000.0, LIMIT_ROS_REFRESH_MS / 1000.0);
+	router->round.data = router;
+	ev_timer_start(loop, &router->round);
+	r = ros_api_create(loop, &settings, &api_events, router, &router->api, err);
+	if (r < 0) {
+		routeros_close(router);
+		goto out;
+	}
+	*ret_router = router;
+out:
+	explicit_bzero(settings.password, sizeof(settings.password));
+	return r;
+}
+
+static int routeros_read_plan_op(struct router *router, struct forwarding_plan *ret_plan, struct err *err)
+{
+	if (!routeros_is_whole(router))
+		return err_set(err, -ENOENT, "no plan of this configuration is in force");
+	routeros_read_plan(router, ret_plan);
+	return 0;
+}
+
+static int routeros_take_over(struct router *router, const struct forwarding_plan *plan, bool *ret_adopted, struct err *err)
+{
+	(void)err;
+	*ret_adopted = routeros_is_whole(router);
+	router->is_installed = true;
+	router->steering.plan = *plan;
+	if (router->keeper.state == ROS_KEPT)
+		routeros_change(router);
+	routeros_steer(router);
+	return 0;
+}
+
+static int routeros_apply(struct router *router, const struct forwarding_plan *plan, struct err *err)
+{
+	if (!router->is_installed)
+		return err_set(err, -EINVAL, "no take-over has happened");
+	router->steering.plan = *plan; /* also what it is told when it comes back */
+	if (!ros_api_is_open(router->api))
+		return err_set(err, -ENOTCONN, "the router cannot be reached, it goes by its own plan");
+	router->steering.is_told = true;
+	routeros_steer(router);
+	return ROUTER_TOLD;
+}
+
+static int routeros_flush(struct router *router, unsigned uplink, enum router_flush what, uint32_t *ret_flows,
+			  struct err *err)
+{
+	(void)err;
+	if (what == ROUTER_FLUSH_ALL)
+		router->steering.flush_all |= 1u << uplink;
+	else
+		router->steering.flush_unreplied |= 1u << uplink;
+	*ret_flows = 0;
+	routeros_steer(router);
+	return 0;
+}
+
+static int routeros_read_uplink(struct router *router, unsigned uplink, struct router_uplink_state *ret_state)
+{
+	routeros_state(router, uplink, ret_state);
+	return 0;
+}
+
+static int routeros_read_counters(struct router *router, unsigned uplink, struct router_counters *ret_counters)
+{
+	*ret_counters = router->model.uplinks[uplink].counters;
+	return 0;
+}
+
+static int routeros_remove(struct router *router, struct err *err)
+{
+	(void)err;
+	router->is_removed = true;
+	router->is_installed = false;
+	router->steering.is_told = true;
+	routeros_read(router);
+	routeros_steer(router);
+	return ROUTER_TOLD;
+}
+
+static int routeros_run_script(struct router *router, const char *job_id, const char *interpreter, const void *script,
+			       size_t length, int64_t timeout_ms, router_script_fn *on_done, void *arg, struct err *err)
+{
+	(void)router;
+	(void)job_id;
+	(void)interpreter;
+	(void)script;
+	(void)length;
+	(void)timeout_ms;
+	(void)on_done;
+	(void)arg;
+	return err_set(err, -EOPNOTSUPP, "this version runs no scripts on RouterOS");
+}
+
+const struct router_ops router_routeros = {
+	.name = "routeros",
+	.open = routeros_open,
+	.check = routeros_check,
+	.read_plan = routeros_read_plan_op,
+	.take_over = routeros_take_over,
+	.apply = routeros_apply,
+	.flush = routeros_flush,
+	.read_uplink = routeros_read_uplink,
+	.read_counters = routeros_read_counters,
+	.remove = routeros_remove,
+	.snapshot = routeros_snapshot,
+	.run_script = routeros_run_script,
+	.close = routeros_close,
+};

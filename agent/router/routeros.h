@@ -1,0 +1,166 @@
+/*
+ * routeros: what the files of the RouterOS driver share (routeros*.c).
+ *
+ *   routeros_read.c    the router as it is -> the model, and what of our items is missing or differs
+ *   routeros_keep.c    what differs -> commands: the native plan as it should be
+ *   routeros_steer.c   entries of address-lists with a time-out, flushes
+ *   routeros_doctor.c, routeros_snapshot.c
+ *   routeros_site.c    configuration and model -> what ros_plan needs to know
+ *   routeros.c         the session and the table of operations
+ */
+#ifndef JAGA_AGENT_ROUTER_ROUTEROS_H
+#define JAGA_AGENT_ROUTER_ROUTEROS_H
+
+#include <ev.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/router/ros_api.h"
+#include "agent/router/ros_plan.h"
+#include "agent/router/router.h"
+
+#define ROS_TAG "jaga: " /* how every comment of ours begins */
+
+struct ros_model { /* the router as it told; kept by listen */
+	unsigned major, minor;
+	struct ros_model_uplink {
+		char id[LIMIT_ROS_ID]; /* of its interface; "": there is none */
+		bool is_running, has_address;
+		uint32_t network, mask; /* of its address, host order */
+		struct router_counters counters;
+		char gateway[LIMIT_HOST];      /* found now; "": none */
+		char last_gateway[LIMIT_HOST]; /* that our own routes name */
+		struct router_uplink_state reported;
+	} uplinks[LIMIT_UPLINKS];
+	bool has_lan[LIMIT_LANS];
+	unsigned n_networks;
+	char networks[LIMIT_ROS_NETWORKS][INET_ADDRSTRLEN + 3];
+};
+
+struct ros_wanted { /* an item of the native plan */
+	struct ros_item item;
+	char id[LIMIT_ROS_ID]; /* "": it is missing */
+	unsigned position;     /* among the items of its menu, from 1; 0: where it belongs */
+	bool differs;
+	bool is_refused;
+};
+
+struct ros_keeper {
+	enum { ROS_UNREAD, ROS_READING, ROS_CHANGING, ROS_KEPT } state;
+	unsigned reading; /* number of the print under way */
+	unsigned n_rows;  /* of it, so far */
+	bool is_due;	  /* again, as soon as this is done */
+	unsigned n_wanted;
+	struct ros_wanted *wanted; /* in the order of ros_plan_each() */
+	unsigned n_surplus;
+	struct ros_surplus {
+		enum ros_menu menu;
+		char id[LIMIT_ROS_ID];
+	} surplus[LIMIT_ROS_SURPLUS];
+	struct ros_foreign { /* the first item of another in a menu */
+		char id[LIMIT_ROS_ID];
+		unsigned position;
+	} foreign[ROS_MENUS];
+	/* while changing */
+	enum ros_menu menu;
+	unsigned left;			  /* items of the menu that have not been looked at */
+	char before[LIMIT_ROS_ID];	  /* where an ordered item belongs: before this one; "": at the end */
+	unsigned limit;			  /* its position */
+	unsigned n_refused;
+	struct err refused, told; /* the first refusal; what was told last */
+};
+
+struct ros_entry { /* of an address-list */
+	char list[LIMIT_ROS_VALUE];
+	uint8_t part; /* 0: 0.0.0.0/0; 1, 2: its halves */
+	enum { ROS_ENTRY_FREE, ROS_ENTRY_ADDING, ROS_ENTRY_STANDING, ROS_ENTRY_REMOVING } state;
+	char id[LIMIT_ROS_ID];
+	uint32_t round; /* in which it was added */
+	struct router *router;
+};
+
+struct ros_steering {
+	struct forwarding_plan plan;
+	bool is_known; /* the entries are those of the router */
+	bool is_told;  /* somebody waits for on_applied */
+	bool is_stuck; /* the router refused something: not before the next round */
+	uint32_t round;
+	unsigned n_under_way;
+	unsigned n_lists;
+	char lists[LIMIT_BUCKETS + LIMIT_UPLINKS][LIMIT_ROS_VALUE]; /* that must hold an entry */
+	struct ros_entry entries[LIMIT_ROS_ENTRIES];
+	uint32_t flush_all, flush_unreplied; /* bit per uplink: to be sent behind the entries */
+};
+
+struct routeros_snapshot_job; /* routeros_snapshot.c */
+
+struct router {
+	struct ev_loop *loop;
+	const struct agent_config *config;
+	struct router_events events;
+	void *events_arg;
+	struct ros_api *api;
+	bool is_ready;	   /* on_ready was called */
+	bool is_installed; /* take_over was */
+	bool is_removed;   /* remove was: nothing of ours is wanted */
+	bool is_lost_told;
+	ev_timer verify, round, applied;
+	struct ros_model model;
+	struct ros_keeper keeper;
+	struct ros_steering steering;
+	struct routeros_snapshot_job *snapshot_job; /* NULL: none runs */
+	char check_hosts[LIMIT_UPLINKS][INET_ADDRSTRLEN], sources[LIMIT_UPLINKS][INET_ADDRSTRLEN];
+};
+
+/* routeros.c */
+void routeros_trouble(struct router *router, enum log_level level, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* Copies what fits; what does not fit was never ours, and is left out. */
+void routeros_copy(char *ret_text, size_t size, const char *text);
+/* The router has been read, for the first time in this session or again. */
+void routeros_on_read(struct router *router);
+/* The native plan stands as far as the router lets it. */
+void routeros_on_kept(struct router *router);
+/* Something may have come to its end: tells on_applied when everything has. */
+void routeros_settle(struct router *router);
+/* Reads and keeps once more, soon. */
+void routeros_verify_in(struct router *router, int64_t wait_ms);
+
+/* routeros_site.c: *ret_site points into router. */
+void routeros_site(struct router *router, struct ros_site *ret_site);
+
+/* routeros_read.c */
+void routeros_read(struct router *router);
+int routeros_listen(struct router *router, struct err *err);
+void routeros_poll_counters(struct router *router);
+void routeros_state(const struct router *router, unsigned uplink, struct router_uplink_state *ret_state);
+void routeros_report_uplinks(struct router *router);
+
+/* routeros_keep.c */
+/* Makes keeper.wanted anew. -ENOMEM. */
+int routeros_want(struct router *router, struct err *err);
+/* One item of ours or of others as the router has it: `position` counts those of its menu. */
+void routeros_compare(struct router *router, enum ros_menu menu, const struct ros_sentence *row, unsigned position);
+bool routeros_is_kept(const struct router *router);
+/* Of the items of the plan, does none lack? */
+bool routeros_is_whole(const struct router *router);
+void routeros_change(struct router *router);
+
+/* routeros_steer.c */
+void routeros_forget_entries(struct router *router);
+void routeros_take_entry(struct router *router, const struct ros_sentence *row);
+void routeros_read_plan(struct router *router, struct forwarding_plan *ret_plan);
+/* Sets what must stand, from steering.plan (nothing, once removed), and sends what is missing. */
+void routeros_steer(struct router *router);
+void routeros_next_round(struct router *router);
+bool routeros_is_steered(const struct router *router);
+
+/* routeros_doctor.c, routeros_snapshot.c: as in struct router_ops. */
+int routeros_check(struct router *router, router_trap_fn *on_trap, void *arg, enum router_trap_level *ret_worst,
+		   struct err *err);
+int routeros_snapshot(struct router *router, router_snapshot_fn *on_done, void *arg, struct err *err);
+/* Nobody waits for it any more; before the session is destroyed. */
+void routeros_snapshot_close(struct router *router);
+
+#endif

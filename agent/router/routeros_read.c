@@ -1,0 +1,421 @@
+/*
+ * routeros_read: the router as it is -> the model. One print after the other, since what comes later needs what came
+ * before: which gateway a line has (auto) is seen by its address, and our items are compared with a plan that names
+ * it. Every print has a .proplist, and answers stream: nothing is kept but what the driver needs.
+ *
+ *   read() -> version, interfaces, addresses, DHCP clients, default routes -> want() -> the menus of the plan -> on_read()
+ *
+ * Between two readings /interface and /ip/address are listened to: a port without carrier is an uplink without
+ * carrier, at once; a change of addresses asks for another reading. Called by routeros.c.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/router/routeros.h"
+
+static bool is_yes(const char *value)
+{
+	return value && (strcmp(value, "true") == 0 || strcmp(value, "yes") == 0);
+}
+
+static const char *text_of(const struct ros_sentence *row, const char *key)
+{
+	const char *value = ros_find(row, key);
+
+	return value ? value : "";
+}
+
+static struct ros_model_uplink *uplink_by_interface(struct router *router, const char *name)
+{
+	for (unsigned i = 0; i < router->config->n_uplinks; i++)
+		if (strcmp(router->config->uplinks[i].interface, name) == 0)
+			return &router->model.uplinks[i];
+	return NULL;
+}
+
+/* --- what a row says ----------------------------------------------------------------------------- */
+
+static void take_resource(struct router *router, const struct ros_sentence *row)
+{
+	uint32_t major, minor = 0;
+	const char *at = text_of(row, "version");
+
+	if (parse_leading_u32(&at, &major) < 0)
+		return;
+	if (*at++ == '.' && parse_leading_u32(&at, &minor) < 0)
+		minor = 0;
+	router->model.major = major;
+	router->model.minor = minor;
+}
+
+static void take_counter(const struct ros_sentence *row, const char *key, uint64_t *ret_bytes)
+{
+	const char *value = ros_find(row, key);
+
+	if (value && parse_u64(value, 0, UINT64_MAX, ret_bytes) < 0)
+		*ret_bytes = 0;
+}
+
+/* Also what listen tells: only what changed may be there then, and always the id. */
+static void take_interface(struct router *router, const struct ros_sentence *row)
+{
+	const char *id = text_of(row, ".id"), *name = ros_find(row, "name");
+	struct ros_model_uplink *uplink = name ? uplink_by_interface(router, name) : NULL;
+
+	for (unsigned i = 0; name && i < router->config->n_lans; i++)
+		if (strcmp(router->config->lans[i], name) == 0)
+			router->model.has_lan[i] = true;
+	for (unsigned i = 0; !name && i < router->config->n_uplinks; i++)
+		if (strcmp(router->model.uplinks[i].id, id) == 0)
+			uplink = &router->model.uplinks[i];
+	if (!uplink)
+		return;
+	if (ros_find(row, ".dead")) {
+		uplink->id[0] = '\0';
+		uplink->is_running = false;
+		return;
+	}
+	routeros_copy(uplink->id, sizeof(uplink->id), id);
+	if (ros_find(row, "running"))
+		uplink->is_running = is_yes(ros_find(row, "running"));
+	if (is_yes(ros_find(row, "disabled")))
+		uplink->is_running = false;
+	take_counter(row, "rx-byte", &uplink->counters.rx_bytes);
+	take_counter(row, "tx-byte", &uplink->counters.tx_bytes);
+}
+
+static void take_network(struct router *router, uint32_t network, uint32_t prefix)
+{
+	struct ros_model *model = &router->model;
+	struct in_addr address = { htonl(network) };
+	char text[INET_ADDRSTRLEN], whole[sizeof(model->networks[0])];
+
+	inet_ntop(AF_INET, &address, text, sizeof(text));
+	if (snprintf(whole, sizeof(whole), "%s/%u", text, prefix) >= (int)sizeof(whole))
+		return;
+	for (unsigned i = 0; i < model->n_networks; i++)
+		if (strcmp(model->networks[i], whole) == 0)
+			return;
+	if (model->n_networks == LIMIT_ROS_NETWORKS) {
+		routeros_trouble(router, LOG_LEVEL_WARNING, "more than %d networks inside; %s is treated as the internet",
+				 LIMIT_ROS_NETWORKS, whole);
+		return;
+	}
+	memcpy(model->networks[model->n_networks++], whole, sizeof(whole));
+}
+
+/* Networks of interfaces that are no uplinks are inside. */
+static void take_address(struct router *router, const struct ros_sentence *row)
+{
+	struct ros_model_uplink *uplink = uplink_by_interface(router, text_of(row, "interface"));
+	const char *slash = strchr(text_of(row, "address"), '/');
+	char text[INET_ADDRSTRLEN] = "";
+	struct in_addr address;
+	uint32_t prefix, mask;
+
+	if (is_yes(ros_find(row, "disabled")) || is_yes(ros_find(row, "invalid")) || !slash ||
+	    parse_u32(slash + 1, 0, 32, &prefix) < 0)
+		return;
+	snprintf(text, sizeof(text), "%.*s", (int)(slash - text_of(row, "address")), text_of(row, "address"));
+	if (inet_pton(AF_INET, text, &address) != 1)
+		return;
+	mask = prefix == 0 ? 0 : UINT32_MAX << (32 - prefix);
+	if (!uplink) {
+		take_network(router, ntohl(address.s_addr) & mask, prefix);
+		return;
+	}
+	uplink->has_address = true;
+	uplink->network = ntohl(address.s_addr) & mask;
+	uplink->mask = mask;
+}
+
+static void take_dhcp_client(struct router *router, const struct ros_sentence *row)
+{
+	struct ros_model_uplink *uplink = uplink_by_interface(router, text_of(row, "interface"));
+
+	if (uplink && uplink->gateway[0] == '\0')
+		routeros_copy(uplink->gateway, sizeof(uplink->gateway), text_of(row, "gateway"));
+}
+
+/* Of an uplink whose gateway is `auto`: a default route through its interface, or to a neighbour in its network. */
+static void take_default_route(struct router *router, const struct ros_sentence *row)
+{
+	static const char head[] = ROS_TAG "probes over ";
+	const char *gateway = text_of(row, "gateway"), *comment = text_of(row, "comment");
+	struct in_addr address;
+	bool is_address = inet_pton(AF_INET, gateway, &address) == 1;
+
+	for (unsigned i = 0; i < router->config->n_uplinks; i++) {
+		struct ros_model_uplink *uplink = &router->model.uplinks[i];
+		const struct config_uplink *config = &router->config->uplinks[i];
+
+		if (strncmp(comment, head, sizeof(head) - 1) == 0 && strcmp(comment + sizeof(head) - 1, config->name) == 0)
+			routeros_copy(uplink->last_gateway, sizeof(uplink->last_gateway), gateway);
+		if (strncmp(comment, ROS_TAG, sizeof(ROS_TAG) - 1) == 0 || uplink->gateway[0] != '\0' ||
+		    is_yes(ros_find(row, "disabled")))
+			continue;
+		if (is_address ? uplink->has_address && (ntohl(address.s_addr) & uplink->mask) == uplink->network
+			       : strcmp(gateway, config->interface) == 0)
+			routeros_copy(uplink->gateway, sizeof(uplink->gateway), gateway);
+	}
+}
+
+static void take_item(struct router *router, enum ros_menu menu, const struct ros_sentence *row)
+{
+	bool is_dynamic = is_yes(ros_find(row, "dynamic"));
+	unsigned position = ++router->keeper.n_rows;
+
+	if (menu == ROS_NETWORKS && is_dynamic && strcmp(text_of(row, "comment"), ROS_TAG "steering") == 0) {
+		if (!router->steering.is_known)
+			routeros_take_entry(router, row);
+		return;
+	}
+	if (!is_dynamic)
+		routeros_compare(router, menu, row, position);
+}
+
+/* --- one print after the other ---------------------------------------------------------------------- */
+
+struct print {
+	const char *path, *proplist, *query;
+	void (*take)(struct router *router, const struct ros_sentence *row);
+};
+
+static const struct print prints[] = {
+	{ "/system/resource", "version", NULL, take_resource },
+	{ "/interface", ".id,name,running,disabled,rx-byte,tx-byte", NULL, take_interface },
+	{ "/ip/address", "address,interface,disabled,invalid", NULL, take_address },
+	{ "/ip/dhcp-client", "interface,gateway", NULL, take_dhcp_client },
+	{ "/ip/route", "gateway,comment,disabled", "?dst-address=0.0.0.0/0", take_default_route },
+};
+#define N_PRINTS (sizeof(prints) / sizeof(prints[0]))
+
+/* What the plan compares; a menu whose order does not matter is asked only for what has a comment. */
+static const struct print menus[ROS_MENUS] = {
+	[ROS_LISTS] = { NULL, ".id,comment,name,dynamic", "?comment", NULL },
+	[ROS_MEMBERS] = { NULL, ".id,comment,list,interface,disabled,dynamic", "?comment", NULL },
+	[ROS_NETWORKS] = { NULL, ".id,comment,list,address,disabled,dynamic", "?comment", NULL },
+	[ROS_TABLES] = { NULL, ".id,comment,name,fib,disabled,dynamic", "?comment", NULL },
+	[ROS_ROUTES] = { NULL,
+			 ".id,comment,dst-address,gateway,check-gateway,scope,target-scope,distance,routing-mark,routing-table,"
+			 "disabled,dynamic",
+			 "?comment", NULL },
+	[ROS_RULES] = { NULL, ".id,comment,src-address,action,table,disabled,dynamic", NULL, NULL },
+	[ROS_MANGLE] = { NULL,
+			 ".id,comment,chain,action,in-interface,in-interface-list,src-address-list,dst-address-list,"
+			 "dst-address-type,connection-mark,new-connection-mark,new-routing-mark,passthrough,"
+			 "per-connection-classifier,disabled,dynamic",
+			 NULL, NULL },
+	[ROS_NAT] = { NULL, ".id,comment,chain,action,out-interface,disabled,dynamic", "?comment", NULL },
+};
+
+static int on_row(void *arg, const struct ros_sentence *row)
+{
+	struct router *router = arg;
+	unsigned reading = router->keeper.reading;
+
+	if (reading < N_PRINTS)
+		prints[reading].take(router, row);
+	else
+		take_item(router, (enum ros_menu)(reading - N_PRINTS), row);
+	return 0;
+}
+
+static void read_next(struct router *router);
+
+static void fail(struct router *router, const struct err *err)
+{
+	router->keeper.state = ROS_UNREAD;
+	routeros_trouble(router, LOG_LEVEL_ERROR, "cannot be read, trying again in %d s: %s", LIMIT_ROS_VERIFY_MS / 1000,
+			 err->text);
+	routeros_verify_in(router, LIMIT_ROS_VERIFY_MS);
+}
+
+static void on_print_end(void *arg, const struct ros_result *result)
+{
+	struct router *router = arg;
+
+	if (result->status == -ECONNRESET || result->status == -ECANCELED)
+		return; /* the next session begins anew */
+	if (result->status < 0) {
+		fail(router, &result->err);
+		return;
+	}
+	router->keeper.reading++;
+	read_next(router);
+}
+
+static int send_print(struct router *router, const char *path, const struct print *print, struct err *err)
+{
+	static const struct ros_answer answer = { .on_re = on_row, .on_end = on_print_end };
+	char whole[LIMIT_ROS_VALUE];
+	struct buf *out;
+
+	snprintf(whole, sizeof(whole), "%s/print", path);
+	out = ros_api_begin(router->api, whole);
+	ros_put_attribute(out, ".proplist", print->proplist, strlen(print->proplist));
+	if (print->query)
+		ros_put_word(out, print->query);
+	return ros_api_send(router->api, LIMIT_ROS_PRINT_MS, &answer, router, NULL, err);
+}
+
+/* Before the items: gateways that are written in the configuration, and what must be there. */
+static int settle_model(struct router *router, struct err *err)
+{
+	if (router->model.major < 6 || (router->model.major == 6 && router->model.minor < 43))
+		return err_set(err, -ENOTSUP, "its version is %u.%u; Jaga needs 6.43 or newer", router->model.major,
+			       router->model.minor);
+	for (unsigned i = 0; i < router->config->n_uplinks; i++) {
+		const struct config_uplink *config = &router->config->uplinks[i];
+		struct ros_model_uplink *uplink = &router->model.uplinks[i];
+
+		if (config->gateway_kind[0] == CONFIG_GATEWAY_ADDRESS)
+			inet_ntop(AF_INET, &config->gateway4, uplink->gateway, sizeof(uplink->gateway));
+		else if (config->gateway_kind[0] == CONFIG_GATEWAY_NONE)
+			routeros_copy(uplink->gateway, sizeof(uplink->gateway), config->interface);
+	}
+	return routeros_want(router, err);
+}
+
+static void read_next(struct router *router)
+{
+	struct ros_keeper *keeper = &router->keeper;
+	const char *path = NULL;
+	struct err err = { "" };
+	int r = keeper->reading == N_PRINTS ? settle_model(router, &err) : 0;
+
+	keeper->n_rows = 0;
+	if (r == 0 && keeper->reading < N_PRINTS) {
+		r = send_print(router, prints[keeper->reading].path, &prints[keeper->reading], &err);
+	} else if (r == 0) {
+		while (keeper->reading < N_PRINTS + ROS_MENUS && !path) {
+			path = ros_menu_path((enum ros_menu)(keeper->reading - N_PRINTS), router->model.major);
+			keeper->reading += path ? 0 : 1;
+		}
+		if (!path) {
+			routeros_on_read(router);
+			return;
+		}
+		r = send_print(router, path, &menus[keeper->reading - N_PRINTS], &err);
+	}
+	if (r < 0)
+		fail(router, &err);
+}
+
+void routeros_read(struct router *router)
+{
+	struct ros_model *model = &router->model;
+
+	if (router->keeper.state == ROS_READING || router->keeper.state == ROS_CHANGING) {
+		router->keeper.is_due = true;
+		return;
+	}
+	router->keeper.state = ROS_READING;
+	router->keeper.reading = 0;
+	model->n_networks = 0;
+	memset(model->has_lan, 0, sizeof(model->has_lan));
+	for (unsigned i = 0; i < router->config->n_uplinks; i++) {
+		model->uplinks[i].id[0] = model->uplinks[i].gateway[0] = '\0';
+		model->uplinks[i].has_address = model->uplinks[i].is_running = false;
+	}
+	read_next(router);
+}
+
+/* --- what changes meanwhile ------------------------------------------------------------------------------ */
+
+void routeros_state(const struct router *router, unsigned uplink, struct router_uplink_state *ret_state)
+{
+	const struct ros_model_uplink *model = &router->model.uplinks[uplink];
+
+	*ret_state = (struct router_uplink_state){
+		.has_carrier = model->id[0] != '\0' && model->is_running,
+		.has_address = model->has_address && model->gateway[0] != '\0',
+	};
+}
+
+void routeros_report_uplinks(struct router *router)
+{
+	for (unsigned i = 0; i < router->config->n_uplinks; i++) {
+		struct router_uplink_state *reported = &router->model.uplinks[i].reported, now;
+
+		routeros_state(router, i, &now);
+		if (now.has_carrier == reported->has_carrier && now.has_address == reported->has_address)
+			continue;
+		*reported = now;
+		if (router->is_ready && router->events.on_uplink)
+			router->events.on_uplink(router->events_arg, i, &now);
+	}
+}
+
+static int on_interface(void *arg, const struct ros_sentence *row)
+{
+	struct router *router = arg;
+
+	take_interface(router, row);
+	if (router->keeper.state != ROS_READING)
+		routeros_report_uplinks(router);
+	return 0;
+}
+
+static int on_address(void *arg, const struct ros_sentence *row)
+{
+	(void)row;
+	routeros_verify_in(arg, LIMIT_ROS_SETTLE_MS);
+	return 0;
+}
+
+/* Without it the next reading tells; a router that ends a listen has lost the session, or is about to. */
+static void on_listen_end(void *arg, const struct ros_result *result)
+{
+	if (result->status == -EREMOTEIO)
+		routeros_trouble(arg, LOG_LEVEL_WARNING, "does not tell changes, they are seen within %d s: %s",
+				 LIMIT_ROS_VERIFY_MS / 1000, result->err.text);
+}
+
+int routeros_listen(struct router *router, struct err *err)
+{
+	static const struct ros_answer interfaces = { .on_re = on_interface, .on_end = on_listen_end };
+	static const struct ros_answer addresses = { .on_re = on_address, .on_end = on_listen_end };
+	int r;
+
+	ros_put_word(ros_api_begin(router->api, "/interface/listen"), "=.proplist=.id,.dead,name,running,disabled");
+	r = ros_api_send(router->api, 0, &interfaces, router, NULL, err);
+	if (r < 0)
+		return r;
+	ros_put_word(ros_api_begin(router->api, "/ip/address/listen"), "=.proplist=.id");
+	return ros_api_send(router->api, 0, &addresses, router, NULL, err);
+}
+
+/* --- counters ---------------------------------------------------------------------------------------- */
+
+static int on_counters(void *arg, const struct ros_sentence *row)
+{
+	take_interface(arg, row);
+	return 0;
+}
+
+static void on_counters_end(void *arg, const struct ros_result *result)
+{
+	(void)arg;
+	(void)result; /* counters that are not told stand still; a session that is lost is told by others */
+}
+
+void routeros_poll_counters(struct router *router)
+{
+	static const struct ros_answer answer = { .on_re = on_counters, .on_end = on_counters_end };
+	char query[LIMIT_ROS_VALUE];
+	struct buf *out = ros_api_begin(router->api, "/interface/print");
+
+	ros_put_word(out, "=.proplist=.id,name,rx-byte,tx-byte");
+	for (unsigned i = 0; i < router->config->n_uplinks; i++) {
+		snprintf(query, sizeof(query), "?name=%s", router->config->uplinks[i].interface);
+		ros_put_word(out, query);
+		if (i > 0)
+			ros_put_word(out, "?#|");
+	}
+	/* When there is no room now, the next poll asks. */
+	(void)ros_api_send(router->api, LIMIT_ROS_ANSWER_MS, &answer, router, NULL, NULL);
+}

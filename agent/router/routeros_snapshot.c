@@ -1,0 +1,195 @@
+/*
+ * routeros_snapshot: the router's /export, made canonical by ros_export.
+ *
+ *   from 7.8   /execute as-string, whose answer streams however long it is; nothing is written
+ *   before     /export to a file, the file's contents (4 KB on 6, 60 KB on 7), the file removed
+ *
+ * Secrets are left out: 7 does so by itself, 6 is told to. Called through router.h.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/router/ros_export.h"
+#include "agent/router/routeros.h"
+
+#define FILE_NAME "jaga-snapshot"
+
+struct routeros_snapshot_job {
+	struct router *router;
+	router_snapshot_fn *on_done;
+	void *arg;
+	struct ros_export export;
+	struct buf out;
+	char file_id[LIMIT_ROS_ID]; /* of what is to be removed; "": nothing */
+	uint64_t size, read;	    /* bytes of the file, and of what was handed out */
+	struct err err;
+	char text[LIMIT_BODY_BYTES];
+};
+
+static void finish(struct routeros_snapshot_job *job, int status)
+{
+	if (status == 0)
+		status = ros_export_finish(&job->export, &job->err);
+	job->router->snapshot_job = NULL;
+	if (status < 0)
+		job->on_done(job->arg, NULL, 0, &job->err);
+	else
+		job->on_done(job->arg, job->out.data, job->out.length, NULL);
+	free(job);
+}
+
+static void take(struct routeros_snapshot_job *job, const void *bytes, size_t length)
+{
+	job->read += length;
+	ros_export_add(&job->export, bytes, length);
+}
+
+static int on_bulk(void *arg, const char *key, const uint8_t *piece, size_t length, bool is_last)
+{
+	(void)is_last;
+	if (strcmp(key, "ret") == 0 || strcmp(key, "contents") == 0)
+		take(arg, piece, length);
+	return 0;
+}
+
+/* --- as a string ---------------------------------------------------------------------------------- */
+
+static void on_executed(void *arg, const struct ros_result *result)
+{
+	struct routeros_snapshot_job *job = arg;
+	const char *text = result->done ? ros_find(result->done, "ret") : NULL;
+
+	job->err = result->err;
+	if (text) /* it was short */
+		take(job, text, strlen(text));
+	finish(job, result->status);
+}
+
+static int execute(struct routeros_snapshot_job *job, struct err *err)
+{
+	static const struct ros_answer answer = { .on_bulk = on_bulk, .on_end = on_executed };
+	struct buf *out = ros_api_begin(job->router->api, "/execute");
+
+	ros_put_word(out, "=script=/export");
+	ros_put_word(out, "=as-string=");
+	return ros_api_send(job->router->api, LIMIT_ROS_PRINT_MS, &answer, job, NULL, err);
+}
+
+/* --- by a file -------------------------------------------------------------------------------------- */
+
+static void on_file_removed(void *arg, const struct ros_result *result)
+{
+	struct routeros_snapshot_job *job = arg;
+
+	if (result->status == -EREMOTEIO)
+		routeros_trouble(job->router, LOG_LEVEL_WARNING, "keeps the file %s.rsc: %s", FILE_NAME, result->err.text);
+	if (result->status < 0 && result->status != -EREMOTEIO)
+		job->err = result->err;
+	else if (job->read < job->size)
+		err_set(&job->err, 0, "the export has %llu bytes, and this version of RouterOS hands out %llu of a file",
+			(unsigned long long)job->size, (unsigned long long)job->read);
+	finish(job, job->err.text[0] ? -EIO : 0);
+}
+
+static int on_file(void *arg, const struct ros_sentence *row)
+{
+	struct routeros_snapshot_job *job = arg;
+	const char *id = ros_find(row, ".id"), *size = ros_find(row, "size"), *contents = ros_find(row, "contents");
+
+	if (id)
+		routeros_copy(job->file_id, sizeof(job->file_id), id);
+	if (size && parse_u64(size, 0, UINT64_MAX, &job->size) < 0)
+		job->size = UINT64_MAX; /* "4096" is how it is written; what else it may be cannot be checked */
+	if (contents)
+		take(job, contents, strlen(contents));
+	return 0;
+}
+
+static void on_file_read(void *arg, const struct ros_result *result)
+{
+	static const struct ros_answer answer = { .on_end = on_file_removed };
+	struct routeros_snapshot_job *job = arg;
+	int r = result->status;
+
+	job->err = result->err;
+	if (r == 0 && job->file_id[0] == '\0')
+		r = err_set(&job->err, -ENOENT, "the router exported, but there is no file %s.rsc", FILE_NAME);
+	if (r == 0) {
+		ros_put_attribute(ros_api_begin(job->router->api, "/file/remove"), ".id", job->file_id, strlen(job->file_id));
+		r = ros_api_send(job->router->api, LIMIT_ROS_ANSWER_MS, &answer, job, NULL, &job->err);
+	}
+	if (r < 0)
+		finish(job, r);
+}
+
+static void on_exported(void *arg, const struct ros_result *result)
+{
+	static const struct ros_answer answer = { .on_re = on_file, .on_bulk = on_bulk, .on_end = on_file_read };
+	struct routeros_snapshot_job *job = arg;
+	int r = result->status;
+	struct buf *out;
+
+	job->err = result->err;
+	if (r == 0) {
+		out = ros_api_begin(job->router->api, "/file/print");
+		ros_put_word(out, "=.proplist=.id,size,contents");
+		ros_put_word(out, "?name=" FILE_NAME ".rsc");
+		r = ros_api_send(job->router->api, LIMIT_ROS_PRINT_MS, &answer, job, NULL, &job->err);
+	}
+	if (r < 0)
+		finish(job, r);
+}
+
+static int export_to_file(struct routeros_snapshot_job *job, struct err *err)
+{
+	static const struct ros_answer answer = { .on_end = on_exported };
+	struct buf *out = ros_api_begin(job->router->api, "/export");
+
+	ros_put_word(out, "=file=" FILE_NAME);
+	if (job->router->model.major < 7)
+		ros_put_word(out, "=hide-sensitive=");
+	return ros_api_send(job->router->api, LIMIT_ROS_PRINT_MS, &answer, job, NULL, err);
+}
+
+/* --- operations -------------------------------------------------------------------------------------- */
+
+int routeros_snapshot(struct router *router, router_snapshot_fn *on_done, void *arg, struct err *err)
+{
+	const struct ros_model *model = &router->model;
+	struct routeros_snapshot_job *job;
+	int r;
+
+	if (router->snapshot_job)
+		return err_set(err, -EBUSY, "a snapshot is being taken");
+	job = calloc(1, sizeof(*job));
+	if (!job)
+		return err_sys(err, -ENOMEM, "snapshot");
+	job->router = router;
+	job->on_done = on_done;
+	job->arg = arg;
+	buf_init(&job->out, job->text, sizeof(job->text));
+	ros_export_init(&job->export, &job->out);
+	r = model->major > 7 || (model->major == 7 && model->minor >= 8) ? execute(job, err) : export_to_file(job, err);
+	if (r < 0)
+		free(job);
+	else
+		router->snapshot_job = job;
+	return r;
+}
+
+static void ignore(void *arg, const char *text, size_t length, const struct err *error)
+{
+	(void)arg;
+	(void)text;
+	(void)length;
+	(void)error;
+}
+
+/* Its command ends with the session, and the job with that. */
+void routeros_snapshot_close(struct router *router)
+{
+	if (router->snapshot_job)
+		router->snapshot_job->on_done = ignore;
+}

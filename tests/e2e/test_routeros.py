@@ -1,0 +1,239 @@
+"""The RouterOS driver: the agent on a machine beside a simulated router that forwards packets (tests/rosim).
+
+The router is a test double: what these tests say of RouterOS holds as far as tests/rosim/README.md does."""
+import contextlib
+import json
+import subprocess
+import time
+
+import librouteros
+import pytest
+
+from tests.lab.programs import build_dir
+from tests.rosim.laboratory import ADDRESSES, CompanionLab, wait_for
+
+# What the router had before: rules of somebody else's, which must stay as and where they are.
+OTHERS = """/ip firewall filter
+add action=accept chain=forward comment="somebody's"
+/ip firewall mangle
+add action=accept chain=forward comment="jagadish's"
+add action=accept chain=prerouting dst-address=198.51.100.1
+/ip firewall address-list
+add address=198.51.100.0/24 list=jaga-inside
+"""
+TUNED = "/routing settings set check-gateway-interval=500ms check-gateway-timeout=500ms check-gateway-attempts=2\n"
+STEERING = {"0.0.0.0/0"}, {"0.0.0.0/1", "128.0.0.0/1"}
+
+
+class Agent:
+    def __init__(self, lab, tmp_path):
+        self.lab, self.process = lab, None
+        self.conf, self.log_path = tmp_path / "agent.conf", tmp_path / "agent.log"
+        (tmp_path / "password").write_text("secret\n")
+        uplinks = "".join(f"[uplink isp{n}]\ninterface = ether{n}\ngateway = 10.0.{n}.1\nsource = 192.168.89.1{n}\n"
+                          f"targets = 10.9.{n}.1\ncheck_host = 203.0.113.{n}\n" for n in (1, 2))
+        self.conf.write_text(
+            f"[agent]\nstate_dir = {tmp_path}/state\nsocket = {tmp_path}/agent.sock\nhash = both-addresses-and-ports\n"
+            f"[router]\ndriver = routeros\naddress = {lab.ROUTER}:{lab.router.port}\nuser = admin\n"
+            f"password_file = {tmp_path}/password\n[lan]\ninterfaces = ether3, ether4\n{uplinks}")
+
+    def argv(self, *arguments):
+        return ["ip", "netns", "exec", self.lab.prefix + "box", build_dir() / "jaga-agent", "--config", self.conf, *arguments]
+
+    def start(self):
+        before = len(self.log())
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(self.argv("--debug"), stdout=log, stderr=log)
+        self.started_at = before
+        return self
+
+    def log(self):
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def log_now(self):
+        """Of the agent that runs, not of those before it."""
+        return self.log()[self.started_at:]
+
+    def run(self, *arguments):
+        return subprocess.run(self.argv(*arguments), text=True, capture_output=True, check=False, timeout=30)
+
+    def state_of(self, number):
+        done = self.run("--json", "uplinks")
+        return {row["name"]: row for row in json.loads(done.stdout)}[f"isp{number}"]["state"] if done.returncode == 0 else None
+
+    def wait_online(self):
+        """Took over, and both lines are proven up by probes: then a cut is seen as fast as it is promised."""
+        wait_for("the agent started", lambda: "agent: started" in self.log_now())
+        wait_for("both uplinks are up", lambda: self.state_of(1) == self.state_of(2) == "up")
+        wait_for("both carry flows", lambda: set(self.lab.providers_of(8)) == {1, 2})
+        return self
+
+    def stop(self, is_killed=False):
+        if self.process and self.process.poll() is None:
+            (self.process.kill if is_killed else self.process.terminate)()
+            self.process.wait(10)
+
+
+@pytest.fixture
+def lab(request, tmp_path):
+    personality = getattr(request, "param", "7.20")
+    script = ADDRESSES + "add address=192.168.89.1/24 interface=ether4\n" + (TUNED if personality == "7.20" else "") + OTHERS
+    with contextlib.closing(CompanionLab(tmp_path, personality, script)) as lab:
+        yield lab
+
+
+@pytest.fixture
+def agent(lab, tmp_path):
+    agent = Agent(lab, tmp_path)
+    yield agent
+    agent.stop()
+
+
+both = pytest.mark.parametrize("lab", ["7.20", "6.49"], indirect=True)
+
+
+def ours(rows):
+    return [row for row in rows if row.get("comment", "").startswith("jaga: ")]
+
+
+@both
+def test_takes_over_and_leaves_as_it_came(lab, agent):
+    before = lab.configuration()
+    assert agent.run("--check").returncode == 0 and lab.configuration() == before
+    agent.start().wait_online()
+    wait_for("the whole plan stands", lambda: len(ours(lab.configuration()["/ip/firewall/nat"])) == 2)
+    after = lab.configuration()
+    for menu, rows in after.items():
+        assert [row for row in rows if not row.get("comment", "").startswith("jaga: ")] == before[menu], menu
+    mangle = after["/ip/firewall/mangle"]
+    assert mangle[:len(ours(mangle))] == ours(mangle)  # ours are first, in order
+    assert [row["comment"] for row in mangle][:3] == ["jaga: probes", "jaga: inside", "jaga: in from isp1"]
+    shared = lab.providers_of(24)
+    assert len(shared) == 24 and 4 <= shared.count(1) <= 20
+    assert lab.entries() == {}  # with every line up the native plan is the plan
+    agent.stop()
+    assert lab.configuration() == after and set(lab.providers_of(8)) == {1, 2}
+    done = agent.run("--remove")
+    assert done.returncode == 0, done.stderr
+    assert lab.configuration() == before
+
+
+@both
+def test_a_fail_over_writes_no_configuration(lab, agent):
+    agent.start().wait_online()
+    before = lab.configuration()
+    lab.cut(1)
+    cut_at = time.monotonic()
+    wait_for("new flows leave over the other line", lambda: lab.providers_of(4) == [2, 2, 2, 2], 5)
+    print(f"new flows moved within {time.monotonic() - cut_at:.2f} s")
+    wait_for("the change is told", lambda: "isp1 is down cause=probes" in agent.log())
+    wait_for("users are online", lambda: lab.answers("10.9.2.1"))
+    assert lab.entries().keys() == {"jaga-new-0-isp2", "jaga-live-isp1-isp2"}
+    assert lab.configuration() == before
+    lab.mend(1)
+    wait_for("both carry flows again", lambda: set(lab.providers_of(8)) == {1, 2}, 30)
+    wait_for("nothing is steered", lambda: lab.entries() == {})
+    assert lab.configuration() == before
+
+
+def test_a_line_without_carrier_is_down_at_once(lab, agent):
+    agent.start().wait_online()
+    lab.ip("isp1", "link", "set", "router", "down")
+    wait_for("the carrier is missed", lambda: "isp1 is down cause=carrier" in agent.log(), 5)
+    wait_for("the other line carries all", lambda: set(lab.providers_of(6)) == {2}, 5)
+    lab.ip("isp1", "link", "set", "router", "up")
+    wait_for("both carry flows again", lambda: set(lab.providers_of(8)) == {1, 2}, 30)
+
+
+def test_steering_is_renewed_and_ends_with_the_agent(lab, agent):
+    agent.start().wait_online()
+    before = lab.configuration()
+    lab.cut(1)
+    wait_for("traffic is steered", lambda: len(lab.entries()) == 2)
+    forms = set()
+
+    def has_both_forms():
+        entries = lab.entries()
+        assert len(entries) == 2  # a list is never empty in between
+        forms.update(map(frozenset, entries.values()))
+        return all(frozenset(form) in forms for form in STEERING)
+
+    wait_for("entries are renewed in their other form", has_both_forms, 15)
+    agent.stop(is_killed=True)
+    killed_at = time.monotonic()
+    assert lab.entries() != {}  # they do not end before their time
+    wait_for("they end by themselves", lambda: lab.entries() == {}, 31)
+    assert time.monotonic() - killed_at > 5
+    wait_for("the native plan carries on", lambda: set(lab.providers_of(6)) == {2}, 10)
+    assert lab.configuration() == before
+    agent.start()
+    wait_for("the next agent adopts the plan", lambda: "agent: started" in agent.log_now())
+    assert "adopted=yes" in agent.log_now()
+    wait_for("it steers", lambda: len(lab.entries()) == 2)
+    assert lab.configuration() == before
+
+
+def test_a_restart_while_steering_is_not_noticed(lab, agent):
+    agent.start().wait_online()
+    lab.cut(1)
+    wait_for("traffic is steered", lambda: len(lab.entries()) == 2)
+    before = lab.configuration()
+    agent.stop()
+    agent.start()
+    wait_for("it started", lambda: "agent: started" in agent.log_now())
+    assert "adopted=yes" in agent.log_now()
+    assert agent.state_of(1) == "down" and len(lab.entries()) == 2
+    assert set(lab.providers_of(6)) == {2}
+    assert lab.configuration() == before
+
+
+def test_a_router_that_reboots_is_steered_again(lab, agent):
+    agent.start().wait_online()
+    lab.cut(1)
+    wait_for("traffic is steered", lambda: len(lab.entries()) == 2)
+    with pytest.raises((librouteros.exceptions.ConnectionClosed, OSError)):
+        list(lab.router.connect().rawCmd("/system/reboot"))
+    wait_for("the agent is back", lambda: "is connected again" in agent.log())
+    wait_for("traffic is steered again", lambda: len(lab.entries()) == 2)
+
+
+def test_what_others_changed_is_put_right(lab, agent):
+    agent.start().wait_online()
+    wait_for("the whole plan stands", lambda: len(ours(lab.configuration()["/ip/firewall/nat"])) == 2)
+    agent.stop()
+    before = lab.configuration()
+    api = lab.router.connect()
+    mangle, routes = api.path("ip", "firewall", "mangle"), api.path("ip", "route")
+    rows = {row.get("comment"): row[".id"] for row in mangle}
+    mangle.remove(rows["jaga: bucket 0"])
+    mangle.update(**{".id": rows["jaga: route isp2"], "disabled": "yes"})
+    list(mangle("move", numbers=rows["jaga: inside"]))  # to the end
+    routes.update(**{".id": [row[".id"] for row in routes if row.get("comment") == "jaga: isp1 over isp1"][0], "distance": "7"})
+    mangle.add(chain="forward", action="accept", comment="jaga: of another plan")
+    api.close()
+    assert lab.configuration() != before
+    agent.start()
+    wait_for("all is as before", lambda: lab.configuration() == before)
+
+
+def test_a_wrong_password_is_told(lab, agent, tmp_path):
+    (tmp_path / "password").write_text("wrong\n")
+    done = agent.run("--check")
+    assert done.returncode == 1
+    assert f"router {lab.ROUTER}:{lab.router.port}" in done.stderr and "invalid user name or password" in done.stderr
+    before = lab.configuration()
+    agent.start()
+    wait_for("the agent says so", lambda: "invalid user name or password" in agent.log())
+    assert agent.process.poll() is None  # and goes on trying
+    agent.stop()
+    assert agent.process.returncode == 0 and lab.configuration() == before
+
+
+def test_an_interface_that_is_not_there_is_refused(lab, agent):
+    agent.conf.write_text(agent.conf.read_text().replace("interface = ether2", "interface = ether9"))
+    done = agent.run("--check")
+    assert done.returncode == 3 and "the router has no interface ether9" in done.stdout
+    before = lab.configuration()
+    agent.start()
+    assert agent.process.wait(10) == 3
+    assert lab.configuration() == before
