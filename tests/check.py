@@ -109,6 +109,7 @@ def list_jobs(args):
         Job("boundaries", [sys.executable, "tests/check_boundaries.py", args.build], parse_counts),
         Job("boundaries-self-test", [sys.executable, "tests/check_boundaries.py", "--self-test"], parse_counts),
         Job("docs", [sys.executable, "tests/check_docs.py", args.build], parse_counts),
+        Job("size", ["make", "--no-print-directory", "-s", "size"], parse_status, 1800),
         Job("check-coverage", ["make", "--no-print-directory", "check-coverage"], parse_status, 600),
     ]
     for page in sorted(glob.glob("docs/man/*.[0-9]")):
