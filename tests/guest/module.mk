@@ -62,7 +62,9 @@ guest-shell: setup-cross
 	@$(MAKE) --no-print-directory $(QUIET) guest-$(ARCH)
 	@$(PYTHON) -m tests.guest.shell $(ARCH)
 
+# What is booted is what is packaged: the first tests compare the two.
 firmware-test: ready guests
-	@$(PYTHON) -m pytest -q tests/guest
+	@$(MAKE) --no-print-directory $(QUIET) $(PARALLEL) $(GUEST_ARCHES:%=build/%/jaga-agent) packages-openwrt packages-routeros
+	@JAGA_PACKAGE_VERSION='$(PACKAGE_VERSION)' $(PYTHON) -m pytest -q tests/guest
 
 .PHONY: guests guest-programs guest-shell firmware-test
