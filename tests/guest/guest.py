@@ -253,7 +253,6 @@ class Guest:
         def die_with_parent():
             LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         self.qemu_log = open(self.directory / "qemu.log", "ab")
-        # pylint: disable-next=subprocess-popen-preexec-fn
         self.popen = subprocess.Popen([*enter, *argv], stdin=subprocess.DEVNULL, stdout=self.qemu_log, stderr=self.qemu_log,
                                       pass_fds=taps, start_new_session=True, preexec_fn=die_with_parent)
 
