@@ -71,7 +71,7 @@ setup:
 setup-cross: setup
 	@toolchain/setup.sh toolchain/packages-cross.list
 
-deps: $(DEPS_AGENT_STAMP) $(if $(filter host,$(TARGET)),$(DEPS_COLLECTOR_STAMP))
+deps: $(DEPS_AGENT_STAMP) $(DEPS_COLLECTOR_STAMP)
 
 # Files that change only when what they record changes: a patch taken away, a flag.
 build/patches.list: FORCE
