@@ -252,6 +252,25 @@ static void test_the_file_decides(void **state)
 	expect_refusal("No such file");
 }
 
+/* Root's file in a folder of somebody else, who could put another one there between our look and our reading. */
+static void test_a_link_to_where_others_write(void **state)
+{
+	char folder[sizeof(dir) + 16], target[sizeof(folder) + 16];
+
+	(void)state;
+	snprintf(folder, sizeof(folder), "%s/theirs", dir);
+	snprintf(target, sizeof(target), "%s/conf", folder);
+	write_conf("unsigned");
+	assert_int_equal(mkdir(folder, 0755), 0);
+	assert_int_equal(rename(conf, target), 0);
+	assert_int_equal(symlink(target, conf), 0);
+	assert_int_equal(chown(folder, 1, 0), 0);
+	expect_refusal("can be changed by others");
+	assert_int_equal(unlink(conf), 0);
+	assert_int_equal(unlink(target), 0);
+	assert_int_equal(rmdir(folder), 0);
+}
+
 /* --- hostile agents -------------------------------------------------------------------------------------- */
 
 static struct script_unit_request good_request(void)
@@ -427,6 +446,7 @@ int main(void)
 		TEST(test_an_agent_that_lets_go_stops_nothing),
 		TEST(test_nobody_listens),
 		TEST(test_the_file_decides),
+		TEST(test_a_link_to_where_others_write),
 		TEST(test_hostile_requests_run_nothing),
 		TEST(test_a_descriptor_that_is_no_socket),
 		TEST(test_hostile_answers),
