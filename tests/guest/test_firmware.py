@@ -17,8 +17,9 @@ from tests.lab.programs import Flows, LanProbe
 
 pytestmark = pytest.mark.deadline(400)
 
-# A LAN client is offline for the detection (0.7 s on a fast router) and what an emulated one needs to carry it out.
-OUTAGE_LIMIT_MS = 3000
+# A LAN client is offline for the detection (0.7 s) and what an emulated router needs to carry it out: 0.01 s, or ten
+# times as long as the detection when the host is busy. The limit tells late from never; the table has the figures.
+OUTAGE_LIMIT_MS = 5000
 SCRIPT = "echo \"machine $(uname -m)\"\nip -o addr show dev wan1\n"
 MACHINE = {"x86_64": "x86_64", "mipsel": "mips", "mips": "mips"}
 
@@ -37,7 +38,8 @@ def cut_and_measure(lab, probe, fault):
     summary, streams = probe.cut(lab, fault, timeout_s=60)
     moved = {s["seen_as"] for s in streams if s["stream"] == "udp" and s["role"] == "measured"}
     assert moved == {UPLINKS[2]["address"]}, f"flows did not move to ISP 2: {moved}"
-    assert 0 < summary["outage_ms"] < OUTAGE_LIMIT_MS
+    # Users of the other line lose nothing by the cut: their gap is the host's doing.
+    assert 0 < summary["outage_ms"] < OUTAGE_LIMIT_MS + summary["control_gap_ms"], summary
     return summary["outage_ms"], streams
 
 
