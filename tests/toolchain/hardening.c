@@ -24,11 +24,11 @@ static char large[4 * ROOM] = "0123456789abcdef0123456789abcdef";
 static volatile size_t length = ROOM + 1;
 
 /* A table of pointers that only relocation writes, or nobody. */
-static int nothing(void)
-{
-	return 0;
-}
-static int (*const table[])(void) = { nothing, nothing };
+struct fault {
+	const char *name;
+	void (*commit)(void);
+};
+static const struct fault faults[];
 
 __attribute__((noinline)) static void smash(char *bytes, size_t n)
 {
@@ -124,16 +124,13 @@ static void fault_recvfrom(void)
 
 static void fault_table(void)
 {
-	uintptr_t hidden = (uintptr_t)&table[length & 1];
+	uintptr_t hidden = (uintptr_t)&faults[length & 1].commit;
 
 	if (length > ROOM)
-		*(int (*volatile *)(void))hidden = nothing;
+		*(void (*volatile *)(void))hidden = fault_memcpy;
 }
 
-static const struct {
-	const char *name;
-	void (*commit)(void);
-} faults[] = {
+static const struct fault faults[] = {
 	{ "smash", fault_smash },
 	{ "memcpy", fault_memcpy },
 	{ "memcpy-source", fault_memcpy_source },
