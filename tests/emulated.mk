@@ -1,5 +1,6 @@
 # Unit tests on routers' processors: those of agent/ and common/, compiled as the agent is and run under qemu-user.
 #   make router-build    builds agent and tests of TARGET=mips|...; `make routers-build` of all
+#   make check-reproducible   builds all routers' agents in another folder and compares (ten minutes)
 #
 # mips is big-endian and has no FPU, armv5 refuses what is not aligned, arm64 has 64 bits: what holds on all three and
 # here holds on the others. tests/emulated.skip says which tests do not run there, and why; tests/check.py runs the rest.
@@ -29,8 +30,11 @@ routers-build:
 		flock build/$$target.lock $(MAKE) --no-print-directory $(QUIET) $(PARALLEL) TARGET=$$target router-build || exit 1; \
 	done
 
-.PHONY: router-build routers-build
+check-reproducible: routers-build
+	@JAGA_REPRODUCIBLE='$(ROUTERS)' $(PYTHON) -m pytest -q -p no:cacheprovider tests/toolchain/test_reproducible.py
+
+.PHONY: router-build routers-build check-reproducible
 
 # `make check ONLY=unit/cli` builds for no router.
 ROUTER_JOBS = $(if $(SAN),,$(shell printf '%s\n' $(foreach target,$(EMULATED_TARGETS),$(EMULATED_TESTS:%=emulated-$(target)/unit/%)) \
-	toolchain/test_elf toolchain/test_hardening | grep -E '$(ONLY)'))
+	toolchain/test_elf toolchain/test_hardening toolchain/test_reproducible | grep -E '$(ONLY)'))
