@@ -19,6 +19,10 @@
 include toolchain/versions.mk
 
 TARGET ?= host
+ROUTERS := mips mipsel armv5 armv7 arm64 x86_64
+ifneq ($(filter-out host $(ROUTERS),$(TARGET))$(words $(TARGET)),1)
+$(error TARGET=$(TARGET) is none of $(ROUTERS); leave it out for this machine)
+endif
 include toolchain/$(TARGET).mk
 
 DEPS_SAN    := $(filter asan,$(SAN))
@@ -77,10 +81,10 @@ deps: $(DEPS_AGENT_STAMP) $(DEPS_COLLECTOR_STAMP)
 build/patches.list: FORCE
 	@mkdir -p build/src
 	@echo '$(strip $(ALL_PATCHES))' | cmp -s - $@ || echo '$(strip $(ALL_PATCHES))' >$@
+DEPS_FLAGS = $(TARGET_CC) $(TARGET_ARCH) $(DEPS_CFLAGS) $(TARGET_SMALL) $(TARGET_CMAKE) $(TARGET_UAPI) $(TARGET_PIE)
 $(DEPS_DIR)/flags: FORCE
 	@mkdir -p $(@D)
-	@echo '$(TARGET_CC) $(DEPS_CFLAGS) $(TARGET_SMALL) $(TARGET_CMAKE)' | cmp -s - $@ || \
-		echo '$(TARGET_CC) $(DEPS_CFLAGS) $(TARGET_SMALL) $(TARGET_CMAKE)' >$@
+	@echo '$(strip $(DEPS_FLAGS))' | cmp -s - $@ || echo '$(strip $(DEPS_FLAGS))' >$@
 
 $(DEPS_DIR)/%/built: toolchain/mbedtls_config.h toolchain/mbedtls_config_%.h toolchain/build.sh $(DEPS_DIR)/flags \
 		$(DEPS_SYSROOT_STAMP) $(MBEDTLS_DIR)/.unpacked $(LIBCOAP_DIR)/.unpacked
@@ -90,8 +94,6 @@ $(DEPS_DIR)/%/built: toolchain/mbedtls_config.h toolchain/mbedtls_config_%.h too
 
 check-fresh:
 	@tests/check-fresh
-
-ROUTERS := mips mipsel armv5 armv7 arm64 x86_64
 
 # One at a time for each target: packages of several kinds ask for the same agent at once.
 agent:
