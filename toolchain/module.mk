@@ -72,8 +72,8 @@ endif
 setup:
 	@toolchain/setup.sh toolchain/packages.list
 
-setup-cross: setup
-	@toolchain/setup.sh toolchain/packages-cross.list
+setup-cross:
+	@toolchain/setup.sh toolchain/packages.list toolchain/packages-cross.list
 
 deps: $(DEPS_AGENT_STAMP) $(DEPS_COLLECTOR_STAMP)
 
