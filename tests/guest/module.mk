@@ -64,7 +64,8 @@ guest-shell: setup-cross
 
 # What is booted is what is packaged: the first tests compare the two.
 firmware-test: ready guests
-	@$(MAKE) --no-print-directory $(QUIET) $(PARALLEL) $(GUEST_ARCHES:%=build/%/jaga-agent) packages-openwrt packages-routeros
+	@$(MAKE) --no-print-directory $(QUIET) $(PARALLEL) $(GUEST_ARCHES:%=build/%/jaga-agent) packages-openwrt \
+		$(PACKAGES)/routeros/jaga-agent-$(PACKAGE_VERSION)-amd64.tar
 	@JAGA_PACKAGE_VERSION='$(PACKAGE_VERSION)' $(PYTHON) -m pytest -q tests/guest $(if $(ONLY),-k '$(ONLY)')
 
 .PHONY: guests guest-programs guest-shell firmware-test
