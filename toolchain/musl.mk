@@ -27,7 +27,7 @@ TARGET_CMAKE  := -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=$(TARGET_CPU
 CC       := $(TARGET_CC)
 AR       := $(TARGET_AR)
 STRIP    := $(TARGET_TOOLS)strip
-CFLAGS   := $(TARGET_CFLAGS) $(TARGET_SMALL) -ffile-prefix-map=$(CURDIR)=.
+CFLAGS   := $(TARGET_CFLAGS) $(TARGET_SMALL)
 HARDEN   :=
 # Parallel, and without make's job server, which would have to know of it. Cut into the same parts on every machine.
 LDHARDEN := -flto=2 -Wl,-z,relro,-z,now,-z,noexecstack,--gc-sections

@@ -93,15 +93,19 @@ write_compiler() {
 	mkdir -p "$prefix/bin"
 	cat >"$prefix/bin/cc" <<-EOF
 	#!/bin/sh
-	# Compiles and links static programs for $MUSL; written by toolchain/sysroot.sh.
+	# Compiles and links static programs for $MUSL; written by toolchain/sysroot.sh. The same input gives the same
+	# output in every folder: link-time optimization names its parts by a seed, and keeps the folder until it links.
 	sys=\${0%/bin/cc}
-	link=yes
+	root=\${sys%/build/*}
+	link=yes out=a.out before=
 	for word; do
+		[ "\$before" != -o ] || out=\$word
+		before=\$word
 		case \$word in
 		-c|-S|-E|-M|-MM|-fsyntax-only|-r|-print-*|-dump*|--version|-v) link= ;;
 		esac
 	done
-	set -- $ARCH -nostdinc -isystem "\$sys/fortify" -isystem "\$sys/include" -isystem $("$CC" -print-file-name=include) "\$@"
+	set -- "-frandom-seed=\${out#"\$root/"}" "-ffile-prefix-map=\$root=." $ARCH -nostdinc -isystem "\$sys/fortify" -isystem "\$sys/include" -isystem $("$CC" -print-file-name=include) "\$@"
 	[ "\$link" ] || exec $CC "\$@"
 	exec $CC -static -no-pie $([ "$PIE" != yes ] || echo -Wl,-pie,--no-dynamic-linker,-z,text) -nostdlib -nostartfiles -L"\$sys/lib" \\
 		"\$sys/lib/$([ "$PIE" = yes ] && echo rcrt1.o || echo crt1.o)" "\$sys/lib/crti.o" $([ "$PIE" != yes ] || echo '"$sys/lib/relro.o"') "\$@" \\
