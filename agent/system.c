@@ -14,8 +14,8 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/time.h>
 #include <sys/statvfs.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -182,9 +182,12 @@ static int read_holder(struct ucred *ret_holder)
 static int refuse_claim(struct err *err)
 {
 	struct ucred holder;
+	int r = read_holder(&holder);
 
-	if (read_holder(&holder) < 0)
+	if (r == -ECONNREFUSED || r == -EAGAIN)
 		return err_set(err, -EPERM, "a process that is no agent holds the agent's name; going on beside it");
+	if (r < 0)
+		return err_set(err, -EBUSY, "another jaga-agent steers this router; stop it first");
 	if (holder.uid >= FIRST_USER && holder.uid != geteuid())
 		return err_set(err, -EPERM, "pid %d of an ordinary user (uid %u) holds the agent's name; going on beside it",
 			       (int)holder.pid, (unsigned)holder.uid);
