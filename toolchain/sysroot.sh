@@ -52,11 +52,17 @@ step() { # NAME COMMAND...
 	shift
 	if [ -n "${V:-}" ]; then
 		"$@"
-	elif ! "$@" >>"$log" 2>&1; then
-		tail -n 30 "$log" >&2
-		echo "sysroot: '$*' failed; the whole log is in ${log#"$root"/}" >&2
-		exit 1
+		return
 	fi
+	# Not as a condition: the shell would go on behind a command that fails in it.
+	set +e
+	(set -e; "$@") >>"$log" 2>&1
+	status=$?
+	set -e
+	[ "$status" -ne 0 ] || return 0
+	tail -n 30 "$log" >&2
+	echo "sysroot: '$*' failed; the whole log is in ${log#"$root"/}" >&2
+	exit 1
 }
 
 copy_kernel_headers() {
