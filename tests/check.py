@@ -120,7 +120,7 @@ def list_jobs(args):
         jobs.append(Job(path[6:-3], [*pytest, path], parse_junit))
     for kind in () if args.san else PACKAGE_TESTS:
         for path in sorted(glob.glob(f"tests/{kind}/test_*.py")):
-            jobs.append(Job(path[6:-3], [*pytest, path], parse_junit))
+            jobs.append(Job(path[6:-3], [*pytest, path], parse_junit, 900 if "reproducible" in path else 300))
     for source in sorted(glob.glob("tests/unit/*/test_*.c")):
         name = source[6:-2]
         jobs.append(Job(name, [f"{args.build}/tests/{name}"], parse_tap, env={"CMOCKA_MESSAGE_OUTPUT": "TAP"}))

@@ -36,6 +36,7 @@ def sums(folder):
     return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in ("jaga-agent", "jaga-agent.debug")}
 
 
+@pytest.mark.deadline(800)
 @pytest.mark.parametrize("target", TARGETS)
 def test_two_folders_give_the_same_bytes(target, copy):
     environment = {**os.environ, "TZ": "Asia/Tokyo", "LC_ALL": "C.UTF-8"}
