@@ -26,8 +26,9 @@ MACHINE = {"x86_64": "x86_64", "mipsel": "mips", "mips": "mips"}
 
 @pytest.fixture
 def probe(lab, reporting_agent):
-    one = LanProbe(lab)
-    assert one.measured >= 2, "no destination is reached by ISP 1"
+    # Few streams: each is 300 packets a second, there and back, for a machine that is emulated.
+    one = LanProbe(lab, measure=2, control=1)
+    assert one.measured >= 1, "no destination is reached by ISP 1"
     one.wait_ticks(100, 90)
     yield one
     one.close()
@@ -74,11 +75,14 @@ def test_it_boots_with_the_kernel_it_is_for(lab, arch, measure):
 def test_users_stay_online(lab, reporting_agent, probe, arch, measure):
     """Both uplinks are used; a cut beyond a gateway that answers moves the users, and the collector knows."""
     agent, cli = reporting_agent, reporting_agent.cli
-    with_flows = Flows(lab)
-    opened = with_flows.open(100)
-    assert opened["failed"] == 0
-    assert {address for address, count in opened["by"].items() if count >= 10} == {UPLINKS[n]["address"] for n in UPLINKS}
-    with_flows.drop()
+    flows, by = Flows(lab), {}
+    for _ in range(5):  # not all at once: an emulated network card drops what a burst is too much
+        opened = flows.open(20)
+        assert opened["failed"] == 0
+        for address, count in opened["by"].items():
+            by[address] = by.get(address, 0) + count
+    assert {address for address, count in by.items() if count >= 10} == {UPLINKS[n]["address"] for n in UPLINKS}
+    flows.drop()
 
     outage_ms, _ = cut_and_measure(lab, probe, "ii")
     event = cli.wait_event(agent.name, kind="uplink", uplink="isp1", to="down", timeout_s=60)
@@ -116,7 +120,7 @@ def test_a_restarted_agent_adopts(lab, reporting_agent, end):
     """The plan stays in force without an agent, and the next one takes it as it is: no connection is lost."""
     agent = reporting_agent
     flows = Flows(lab)
-    assert flows.open(40)["failed"] == 0
+    assert flows.open(20)["failed"] == 0 and flows.open(20)["failed"] == 0
     getattr(agent, end)()
     assert flows.check()["alive"] == 40, "the plan did not outlive the agent"
     agent.start()
@@ -145,19 +149,26 @@ def count_probes(lab, number):
     return lambda: lab.isp(number).counter("probes", "sent")
 
 
+def count_downs(agent):
+    return sum(row.get("to") == "down" for row in agent.cli.rows("events", "--device", agent.name))
+
+
 def test_a_bad_line_is_not_a_dead_line(lab, reporting_agent, measure):
     """30 ms more and one packet in a hundred lost on both uplinks: no fail-over in 400 probes each, and then a real cut is found."""
     agent = reporting_agent
+    said = len(agent.program.read_log())
+    downs = count_downs(agent)
     for number in UPLINKS:
         lab.guest.sh(f"guestctl netem {UPLINKS[number]['dev']} 30 10")
     probes = [count_probes(lab, number) for number in UPLINKS]
     wait_until(lambda: min(count() for count in probes) >= 400, 200, "400 probes by each uplink", poll_s=1)
     rows = agent.uplinks().values()
     assert all(row["rtt_us"] > 25_000 for row in rows), f"netem does nothing: {rows}"
-    assert "is down" not in agent.program.read_log()
-    assert not [e for e in agent.cli.rows("events", "--device", agent.name) if e.get("to") == "down"]
+    assert "is down" not in agent.program.read_log()[said:]
+    assert count_downs(agent) == downs
 
-    probe = LanProbe(lab)
+    # One stream: with more of them there is hardly a moment without a lost packet that is being waited for.
+    probe = LanProbe(lab, measure=1, control=0)
     probe.wait_ticks(20, 90)
     outage_ms, _ = cut_and_measure(lab, probe, "ii")
     measure("cut of a line with 30 ms, 1 % loss: LAN offline, ms", round(outage_ms))
