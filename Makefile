@@ -128,7 +128,7 @@ $(B)/jaga: $(B)/obj/collector/cli/main.o $(B)/libcli.a $(B)/libcommon.a
 	$(call link,$(CLI_LIBS))
 
 clean:
-	rm -rf build/host build/asan build/fuzz build/cov $(ROUTERS:%=build/%)
+	rm -rf build/host build/asan build/fuzz build/cov build/packages $(ROUTERS:%=build/%)
 
 help:
 	@sed -n 's/^#   make  *\([^ ]*\)  *\(.*\)/\1\t\2/p' $(filter-out %.d,$(MAKEFILE_LIST)) | \

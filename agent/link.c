@@ -131,6 +131,11 @@ static void wait_before_retry(struct link *link)
 	link->is_jitterless = false;
 }
 
+static void tell_no_session(const struct link *link)
+{
+	log_info("link", "no session: reason=\"%s\" retry_ms=%" PRId64, link->last_error, link->retry_at_ms - link->since_ms);
+}
+
 static void close_session(struct link *link)
 {
 	bool was_open = link->phase == LINK_OPEN;
@@ -147,7 +152,7 @@ static void close_session(struct link *link)
 	if (sent_away_ms > link->retry_at_ms)
 		link->retry_at_ms = sent_away_ms + random_ms(LIMIT_BACKOFF_BASE_MS);
 	if (!was_open) /* the end of a session is told by who is told of it */
-		log_info("link", "no session: reason=\"%s\" retry_ms=%" PRId64, reason, link->retry_at_ms - link->since_ms);
+		tell_no_session(link);
 	link_transfer_abandon(link);
 	if (was_open)
 		link->events->on_closed(link->arg, reason);
@@ -161,8 +166,8 @@ static void connect_session(struct link *link)
 	set_phase(link, LINK_CONNECTING);
 	if (link_session_open(link, &err)) {
 		snprintf(link->last_error, sizeof(link->last_error), "%.*s", (int)sizeof(link->last_error) - 1, err.text);
-		log_debug("link", "cannot connect: %s", err.text);
 		wait_before_retry(link);
+		tell_no_session(link);
 	}
 }
 

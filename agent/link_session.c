@@ -305,7 +305,7 @@ int link_session_open(struct link *link, struct err *err)
 	credentials.psk_info.key.length = sizeof(link->psk);
 	session = coap_new_client_session_psk2(link->session->context, NULL, &address, COAP_PROTO_DTLS, &credentials);
 	if (!session)
-		return err_set(err, -EHOSTUNREACH, "no route to the collector");
+		return err_set(err, -EHOSTUNREACH, "no route to the collector, or no memory or random numbers for a session");
 	coap_session_set_mtu(session, SESSION_MTU);
 	link->session->session = session;
 	coap_ev_update(link->session->ev);

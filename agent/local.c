@@ -17,8 +17,8 @@
 #include <unistd.h>
 
 #include "agent/system.h"
+#include "common/clock.h"
 #include "common/file.h"
-#include "common/log.h"
 
 int local_parse(char *line, struct local_request *ret_request)
 {
@@ -129,6 +129,27 @@ static void on_deadline(struct ev_loop *loop, ev_timer *timer, int revents)
 	close_client(timer->data);
 }
 
+static void on_accept_retry(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct local *local = timer->data;
+
+	(void)revents;
+	ev_io_start(loop, &local->io);
+}
+
+/* Who cannot be let in waits in the listen queue, which would wake us without end: until a client leaves, or a while. */
+static void pause_accepting(struct local *local, int error)
+{
+	unsigned suppressed;
+
+	ev_io_stop(local->loop, &local->io);
+	ev_timer_stop(local->loop, &local->accept_retry);
+	ev_timer_set(&local->accept_retry, LIMIT_ACCEPT_MS / 1000.0, 0.0);
+	ev_timer_start(local->loop, &local->accept_retry);
+	if (log_limit_allows(&local->accept_failures, clock_mono_ms(), &suppressed))
+		log_warning("local", "a client has to wait: %s more=%u", strerror(error), suppressed);
+}
+
 static void on_connection(struct ev_loop *loop, ev_io *io, int revents)
 {
 	struct local *local = io->data;
@@ -146,7 +167,7 @@ static void on_connection(struct ev_loop *loop, ev_io *io, int revents)
 	fd = accept4(local->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0) {
 		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
-			log_warning("local", "accept failed error=%s", strerror(errno));
+			pause_accepting(local, errno);
 		return;
 	}
 	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)); /* else the default, which is larger */
@@ -196,6 +217,7 @@ int local_open(struct local *local, struct ev_loop *loop, const char *path, loca
 	int r;
 
 	local->loop = loop;
+	local->accept_failures.burst = 1;
 	local->handler = handler;
 	local->arg = arg;
 	buf_init(&local->answer, local->answer_memory, sizeof(local->answer_memory));
@@ -220,7 +242,8 @@ int local_open(struct local *local, struct ev_loop *loop, const char *path, loca
 		return r;
 	}
 	ev_io_init(&local->io, on_connection, local->fd, EV_READ);
-	local->io.data = local;
+	ev_timer_init(&local->accept_retry, on_accept_retry, 0.0, 0.0);
+	local->io.data = local->accept_retry.data = local;
 	ev_io_start(loop, &local->io);
 	return 0;
 }
@@ -230,6 +253,7 @@ void local_close(struct local *local)
 	if (!local->loop || local->fd < 0)
 		return;
 	ev_io_stop(local->loop, &local->io);
+	ev_timer_stop(local->loop, &local->accept_retry);
 	close(local->fd);
 	local->fd = -1;
 	unlink(local->path); /* a path that is gone already is fine */

@@ -21,6 +21,7 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/limits.h"
+#include "common/log.h"
 
 /* Exit statuses of jaga-agent, and of answers; jaga-agent(8) lists them. */
 enum local_exit {
@@ -60,6 +61,8 @@ struct local {
 	struct ev_loop *loop;
 	int fd; /* -1: closed */
 	ev_io io;
+	ev_timer accept_retry;
+	struct log_limit accept_failures;
 	char path[LIMIT_PATH];
 	local_handler_fn *handler;
 	void *arg;

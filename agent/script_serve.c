@@ -10,9 +10,10 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -36,29 +37,37 @@ struct serve {
 
 /* --- may it run? --------------------------------------------------------------------------------- */
 
-/* Only root can change this file or directory. */
+/* Only root can change this file or directory; of one that is sticky, as /tmp, what is in it and root's. */
 static int check_owner(const char *path, struct err *err)
 {
 	struct stat info;
 
 	if (stat(path, &info) < 0)
 		return err_sys(err, -errno, "%s", path);
-	if (info.st_uid != 0 || (info.st_mode & 022) != 0)
+	if (info.st_uid != 0 || ((info.st_mode & 022) != 0 && !(S_ISDIR(info.st_mode) && (info.st_mode & S_ISVTX))))
 		return err_set(err, -EPERM, "refused: %s can be changed by others than root (owner %u, mode %04o)", path,
 			       (unsigned)info.st_uid, (unsigned)info.st_mode & 07777);
 	return 0;
 }
 
-static int check_file(const char *path, struct err *err)
+/*
+ * The file itself in *ret_path, whatever links lead to it: nobody but root can change it or any directory above it, so
+ * that what is read afterwards is what was looked at.
+ */
+static int check_file(const char *path, char ret_path[static PATH_MAX], struct err *err)
 {
-	char directory[LIMIT_PATH];
-	int r = check_owner(path, err);
+	char above[PATH_MAX], *slash;
+	int r;
 
-	if (r < 0)
-		return r;
-	if (snprintf(directory, sizeof(directory), "%s", path) >= (int)sizeof(directory))
-		return err_set(err, -ENAMETOOLONG, "refused: the path of the configuration is too long");
-	return check_owner(dirname(directory), err);
+	if (!realpath(path, ret_path))
+		return err_sys(err, -errno, "%s", path);
+	r = check_owner(ret_path, err);
+	memcpy(above, ret_path, sizeof(above));
+	while (r == 0 && (slash = strrchr(above, '/')) != NULL) {
+		*slash = '\0';
+		r = check_owner(slash == above ? "/" : above, err);
+	}
+	return r;
 }
 
 /* The agent's user is the one to whom the state directory belongs. */
@@ -79,9 +88,10 @@ static int check_peer(const struct ucred *peer, const struct agent_config *confi
 static int check_allowed(const char *config_path, const struct ucred *peer, struct err *err)
 {
 	static struct agent_config config; /* large; one per process */
-	int r = check_file(config_path, err);
+	char path[PATH_MAX];
+	int r = check_file(config_path, path, err);
 
-	if (r == 0 && config_load(config_path, stderr, &config) < 0)
+	if (r == 0 && config_load(path, stderr, &config) < 0)
 		r = err_set(err, -EINVAL, "refused: %s is wrong; see the log of this unit", config_path);
 	if (r == 0)
 		r = check_peer(peer, &config, err);

@@ -346,6 +346,7 @@ static void observe_uplinks(struct steer *steer)
 
 		if (steer->router_ops->read_uplink(steer->router, i, &state) < 0)
 			state = (struct router_uplink_state){ .has_carrier = false };
+		steer->probers[i].at_start = state;
 		events[0].value = state.has_carrier;
 		events[1].value = state.has_address;
 		for (unsigned e = 0; e < 2; e++) {
@@ -359,6 +360,23 @@ static void observe_uplinks(struct steer *steer)
 		}
 		if (state.has_carrier)
 			bind_prober(steer, i);
+	}
+}
+
+/*
+ * The take-over reads the router again. What it found moved since observe_uplinks() was told before there was anybody to hear,
+ * and is told once only: a line whose carrier came up in these milliseconds would be down until the next event.
+ */
+static void catch_up(struct steer *steer)
+{
+	struct router_uplink_state state;
+
+	for (unsigned i = 0; i < steer->config->n_uplinks; i++) {
+		const struct router_uplink_state *seen = &steer->probers[i].at_start;
+
+		if (steer->router_ops->read_uplink(steer->router, i, &state) == 0 &&
+		    (state.has_carrier != seen->has_carrier || state.has_address != seen->has_address))
+			steer_on_uplink(steer, i, &state);
 	}
 }
 
@@ -385,6 +403,7 @@ int steer_start(struct steer *steer, struct router *router, bool *ret_adopted, s
 		log_warning("agent", "the plan of an earlier agent was replaced; flows it carried may be cut");
 	steer->is_started = true;
 	schedule(steer);
+	catch_up(steer);
 	return 0;
 }
 

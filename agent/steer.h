@@ -33,6 +33,7 @@ struct steer_prober {
 	struct steer *steer;
 	unsigned uplink;
 	struct probe *probe;
+	struct router_uplink_state at_start; /* what the first plan was made of */
 	int last_error; /* of sending; a run of the same error is logged once */
 };
 

@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -147,28 +148,33 @@ void system_read_load(struct system_load *ret_load)
 
 #define FIRST_USER 1000 /* uids from here on are people's, whose processes must not keep the agent out */
 
-static int claim_address(struct sockaddr_un *ret_address, socklen_t *ret_length)
+static int claim_address(int flags, struct sockaddr_un *ret_address, socklen_t *ret_length)
 {
 	static const char name[] = "jaga-agent"; /* abstract: behind a NUL, without a file */
 
 	*ret_address = (struct sockaddr_un){ .sun_family = AF_UNIX };
 	memcpy(ret_address->sun_path + 1, name, sizeof(name) - 1);
 	*ret_length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + sizeof(name));
-	return socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
 }
 
-/* Who holds the name; -ENOENT when it does not tell (its queue is full), or has just ended. */
+/*
+ * Who holds the name. -ECONNREFUSED: it does not listen, as an agent does, or has just ended. -EAGAIN: its queue is
+ * full, and it answered nobody for as long as an agent takes for that.
+ */
 static int read_holder(struct ucred *ret_holder)
 {
+	const struct timeval patience = { .tv_sec = LIMIT_UPKEEP_MS / 1000 + 2 };
 	struct sockaddr_un address;
 	socklen_t length, size = sizeof(*ret_holder);
-	int fd = claim_address(&address, &length), r = 0;
+	int fd = claim_address(0, &address, &length), r = 0;
 
 	if (fd < 0)
 		return -errno;
-	if (connect(fd, (struct sockaddr *)&address, length) < 0 ||
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0 ||
+	    connect(fd, (struct sockaddr *)&address, length) < 0 ||
 	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, ret_holder, &size) < 0)
-		r = -ENOENT;
+		r = -errno;
 	close(fd);
 	return r;
 }
@@ -176,8 +182,11 @@ static int read_holder(struct ucred *ret_holder)
 static int refuse_claim(struct err *err)
 {
 	struct ucred holder;
+	int r = read_holder(&holder);
 
-	if (read_holder(&holder) < 0)
+	if (r == -ECONNREFUSED || r == -EAGAIN)
+		return err_set(err, -EPERM, "a process that is no agent holds the agent's name; going on beside it");
+	if (r < 0)
 		return err_set(err, -EBUSY, "another jaga-agent steers this router; stop it first");
 	if (holder.uid >= FIRST_USER && holder.uid != geteuid())
 		return err_set(err, -EPERM, "pid %d of an ordinary user (uid %u) holds the agent's name; going on beside it",
@@ -189,7 +198,7 @@ int system_claim(int *ret_fd, struct err *err)
 {
 	struct sockaddr_un address;
 	socklen_t length;
-	int fd = claim_address(&address, &length), r = 0;
+	int fd = claim_address(SOCK_NONBLOCK, &address, &length), r = 0;
 
 	if (fd < 0)
 		return err_sys(err, -errno, "socket");

@@ -30,8 +30,9 @@ uint32_t system_parse_load(const char *text);
 
 /*
  * One agent in a network namespace, whatever its configuration: two would steer the same kernel. *ret_fd holds the
- * claim until closed. -EBUSY: an agent runs (its pid in err). -EPERM: a process of an ordinary user stands in the
- * way, which is worth a line and no reason to leave the router alone. Needs no file system.
+ * claim until closed. -EBUSY: an agent runs (its pid in err). -EPERM: a process of an ordinary user, or one that does
+ * not answer as an agent does, stands in the way: worth a line and no reason to leave the router alone. Waits for an
+ * agent that is asked much. Needs no file system.
  */
 int system_claim(int *ret_fd, struct err *err);
 /* Lets go of those who asked for our pid; now and then. fd -1 is fine. */

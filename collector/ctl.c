@@ -301,7 +301,7 @@ static void pause_accepting(struct ctl *ctl, int error)
 
 	ev_io_stop(ctl->loop, &ctl->accept);
 	ev_timer_stop(ctl->loop, &ctl->accept_retry);
-	ev_timer_set(&ctl->accept_retry, LIMIT_CTL_ACCEPT_MS / 1000.0, 0.0);
+	ev_timer_set(&ctl->accept_retry, LIMIT_ACCEPT_MS / 1000.0, 0.0);
 	ev_timer_start(ctl->loop, &ctl->accept_retry);
 	if (log_limit_allows(&ctl->accept_failures, clock_mono_ms(), &suppressed))
 		log_warning("ctl", "a client has to wait: %s clients=%u more=%u", strerror(error), ctl->n_clients, suppressed);

@@ -71,18 +71,28 @@ int store_confirm_snapshot(struct store_txn *txn, uint32_t number, const uint8_t
 	return r;
 }
 
-/* Changes the references of a text by `by`; the text goes when none is left. -ENOENT: no such text. */
+/* -ENOENT: no such text. */
+static int find_text(struct store_txn *txn, MDB_val *key, MDB_val *ret_value, struct text_head *ret_head)
+{
+	int r = store_get(txn, STORE_TEXTS, key, ret_value);
+
+	if (r < 0)
+		return r;
+	if (ret_value->mv_size < sizeof(*ret_head))
+		return -EIO;
+	memcpy(ret_head, ret_value->mv_data, sizeof(*ret_head));
+	return 0;
+}
+
+/* Changes the references of a text by `by`; the text goes when none is left. */
 static int refer_to_text(struct store_txn *txn, const uint8_t *hash, int by)
 {
 	MDB_val key = { 32, (void *)hash }, value, copy;
 	struct text_head head;
-	int r = store_get(txn, STORE_TEXTS, &key, &value);
+	int r = find_text(txn, &key, &value, &head);
 
 	if (r < 0)
 		return r;
-	if (value.mv_size < sizeof(head))
-		return -EIO;
-	memcpy(&head, value.mv_data, sizeof(head));
 	head.references += (uint32_t)by;
 	if (head.references == 0)
 		return store_delete(txn, STORE_TEXTS, &key);
@@ -172,13 +182,10 @@ int store_get_text(struct store_txn *txn, const uint8_t hash[static 32], const v
 {
 	MDB_val key = { 32, (void *)hash }, value;
 	struct text_head head;
-	int r = store_get(txn, STORE_TEXTS, &key, &value);
+	int r = find_text(txn, &key, &value, &head);
 
 	if (r < 0)
 		return r;
-	if (value.mv_size < sizeof(head))
-		return -EIO;
-	memcpy(&head, value.mv_data, sizeof(head));
 	*ret_packed = (const char *)value.mv_data + sizeof(head);
 	*ret_length = value.mv_size - sizeof(head);
 	*ret_bytes = head.bytes;

@@ -123,6 +123,7 @@
 #define LIMIT_REQUEST_BYTES 128	 /* one line to the local socket: a command, an uplink, a duration */
 #define LIMIT_LOCAL_CLIENTS 4	 /* people at the local socket at once; more wait in the backlog */
 #define LIMIT_LOCAL_MS 5000	 /* for a client to ask and to take its answer */
+#define LIMIT_ACCEPT_MS 1000	 /* without a descriptor for a client, of either socket: whoever holds them may let go meanwhile */
 #define LIMIT_SCRIPT_MS (10 * 60 * 1000) /* of a pushed script: package updates over LTE take minutes */
 #define LIMIT_SCRIPT_ANSWER_MS 20000 /* beyond that, of its unit: two grace periods, start and answer on a slow machine */
 #define LIMIT_COMMAND_MS 10000	 /* of one snapshot command: they only read */
@@ -163,7 +164,6 @@
 #define LIMIT_BUSY_RETRY_S 5		     /* Max-Age when the queue is full: it empties within a second */
 #define LIMIT_FAULT_RETRY_S 30		     /* Max-Age when the disk refuses: a person has to act; agents spool meanwhile */
 #define LIMIT_CTL_CLIENTS 64		     /* people and scripts at once on the control socket */
-#define LIMIT_CTL_ACCEPT_MS 1000	     /* without a descriptor for a client: whoever holds them all may let go meanwhile */
 #define LIMIT_CTL_REQUEST (1024 * 1024)	     /* a script of LIMIT_JOB_BYTES with every byte escaped by four */
 #define LIMIT_CTL_OUTPUT (8 * 1024 * 1024)   /* unread answer of one client: one `cat` of 1 MiB that is not text: 3 + 2 bytes a byte */
 #define LIMIT_CTL_PAUSE (64 * 1024)	     /* no more rows are made while so much is unread */

@@ -5,6 +5,8 @@
 #   make bench-detector   false fail-overs and detection time on simulated lines
 #   make bench-plan       what a change of plan and a flush cost in the kernel
 #   make bench-fleet      ten simulated routers configured and backed up, beside Paramiko, Netmiko and Ansible (an hour)
+#   make bench-footprint  what the agent costs a small router: a simulated day, an emulated 24Kc (half an hour)
+#   make size             what the agent takes of a router's flash; fails when that exceeds its budget
 LOAD := $(B)/tests/bench/load
 $(LOAD): $(B)/obj/tests/bench/load.o $(B)/obj/tests/bench/dtls_client.o $(B)/libcommon.a
 	$(call link,$(COLLECTOR_LIBS))
@@ -37,3 +39,18 @@ bench-fleet: setup-bench ready
 	@$(PYTHON) -m tests.bench.fleet --build $(B) $(FLEET)
 
 .PHONY: bench-fleet
+
+# Budgets of small routers (tests/bench/budgets.py). The package that is measured holds the agent that is measured.
+size: packages-openwrt
+	@$(PYTHON) -m tests.bench.size
+
+FOOTPRINT_TOOLS := $(B)/tests/lab/skipclock.so $(B)/tests/guest/insns.so
+$(FOOTPRINT_TOOLS): $(B)/%.so: %.c
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D) && $(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -O2 -g -fPIC -shared -o $@ $<
+
+bench-footprint: ready setup-cross
+	@$(MAKE) --no-print-directory $(QUIET) $(PARALLEL) packages-openwrt guest-mips $(FOOTPRINT_TOOLS)
+	@$(PYTHON) -m tests.bench.footprint --build $(B)
+
+.PHONY: size bench-footprint

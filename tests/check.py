@@ -89,6 +89,27 @@ def parse_status(job, status, _text):
 
 # --- what there is to run -------------------------------------------------------------------------
 
+def list_emulated():
+    """Unit tests of agent/ and common/ on routers' processors (tests/emulated.mk)."""
+    text = pathlib.Path("tests/emulated.mk").read_text(encoding="utf-8")
+    targets = re.search(r"^EMULATED_TARGETS := (.*)$", text, re.M)[1].split()
+    skipped = read_reasons("tests/emulated.skip")
+    names = [source[6:-2] for part in ("agent", "common") for source in sorted(glob.glob(f"tests/unit/{part}/test_*.c"))]
+    for name in sorted(set(skipped) - {name[5:] for name in names}):
+        sys.exit(f"tests/emulated.skip: there is no {name}")
+    names = [name for name in names if name[5:] not in skipped]
+    if not targets or not names:
+        sys.exit("tests/emulated.mk and tests/emulated.skip leave nothing to run on any router")
+    jobs = []
+    for target in targets:
+        qemu = re.search(r"^TARGET_QEMU\s*:= (.+)$", pathlib.Path(f"toolchain/{target}.mk").read_text(encoding="utf-8"), re.M)
+        if not qemu:
+            sys.exit(f"toolchain/{target}.mk names no emulator")
+        jobs += [Job(f"emulated-{target}/{name}", [*qemu[1].split(), f"build/{target}/tests/{name}"], parse_tap,
+                     env={"CMOCKA_MESSAGE_OUTPUT": "TAP"}) for name in names]
+    return jobs
+
+
 def list_jobs(args):
     """(foreground jobs, longest first; fuzz jobs)"""
     pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", "-rs"]
@@ -99,16 +120,18 @@ def list_jobs(args):
         jobs.append(Job(path[6:-3], [*pytest, path], parse_junit))
     for kind in () if args.san else PACKAGE_TESTS:
         for path in sorted(glob.glob(f"tests/{kind}/test_*.py")):
-            jobs.append(Job(path[6:-3], [*pytest, path], parse_junit))
+            jobs.append(Job(path[6:-3], [*pytest, path], parse_junit, 900 if "reproducible" in path else 300))
     for source in sorted(glob.glob("tests/unit/*/test_*.c")):
         name = source[6:-2]
         jobs.append(Job(name, [f"{args.build}/tests/{name}"], parse_tap, env={"CMOCKA_MESSAGE_OUTPUT": "TAP"}))
     if args.san:
         return jobs, []
+    jobs += list_emulated()
     jobs += [
         Job("boundaries", [sys.executable, "tests/check_boundaries.py", args.build], parse_counts),
         Job("boundaries-self-test", [sys.executable, "tests/check_boundaries.py", "--self-test"], parse_counts),
         Job("docs", [sys.executable, "tests/check_docs.py", args.build], parse_counts),
+        Job("size", ["make", "--no-print-directory", "-s", "size"], parse_status, 1800),
         Job("check-coverage", ["make", "--no-print-directory", "check-coverage"], parse_status, 600),
     ]
     for page in sorted(glob.glob("docs/man/*.[0-9]")):
@@ -229,18 +252,26 @@ class Runner:
 
 # --- skips and the end ----------------------------------------------------------------------------------
 
-def read_skips(san):
-    """{test id: reason} of tests/skips that hold for this build."""
-    skips = {}
-    for number, line in enumerate(pathlib.Path("tests/skips").read_text(encoding="utf-8").splitlines(), 1):
+def read_reasons(path):
+    """{test: reason} of a file of "TEST, two blanks, reason" lines."""
+    reasons = {}
+    for number, line in enumerate(pathlib.Path(path).read_text(encoding="utf-8").splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
         test, _, reason = line.partition("  ")
         if not reason.strip():
-            sys.exit(f"tests/skips:{number}: a skip needs a reason, after two blanks")
+            sys.exit(f"{path}:{number}: a skip needs a reason, after two blanks")
+        reasons[test] = reason.strip()
+    return reasons
+
+
+def read_skips(san):
+    """{test id: reason} of tests/skips that hold for this build."""
+    skips = {}
+    for test, reason in read_reasons("tests/skips").items():
         test, _, build = test.partition(" [")
         if build in ("", f"{san}]"):
-            skips[test] = reason.strip()
+            skips[test] = reason
     return skips
 
 

@@ -40,7 +40,7 @@ def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
     lab = getattr(item, "funcargs", {}).get("lab")
     if call.when == "call" and report.failed and lab:
-        for log in sorted(lab.dir.glob("*.log")):
+        for log in sorted((getattr(lab, "dir", None) or item.funcargs["tmp_path"]).glob("*.log")):
             text = log.read_text(errors="replace")
             if text:
                 report.sections.append((log.name, text[-LOG_TAIL_BYTES:]))

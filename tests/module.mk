@@ -68,7 +68,7 @@ TEST_TOOLS += $(B)/tests/e2e/coapdev
 TEST_TOOLS += $(LAB_TOOLS) $(B)/tests/proto/wiretool
 
 # Parts of the tests that have a file of their own.
--include tests/coverage.mk tests/fuzz.mk tests/bench.mk tests/guest/module.mk tests/debian/module.mk tests/rosim/module.mk
+-include tests/coverage.mk tests/fuzz.mk tests/bench.mk tests/guest/module.mk tests/debian/module.mk tests/rosim/module.mk tests/emulated.mk
 
 # Debian's own, which has pytest and protobuf from `make setup`; another python3 earlier in PATH may not.
 PYTHON ?= /usr/bin/python3
@@ -96,6 +96,7 @@ check: ready
 	@$(MAKE) --no-print-directory $(QUIET) $(PARALLEL) check-build
 	$(if $(SAN),,@$(MAKE) --no-print-directory $(QUIET) $(PARALLEL) SAN=fuzz fuzz-build)
 	$(if $(PACKAGE_JOBS),@$(MAKE) --no-print-directory $(QUIET) $(PARALLEL) packages sbom $(CYCLONEDX_SCHEMAS))
+	$(if $(ROUTER_JOBS),@$(MAKE) --no-print-directory routers-build)
 	@$(PYTHON) tests/check.py --build $(B) --san '$(SAN)' --fuzz-seconds $(FUZZ_SECONDS) --only '$(ONLY)'
 
 # The same programs and tests, instrumented. Fuzzers are instrumented always, and run in `make check`.

@@ -5,5 +5,5 @@ TARGET_ARCH  := -marm -march=armv5te -mfloat-abi=soft
 TARGET_MUSL  := arm-linux-musleabi
 TARGET_UAPI  := /usr/arm-linux-gnueabi/include
 TARGET_FLOAT := soft
-TARGET_PIE   :=
-TARGET_QEMU  := qemu-arm-static -cpu arm926
+TARGET_PIE   := yes
+TARGET_QEMU  := qemu-arm-static -cpu arm946

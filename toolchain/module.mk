@@ -20,6 +20,10 @@
 include toolchain/versions.mk
 
 TARGET ?= host
+ROUTERS := mips mipsel armv5 armv7 arm64 x86_64
+ifneq ($(filter-out host $(ROUTERS),$(TARGET))$(words $(TARGET)),1)
+$(error TARGET=$(TARGET) is none of $(ROUTERS); leave it out for this machine)
+endif
 include toolchain/$(TARGET).mk
 
 DEPS_SAN    := $(filter asan,$(SAN))
@@ -69,22 +73,22 @@ endif
 setup:
 	@toolchain/setup.sh toolchain/packages.list
 
-setup-cross: setup
-	@toolchain/setup.sh toolchain/packages-cross.list
+setup-cross:
+	@toolchain/setup.sh toolchain/packages.list toolchain/packages-cross.list
 
-setup-bench: setup-cross
-	@toolchain/setup.sh toolchain/packages-bench.list
+setup-bench:
+	@toolchain/setup.sh toolchain/packages.list toolchain/packages-cross.list toolchain/packages-bench.list
 
-deps: $(DEPS_AGENT_STAMP) $(if $(filter host,$(TARGET)),$(DEPS_COLLECTOR_STAMP))
+deps: $(DEPS_AGENT_STAMP) $(DEPS_COLLECTOR_STAMP)
 
 # Files that change only when what they record changes: a patch taken away, a flag.
 build/patches.list: FORCE
 	@mkdir -p build/src
 	@echo '$(strip $(ALL_PATCHES))' | cmp -s - $@ || echo '$(strip $(ALL_PATCHES))' >$@
+DEPS_FLAGS = $(TARGET_CC) $(TARGET_ARCH) $(DEPS_CFLAGS) $(TARGET_SMALL) $(TARGET_CMAKE) $(TARGET_UAPI) $(TARGET_PIE)
 $(DEPS_DIR)/flags: FORCE
 	@mkdir -p $(@D)
-	@echo '$(TARGET_CC) $(DEPS_CFLAGS) $(TARGET_SMALL) $(TARGET_CMAKE)' | cmp -s - $@ || \
-		echo '$(TARGET_CC) $(DEPS_CFLAGS) $(TARGET_SMALL) $(TARGET_CMAKE)' >$@
+	@echo '$(strip $(DEPS_FLAGS))' | cmp -s - $@ || echo '$(strip $(DEPS_FLAGS))' >$@
 
 $(DEPS_DIR)/%/built: toolchain/mbedtls_config.h toolchain/mbedtls_config_%.h toolchain/build.sh $(DEPS_DIR)/flags \
 		$(DEPS_SYSROOT_STAMP) $(MBEDTLS_DIR)/.unpacked $(LIBCOAP_DIR)/.unpacked
@@ -94,8 +98,6 @@ $(DEPS_DIR)/%/built: toolchain/mbedtls_config.h toolchain/mbedtls_config_%.h too
 
 check-fresh:
 	@tests/check-fresh
-
-ROUTERS := mips mipsel armv5 armv7 arm64 x86_64
 
 # One at a time for each target: packages of several kinds ask for the same agent at once.
 agent:

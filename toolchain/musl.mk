@@ -27,15 +27,19 @@ TARGET_CMAKE  := -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=$(TARGET_CPU
 CC       := $(TARGET_CC)
 AR       := $(TARGET_AR)
 STRIP    := $(TARGET_TOOLS)strip
-CFLAGS   := $(TARGET_CFLAGS) $(TARGET_SMALL) -ffile-prefix-map=$(CURDIR)=.
+CFLAGS   := $(TARGET_CFLAGS) $(TARGET_SMALL)
 HARDEN   :=
 # Parallel, and without make's job server, which would have to know of it. Cut into the same parts on every machine.
 LDHARDEN := -flto=2 -Wl,-z,relro,-z,now,-z,noexecstack,--gc-sections
 
+# No collector runs there: tests of what both sides share see the agent's libraries.
+DEPS_COLLECTOR_STAMP := $(DEPS_AGENT_STAMP)
+DEPS_COLLECTOR_CFLAGS = $(DEPS_AGENT_CFLAGS)
+
 SYSROOT_SOURCES := MUSL ZLIB PROTOBUF_C LIBEV LIBINIH CMOCKA $(if $(TARGET_OWN_LIBGCC),LIBGCC)
 DEPS_SYSROOT_STAMP := $(SYSROOT)/built
 
-$(DEPS_SYSROOT_STAMP): toolchain/sysroot.sh toolchain/softgcc.sh $(wildcard toolchain/softgcc/*) $(DEPS_DIR)/flags \
+$(DEPS_SYSROOT_STAMP): toolchain/sysroot.sh toolchain/softgcc.sh $(shell find toolchain/runtime -type f) $(DEPS_DIR)/flags \
 		$(foreach name,$(SYSROOT_SOURCES),$($(name)_DIR)/.unpacked)
 	+@TOOLS='$(TARGET_TOOLS)' ARCH='$(TARGET_ARCH)' CFLAGS='$(TARGET_CFLAGS)' SMALL='$(TARGET_SMALL)' MUSL='$(TARGET_MUSL)' UAPI='$(TARGET_UAPI)' \
 		PIE='$(TARGET_PIE)' V='$(V)' $(foreach name,$(SYSROOT_SOURCES),$(name)_DIR='$($(name)_DIR)') \

@@ -1,18 +1,16 @@
 #!/bin/sh
-# setup.sh LIST: install the Debian packages named in LIST (one a line, # starts a comment) that are missing.
+# setup.sh LIST...: install the Debian packages named in the LISTs (one a line, # starts a comment) that are missing.
 #
 # Quick and silent when nothing is missing, so every target that needs the packages may call it. Never asks a question.
-# POSIX sh, called by `make setup`.
+# POSIX sh, called by `make setup` and `make setup-cross`.
 set -eu
-
-list=$1
 
 die() { echo "setup: $*" >&2; exit 1; }
 
 command -v apt-get >/dev/null ||
-	die "this is no Debian; install the equivalents of the packages in $list yourself"
+	die "this is no Debian; install the equivalents of the packages in $* yourself"
 
-wanted=$(sed 's/#.*//' "$list")
+wanted=$(sed 's/#.*//' "$@")
 # shellcheck disable=SC2086 # a list of words
 installed=$(dpkg-query -W -f '${db:Status-Abbrev}${Package}\n' $wanted 2>/dev/null | sed -n 's/^ii *//p')
 missing=
@@ -21,7 +19,7 @@ for package in $wanted; do
 done
 [ -n "$missing" ] || exit 0
 
-[ "$(id -u)" -eq 0 ] || die "missing:$missing; remedy: run 'make setup' as root"
+[ "$(id -u)" -eq 0 ] || die "missing:$missing; remedy: run it (make setup, or setup-cross for routers) as root"
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

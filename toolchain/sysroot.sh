@@ -2,7 +2,7 @@
 # sysroot.sh DIR: build what a router's programs are compiled and linked with into DIR, unless DIR is that already.
 #
 # DIR/include and DIR/lib: the kernel's headers (Debian's, for the processor), the compiler's support functions, musl,
-# zlib, protobuf-c, libev, libinih, and cmocka for the tests. DIR/bin/cc: the compiler that sees these and nothing else,
+# zlib, protobuf-c, libev, libinih, and cmocka for the tests; runtime/ of this folder is what musl lacks. DIR/bin/cc: the compiler that sees these and nothing else,
 # and links static programs. It finds its files by its own place, so DIR may be moved.
 # From the environment, see toolchain/musl.mk: TOOLS ARCH CFLAGS SMALL MUSL UAPI PIE, and NAME_DIR of each source (LIBGCC_DIR
 # only where Debian's libgcc does not fit the processor). V=1 shows everything; without it the output goes to
@@ -31,7 +31,8 @@ flock 9
 made_of=$({
 	echo "$TOOLS $ARCH $CFLAGS $SMALL $MUSL $UAPI $PIE"
 	"$CC" --version
-	cat "$0" "$here/softgcc.sh" "$MUSL_DIR/.unpacked" "$ZLIB_DIR/.unpacked" "$PROTOBUF_C_DIR/.unpacked" \
+	cat "$0" "$here/softgcc.sh" "$here"/runtime/relro.c "$here"/runtime/fortify/*.h "$here"/runtime/fortify/*/*.h
+	cat "$MUSL_DIR/.unpacked" "$ZLIB_DIR/.unpacked" "$PROTOBUF_C_DIR/.unpacked" \
 		"$LIBEV_DIR/.unpacked" "$LIBINIH_DIR/.unpacked" "$CMOCKA_DIR/.unpacked"
 	[ -z "${LIBGCC_DIR:-}" ] || cat "$LIBGCC_DIR/.unpacked"
 } | sha256sum)
@@ -51,11 +52,17 @@ step() { # NAME COMMAND...
 	shift
 	if [ -n "${V:-}" ]; then
 		"$@"
-	elif ! "$@" >>"$log" 2>&1; then
-		tail -n 30 "$log" >&2
-		echo "sysroot: '$*' failed; the whole log is in ${log#"$root"/}" >&2
-		exit 1
+		return
 	fi
+	# Not as a condition: the shell would go on behind a command that fails in it.
+	set +e
+	(set -e; "$@") >>"$log" 2>&1
+	status=$?
+	set -e
+	[ "$status" -ne 0 ] || return 0
+	tail -n 30 "$log" >&2
+	echo "sysroot: '$*' failed; the whole log is in ${log#"$root"/}" >&2
+	exit 1
 }
 
 copy_kernel_headers() {
@@ -92,21 +99,32 @@ write_compiler() {
 	mkdir -p "$prefix/bin"
 	cat >"$prefix/bin/cc" <<-EOF
 	#!/bin/sh
-	# Compiles and links static programs for $MUSL; written by toolchain/sysroot.sh.
+	# Compiles and links static programs for $MUSL; written by toolchain/sysroot.sh. The same input gives the same
+	# output in every folder: link-time optimization names its parts by a seed, and keeps the folder until it links.
 	sys=\${0%/bin/cc}
-	link=yes
+	root=\${sys%/build/*}
+	link=yes out=a.out before=
 	for word; do
+		[ "\$before" != -o ] || out=\$word
+		before=\$word
 		case \$word in
 		-c|-S|-E|-M|-MM|-fsyntax-only|-r|-print-*|-dump*|--version|-v) link= ;;
 		esac
 	done
-	set -- $ARCH -nostdinc -isystem "\$sys/include" -isystem $("$CC" -print-file-name=include) "\$@"
+	set -- "-frandom-seed=\${out#"\$root/"}" "-ffile-prefix-map=\$root=." $ARCH -nostdinc -isystem "\$sys/fortify" -isystem "\$sys/include" -isystem $("$CC" -print-file-name=include) "\$@"
 	[ "\$link" ] || exec $CC "\$@"
 	exec $CC -static -no-pie $([ "$PIE" != yes ] || echo -Wl,-pie,--no-dynamic-linker,-z,text) -nostdlib -nostartfiles -L"\$sys/lib" \\
-		"\$sys/lib/$([ "$PIE" = yes ] && echo rcrt1.o || echo crt1.o)" "\$sys/lib/crti.o" "\$@" \\
+		"\$sys/lib/$([ "$PIE" = yes ] && echo rcrt1.o || echo crt1.o)" "\$sys/lib/crti.o" $([ "$PIE" != yes ] || echo '"$sys/lib/relro.o"') "\$@" \\
 		-Wl,--start-group "\$sys/lib/libgcc.a" -lc -Wl,--end-group "\$sys/lib/crtn.o"
 	EOF
 	chmod +x "$prefix/bin/cc"
+}
+
+# Ours: what musl leaves out and a program on the internet wants to have.
+build_runtime() {
+	cp -r "$here/runtime/fortify" "$prefix/fortify"
+	# shellcheck disable=SC2086 # CFLAGS is words
+	"$prefix/bin/cc" $CFLAGS -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -c "$here/runtime/relro.c" -o "$prefix/lib/relro.o"
 }
 
 archive() { # LIBRARY SOURCE_DIR "FLAGS" FILE...: DIR/lib/LIBRARY of the C files
@@ -149,7 +167,8 @@ build_cmocka() {
 	archive libcmocka.a "$CMOCKA_DIR" "-w -I$CMOCKA_DIR/include -DHAVE_MALLOC_H -DHAVE_INTTYPES_H -DHAVE_SIGNAL_H
 		-DHAVE_STRINGS_H -DHAVE_GCC_THREAD_LOCAL_STORAGE -DHAVE_CLOCK_REALTIME -DHAVE_SIGLONGJMP -DHAVE_STRSIGNAL
 		-DHAVE_STRUCT_TIMESPEC -DHAVE_UINTPTR_T" src/cmocka.c
-	cp "$CMOCKA_DIR"/include/*.h "$prefix/include/"
+	# musl's <stdint.h> has the type behind a guard that cmocka does not know.
+	{ echo '#define HAVE_UINTPTR_T 1'; cat "$CMOCKA_DIR/include/cmocka.h"; } >"$prefix/include/cmocka.h"
 }
 
 rm -rf "$prefix"
@@ -158,6 +177,7 @@ step headers copy_kernel_headers
 step libgcc build_libgcc
 step musl build_musl
 write_compiler
+step runtime build_runtime
 step zlib build_zlib
 step protobuf-c build_protobuf_c
 step libev build_libev

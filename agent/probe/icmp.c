@@ -46,6 +46,8 @@ struct probe {
 	uint32_t mark;
 	unsigned n_targets;
 	struct parse_address targets[LIMIT_TARGETS];
+	unsigned last_target; /* of the newest probe */
+	uint16_t last_sequence;
 	struct family families[N_FAMILIES]; /* IPv4, IPv6 */
 	probe_reply_fn *on_reply;
 	void *arg;
@@ -87,8 +89,12 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events)
 		if (echo_parse(&family->key, family->family, family->is_raw && family->family == AF_INET, bytes,
 			       (size_t)n, &target, &sequence) < 0)
 			continue;
-		if (target < probe->n_targets && is_from(&sender, &probe->targets[target]))
-			probe->on_reply(probe->arg, target, sequence);
+		if (target >= probe->n_targets || !is_from(&sender, &probe->targets[target]))
+			continue;
+		probe->on_reply(probe->arg, target, sequence);
+		/* The answer to the newest probe is hardly ever followed by another; if it is, that one wakes us. */
+		if (target == probe->last_target && sequence == probe->last_sequence)
+			return;
 	}
 }
 
@@ -269,6 +275,8 @@ static int icmp_send(struct probe *probe, unsigned target, uint16_t sequence)
 	echo_build(&family->key, address.family, target, sequence, bytes);
 	if (sendto(family->fd, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&to, length) < 0)
 		return -errno;
+	probe->last_target = target;
+	probe->last_sequence = sequence;
 	return 0;
 }
 

@@ -177,7 +177,7 @@ int ros_stream_open(struct ros_stream *stream, const struct parse_address *addre
 	ev_io_set(&stream->readable, fd, EV_READ);
 	ev_io_set(&stream->writable, fd, EV_WRITE);
 	ev_io_start(stream->loop, &stream->writable);
-	ev_timer_set(&stream->deadline, LIMIT_ROS_CONNECT_MS / 1000., 0);
+	ev_timer_set(&stream->deadline, (ev_tstamp)LIMIT_ROS_CONNECT_MS / 1000, 0);
 	ev_timer_start(stream->loop, &stream->deadline);
 	return 0;
 }

@@ -248,14 +248,14 @@ bool detector_may_send(const struct detector *detector)
 	return detector->has_link && detector->next - detector->oldest_pending < LIMIT_ROUNDS;
 }
 
-/* The next after the last one that had its turn, of those that answer. */
+/* The next after the last one that had its turn, of those that answer; there is one. */
 static unsigned next_turn(const struct detector *detector)
 {
 	unsigned n = detector->config.n_targets, turn = detector->turn;
 
 	do
 		turn = (turn + 1) % n;
-	while (!(detector->answering & 1U << turn) && turn != detector->turn);
+	while (!(detector->answering & 1U << turn));
 	return turn;
 }
 

@@ -2,7 +2,7 @@
  * engine: see engine.h. Called by steer.c on the agent's loop, by tests and by the simulation.
  *
  * Every event is handled in the same four steps: note the states before it; let the detectors (or
- * the force) take it in; compute the plan that the states ask for; if anything changed, list the
+ * the force) take it in; if that changed a state, compute the plan that the states ask for and list the
  * actions. The difference between the old and the new plan decides what is flushed, not the
  * event, so an uplink that fails while it carries another one's flows is no special case. Probe
  * rounds are sent by ticks, after the verdicts, because a switch-over is worth more than a probe.
@@ -51,7 +51,7 @@ static unsigned count_buckets(const struct forwarding_plan *plan, unsigned uplin
 	return n;
 }
 
-static void update_plan(struct engine *engine)
+static struct balance_input read_input(const struct engine *engine)
 {
 	struct balance_input input = { .forced = engine->forced };
 
@@ -62,7 +62,13 @@ static void update_plan(struct engine *engine)
 		input.suspect |= (uint32_t)(state == UPLINK_SUSPECT) << i;
 		input.linked |= (uint32_t)is_linked(&engine->uplinks[i]) << i;
 	}
-	balance_update(&engine->balance, &input, &engine->plan);
+	return input;
+}
+
+static void make_plan(struct engine *engine)
+{
+	engine->input = read_input(engine);
+	balance_update(&engine->balance, &engine->input, &engine->plan);
 }
 
 /* --- actions ------------------------------------------------------------------------------------ */
@@ -261,7 +267,7 @@ void engine_adopt(struct engine *engine, const struct forwarding_plan *observed,
 		detector_init(&engine->uplinks[i].detector, &engine->config.uplinks[i].detector, UPLINK_DOWN, now_us);
 		engine->plan.live[i] = observed->live[i];
 	}
-	update_plan(engine);
+	make_plan(engine);
 }
 
 void engine_handle(struct engine *engine, const struct engine_event *event, int64_t now_us,
@@ -269,6 +275,7 @@ void engine_handle(struct engine *engine, const struct engine_event *event, int6
 {
 	unsigned n = engine->config.n_uplinks;
 	struct before before = { .forced = engine->forced, .plan = engine->plan };
+	struct balance_input input;
 	enum uplink_cause cause;
 
 	ret_actions->n = 0;
@@ -284,8 +291,12 @@ void engine_handle(struct engine *engine, const struct engine_event *event, int6
 		before.since_us[i] = engine->uplinks[i].detector.since_us;
 	}
 	cause = take_event(engine, event);
-	update_plan(engine);
-	add_changes(engine, &before, cause, ret_actions);
+	/* The input says all states and the force: the same one is the same plan, and nothing to tell. */
+	input = read_input(engine);
+	if (memcmp(&input, &engine->input, sizeof(input)) != 0) {
+		make_plan(engine);
+		add_changes(engine, &before, cause, ret_actions);
+	}
 	for (unsigned i = 0; event->type == ENGINE_TICK && i < n; i++)
 		send_round(&engine->uplinks[i], i, engine->now_us, ret_actions);
 }

@@ -135,6 +135,7 @@ struct engine {
 	struct engine_config config;
 	struct engine_uplink uplinks[LIMIT_UPLINKS];
 	struct balance balance;
+	struct balance_input input; /* that the plan was made for */
 	struct forwarding_plan plan; /* desired; valid from engine_init on */
 	unsigned forced;	     /* or BALANCE_NO_UPLINK */
 	int64_t forced_until_us;

@@ -261,16 +261,14 @@ def make_apk(description, scripts, files, args):
 # --- the command --------------------------------------------------------------------------------------------------
 
 def package_version(text):
-    """What git describe says as both formats have it: 1.2.3-4-gabc -> 1.2.3_git4~abc-r1, abc -> 0~abc-r1."""
+    """What git describe says as both formats have it: 1.2.3 -> 1.2.3-r1, 1.2.3-4-gabc -> 1.2.3_git4~abc-r1."""
     text = text.removesuffix("-dirty")
     described = re.fullmatch(r"v?(\d+(?:\.\d+)*)(?:-(\d+)-g([0-9a-f]+))?", text)
     if described and not described[2] and "." in described[1]:
         return f"{described[1]}-r1"
     if described and described[2]:
         return f"{described[1]}_git{described[2]}~{described[3]}-r1"
-    if re.fullmatch(r"[0-9a-f]{7,40}", text):
-        return f"0~{text}-r1"
-    raise argparse.ArgumentTypeError(f"'{text}' is neither a version nor a commit")
+    raise argparse.ArgumentTypeError(f"'{text}' is no version with a number")
 
 
 def main():

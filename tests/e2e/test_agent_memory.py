@@ -1,4 +1,4 @@
-"""Once it has settled the agent allocates nothing, whatever happens to its uplinks."""
+"""Once it has settled the agent allocates nothing (but for libev), whatever happens to its uplinks."""
 import os
 import struct
 

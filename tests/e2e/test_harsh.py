@@ -2,6 +2,7 @@
 be written at all, its key. It stays online and fails over; what cannot work is told in one line.
 
 The same in emulated routers, with a kernel that really is without: tests/guest/test_harsh.py."""
+import shutil
 import struct
 import time
 
@@ -280,9 +281,13 @@ ELSEWHERE = "/media"  # where the lab's directory is bound to, before what is ab
 
 
 def start_elsewhere(lab, agent, mounts):
-    """The agent in a mount namespace that these commands make; not waited for, since its socket may be hidden."""
+    """
+    The agent in a mount namespace that these commands make; not waited for, since its socket may be hidden. Its program goes along:
+    this tree may lie below what is hidden.
+    """
     agent.conf.write_text(agent.conf.read_text().replace(str(lab.dir), ELSEWHERE))
-    command = " ".join(map(str, agent.argv())).replace(str(lab.dir), ELSEWHERE)
+    program, *arguments = map(str, agent.argv())
+    command = " ".join([str(shutil.copy(program, lab.dir / "program")), *arguments]).replace(str(lab.dir), ELSEWHERE)
     agent.program = lab.rtr.start(agent.name, "sh", "-c", f"mount --bind {lab.dir} {ELSEWHERE} && {mounts} && exec {command}")
     agent.program.wait_log("started version", 10)
     return command

@@ -9,6 +9,11 @@
 #include <time.h>
 #include <unistd.h>
 
+/* A 32-bit musl has 64-bit times, and calls the kernel by the name that says so. */
+#ifndef SYS_clock_gettime
+#define SYS_clock_gettime SYS_clock_gettime64
+#endif
+
 static int64_t own_offset_s;
 static const volatile int64_t *offset_s = &own_offset_s;
 

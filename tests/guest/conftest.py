@@ -6,6 +6,7 @@ import pytest
 
 from tests.guest.guest import ARCHES, ROOT
 from tests.guest.lab import GuestAgent, GuestLab
+from tests.lab.lab import wait_until
 from tests.lab.programs import Cli, Collector, start_echo
 
 FIGURES = collections.defaultdict(dict)  # {what was measured: {arch: value}}
@@ -47,7 +48,7 @@ def lab(arch, lab_options):
     with GuestLab(arch, **lab_options) as one:
         start_echo(one)
         for number in (1, 2):
-            one.prove(number, (True, True, True), "a fresh uplink")
+            wait_until(lambda n=number: one.reach(n) == (True, True, True), ONLINE_S, f"uplink {number} works")
         yield one
 
 

@@ -28,6 +28,17 @@ from tests.lab.programs import Agent
 AGENT = "/usr/sbin/jaga-agent"
 BOOT_TIMEOUT_S = 180  # a shared machine may be ten times slower than an idle one
 AGENT_START_S = 60
+# The kernel of the host may know no VLANs, so the switch is in the guest too: `trunk` carries tagged frames to it, and
+# what leaves it by the port to the provider has lost its tag.
+VLAN_SWITCH = """set -e
+ip link add trunk type veth
+ip link add link trunk name wan1 type vlan id {vlan}
+ip link add link veth0 name tagged type vlan id {vlan}
+brctl addbr switch
+brctl addif switch port
+brctl addif switch tagged
+for each in trunk veth0 tagged port switch; do ip link set $each up; done
+"""
 
 
 def agent_binary(arch):
@@ -87,23 +98,25 @@ class GuestRouter:
         self.guest.sh("\n".join(["set -e", *(f"echo {value} >/proc/sys/{key.replace('__', '/')}" for key, value in values.items())]))
 
     def ping(self, address, dev=None):
-        """Whether one ping is answered within a second."""
-        return self.run("ping", "-q", "-c", "1", "-W", "1", *(["-I", dev] if dev else []), address, check=False).returncode == 0
+        """Whether a ping is answered within a second; a second one is sent, since a test may have made the line lossy."""
+        argv = ["ping", "-q", "-c", "1", "-W", "1", *(["-I", dev] if dev else []), address]
+        return any(self.run(*argv, check=False).returncode == 0 for _ in range(2))
 
     def start(self, name, *argv):
         return self.lab.adopt(GuestProgram(self.guest, name, shlex.join(map(str, argv))))
 
 
 class GuestLab(Lab):
-    """Lab(…) with a guest; `options` go to Guest(…)."""
+    """Lab(…) with a guest; `options` go to Guest(…). vlan=35: wan1 is a VLAN of that number, as behind a router's switch."""
 
-    def __init__(self, arch, ipv6=True, files=None, agent=True, **options):
-        self.arch, self.guest, self.options = arch, None, options
+    def __init__(self, arch, ipv6=True, files=None, agent=True, vlan=None, **options):
+        self.arch, self.guest, self.options, self.vlan = arch, None, options, vlan
         self.files = {**({AGENT: (agent_binary(arch), 0o755)} if agent else {}), **(files or {})}
         super().__init__(ipv6)
 
     def _add_router(self):
-        nics = [(self.lan.name, "lan0", "lan0"), (self.isp1.name, "cpe", "wan1"), (self.isp2.name, "cpe", "wan2")]
+        nics = [(self.lan.name, "lan0", "lan0"), (self.isp1.name, "cpe", "port" if self.vlan else "wan1"),
+                (self.isp2.name, "cpe", "wan2")]
         self.options.setdefault("boot_timeout_s", BOOT_TIMEOUT_S)
         self.guest = Guest(self.arch, self.dir, nics=nics, files=self.files, **self.options)
         self.rtr = GuestRouter(self, self.guest)
@@ -112,6 +125,9 @@ class GuestLab(Lab):
                       "echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding\n"
                       # As OpenWrt sets it; by itself a kernel with 64 MB tracks no more than 1,024 flows.
                       "max=/proc/sys/net/netfilter/nf_conntrack_max; [ -e $max ] || modprobe nf_conntrack; echo 16384 >$max")
+
+        if self.vlan:
+            self.guest.sh(VLAN_SWITCH.format(vlan=self.vlan))
 
     def close(self):
         try:

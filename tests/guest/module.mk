@@ -1,5 +1,5 @@
 # Emulated routers (docs/guests.md).
-#   make firmware-test   the agents of build/mips, mipsel and x86_64 as routers in QEMU (root; 15 minutes)
+#   make firmware-test   the agents of build/mips, mipsel and x86_64 as routers in QEMU (root; 20 minutes); ONLY=EXPRESSION as pytest -k
 #   make guests          kernels and root file systems of the guests, in build/guest/ARCH
 #   make guest-shell     a shell in a guest: ARCH=mips|mipsel|x86_64
 GUEST_ARCHES := mips mipsel x86_64
@@ -13,7 +13,7 @@ BUSYBOX_SHA256 := faeeb244c35a348a334f4a59e44626ee870fb07b6884d68c10ae8bc19f83a6
 # Programs of a guest are built like a router's: by make TARGET=ARCH, with that target's compiler and C library.
 ifdef TARGET_MUSL
 GUEST_BUSYBOX := $(GUEST_DIR)/$(TARGET)/busybox
-$(GUEST_BUSYBOX): build/dist/$(BUSYBOX_FILE) tests/guest/busybox.sh tests/guest/busybox.config $(DEPS_SYSROOT_STAMP)
+$(GUEST_BUSYBOX): build/dist/$(BUSYBOX_FILE) tests/guest/busybox.sh tests/guest/busybox.config | $(DEPS_SYSROOT_STAMP)
 	$(call say,BUSYBOX,$@)
 	$(Q)CC='$(abspath $(TARGET_CC))' STRIP='$(TARGET_TOOLS)strip' tests/guest/busybox.sh $< tests/guest/busybox.config $@
 
@@ -62,7 +62,10 @@ guest-shell: setup-cross
 	@$(MAKE) --no-print-directory $(QUIET) guest-$(ARCH)
 	@$(PYTHON) -m tests.guest.shell $(ARCH)
 
+# What is booted is what is packaged: the first tests compare the two.
 firmware-test: ready guests
-	@$(PYTHON) -m pytest -q tests/guest
+	@$(MAKE) --no-print-directory $(QUIET) $(PARALLEL) $(GUEST_ARCHES:%=build/%/jaga-agent) packages-openwrt \
+		$(PACKAGES)/routeros/jaga-agent-$(PACKAGE_VERSION)-amd64.tar
+	@JAGA_PACKAGE_VERSION='$(PACKAGE_VERSION)' $(PYTHON) -m pytest -q tests/guest $(if $(ONLY),-k '$(ONLY)')
 
 .PHONY: guests guest-programs guest-shell firmware-test

@@ -86,7 +86,8 @@ def test_gateway_changes(lab, ctl):
     """A DHCP client learns another router: ours follows. Without any it keeps the last."""
     lab.rtr.ip("route", "replace", "default", "via", "192.0.2.77", "dev", "wan1", "metric", "10")
     wait_until(lambda: default(lab, 1) == "192.0.2.77", 5, "route via 192.0.2.77")
-    assert "default via 192.0.2.77 dev wan1 proto 74 metric 2 onlink" in routes(lab, TABLES[1])
+    wait_until(lambda: "default via 192.0.2.77 dev wan1 proto 74 metric 2 onlink" in routes(lab, TABLES[1]), 5,
+               "the second route via 192.0.2.77")
     lab.rtr.ip("route", "del", "default", "dev", "wan1")
     lab.rtr.ip("route", "add", "default", "via", "192.0.2.1", "dev", "wan1", "metric", "10")
     wait_until(lambda: default(lab, 1) == "192.0.2.1", 5, "route via 192.0.2.1")

@@ -171,16 +171,13 @@ class Session:
     # --- commands -------------------------------------------------------------------------------
 
     def command(self, path, verb, attributes, queries, tag):
-        writes = self.router.config_writes
         try:
             if verb in ("print", "getall"):
                 self.print(path, attributes, queries, tag)
                 return
             interpreter = Interpreter(self.router, self.commands)
             keys = [key for name in (".id", "numbers") for key in attributes.pop(name, "").split(",") if key]
-            if ".id" not in attributes and verb == "add":
-                keys = []
-            if verb in ("set", "remove", "enable", "disable") and not keys and not self.is_single(path) and (path, verb) != ("/file", "read"):
+            if verb in ("set", "remove", "enable", "disable") and not keys and not self.is_single(path):
                 raise Trap("no such item" if verb != "set" else "missing =.id=")
             self.check_parameters(path, verb, attributes)
             result = self.commands.run(interpreter, path, verb, attributes, keys)
@@ -191,7 +188,6 @@ class Session:
         finally:
             if self.safe is not None and self.router.config_writes - self.safe[1] > SAFE_ACTIONS:
                 self.safe = None
-            del writes
 
     def is_single(self, path):
         menu = self.router.menus.get(path)

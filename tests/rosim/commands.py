@@ -9,7 +9,8 @@ import time
 from . import export as exporting
 from . import values
 from .errors import Trap
-from .script import Ended, Interpreter, Parser, text_of
+from .parser import Parser
+from .script import Ended, Interpreter, text_of
 
 GENERAL = {"print", "find", "get", "set", "add", "remove", "enable", "disable", "move", "comment", "export", "unset", "edit"}
 

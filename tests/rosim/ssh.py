@@ -13,7 +13,8 @@ import paramiko
 
 from .commands import Rebooted
 from .errors import Trap
-from .script import Ended, Interpreter, Parser
+from .parser import Parser
+from .script import Ended, Interpreter
 
 class Terminal:
     """One session's interpreter: its menu and variables live as long as it does."""

@@ -448,9 +448,12 @@ static void test_second_target(void **state)
 	detector_read_status(&detector, now, &status);
 	assert_int_equal(status.rtt_us, status.targets[1].rtt_us);
 	assert_true(status.rtt_us < status.targets[0].rtt_us);
-	sequence = detector_send(&detector, now);
+	detector_send(&detector, now); /* one of them has its turn */
 	advance_to(now + 250 * MS);
 	assert_int_equal(detector.misses, 1);
+	sequence = detector_send(&detector, now); /* both are asked */
+	advance_to(now + 250 * MS);
+	assert_int_equal(detector.misses, 2);
 	detector_reply(&detector, 1, sequence, now);
 	assert_int_equal(detector.misses, 0);
 	detector_reply(&detector, 0, sequence, now);

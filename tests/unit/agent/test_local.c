@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -193,6 +194,30 @@ static void test_too_many_clients_wait(void **state)
 		ev_run(loop, EVRUN_NOWAIT);
 }
 
+/* Who waits in the listen queue wakes the loop as long as it looks there: it looks once a second. */
+static void test_no_descriptor_for_a_client(void **state)
+{
+	struct rlimit before, none;
+	char text[64];
+	int fd = dial();
+	double began;
+
+	(void)state;
+	say(fd, "table echo late\n");
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = (struct rlimit){ .rlim_cur = 0, .rlim_max = before.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	for (began = ev_time(); ev_time() < began + 0.2;)
+		ev_run(loop, EVRUN_NOWAIT);
+	assert_false(ev_is_active(&local.io));
+	assert_true(ev_is_active(&local.accept_retry));
+	assert_int_equal(local.accept_failures.used, 1);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	read_answer(fd, text, sizeof(text));
+	assert_string_equal(text, "0\nlate\n");
+	assert_int_equal(handled, 1);
+}
+
 static void test_waiting_clients(void **state)
 {
 	int patient = dial(), gone = dial(), chatty = dial();
@@ -281,6 +306,7 @@ int main(void)
 		TEST(test_a_line_without_end),
 		TEST(test_the_largest_answer_arrives_whole),
 		TEST(test_too_many_clients_wait),
+		TEST(test_no_descriptor_for_a_client),
 		TEST(test_waiting_clients),
 		TEST(test_the_path_is_ours),
 		TEST(test_client),

@@ -135,6 +135,15 @@ static void test_flags_are_added_to_the_newest_message(void **state)
 	assert_int_equal(message.flags, NLM_F_REQUEST | NLM_F_ACK);
 }
 
+/* The bytes of a number in the order of the machine, which is netlink's. */
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define U16(n) (n) >> 8, (n) & 0xff
+#define U32(n) (n) >> 24, (n) >> 16 & 0xff, (n) >> 8 & 0xff, (n) & 0xff
+#else
+#define U16(n) (n) & 0xff, (n) >> 8
+#define U32(n) (n) & 0xff, (n) >> 8 & 0xff, (n) >> 16 & 0xff, (n) >> 24
+#endif
+
 /* Every way in which messages and attributes can be cut or lie about their length. */
 static void test_hostile_messages(void **state)
 {
@@ -145,17 +154,17 @@ static void test_hostile_messages(void **state)
 		unsigned n_messages;
 		bool failed;
 	} cases[] = {
-		{ "nothing", { 0 }, 0, 0, false },
-		{ "a byte", { 16 }, 1, 0, true },
-		{ "header cut", { 16 }, 15, 0, true },
-		{ "length 0", { 0 }, 16, 0, true },
-		{ "length below the header", { 15 }, 16, 0, true },
-		{ "length beyond the end", { 17 }, 16, 0, true },
-		{ "length that wraps", { 0xff, 0xff, 0xff, 0xff }, 16, 0, true },
-		{ "length that wraps when padded", { 0xfd, 0xff, 0xff, 0xff }, 16, 0, true },
-		{ "whole", { 16 }, 16, 1, false },
-		{ "padding missing at the end", { 17 }, 17, 1, false },
-		{ "something behind it", { 16 }, 20, 1, true },
+		{ "nothing", { U32(0) }, 0, 0, false },
+		{ "a byte", { U32(16) }, 1, 0, true },
+		{ "header cut", { U32(16) }, 15, 0, true },
+		{ "length 0", { U32(0) }, 16, 0, true },
+		{ "length below the header", { U32(15) }, 16, 0, true },
+		{ "length beyond the end", { U32(17) }, 16, 0, true },
+		{ "length that wraps", { U32(0xffffffff) }, 16, 0, true },
+		{ "length that wraps when padded", { U32(0xfffffffd) }, 16, 0, true },
+		{ "whole", { U32(16) }, 16, 1, false },
+		{ "padding missing at the end", { U32(17) }, 17, 1, false },
+		{ "something behind it", { U32(16) }, 20, 1, true },
 	};
 
 	(void)state;
@@ -186,15 +195,15 @@ static void test_hostile_attributes(void **state)
 		bool failed;
 	} cases[] = {
 		{ "nothing", { 0 }, 0, 0, false },
-		{ "header cut", { 4, 0, 1 }, 3, 0, true },
-		{ "length 0", { 0, 0, 1, 0 }, 4, 0, true },
-		{ "length 3", { 3, 0, 1, 0 }, 4, 0, true },
-		{ "empty", { 4, 0, 1, 0 }, 4, 1, false },
-		{ "beyond the end", { 5, 0, 1, 0 }, 4, 0, true },
-		{ "longest", { 0xff, 0xff, 1, 0 }, 16, 0, true },
-		{ "padding missing", { 5, 0, 1, 0, 9 }, 5, 1, false },
-		{ "second one lies", { 5, 0, 1, 0, 9, 0, 0, 0, 9, 0, 1, 0 }, 12, 1, true },
-		{ "two", { 5, 0, 1, 0, 9, 0, 0, 0, 4, 0, 1, 0 }, 12, 2, false },
+		{ "header cut", { U16(4), 1 }, 3, 0, true },
+		{ "length 0", { U16(0), U16(1) }, 4, 0, true },
+		{ "length 3", { U16(3), U16(1) }, 4, 0, true },
+		{ "empty", { U16(4), U16(1) }, 4, 1, false },
+		{ "beyond the end", { U16(5), U16(1) }, 4, 0, true },
+		{ "longest", { U16(0xffff), U16(1) }, 16, 0, true },
+		{ "padding missing", { U16(5), U16(1), 9 }, 5, 1, false },
+		{ "second one lies", { U16(5), U16(1), 9, 0, 0, 0, U16(9), U16(1) }, 12, 1, true },
+		{ "two", { U16(5), U16(1), 9, 0, 0, 0, U16(4), U16(1) }, 12, 2, false },
 	};
 
 	(void)state;

@@ -23,6 +23,10 @@
 #include "agent/router/ros_api.h"
 #include "common/clock.h"
 
+/* An errno as text: processors number them differently. */
+#define NUMBER(n)  NUMBER_(n)
+#define NUMBER_(n) #n
+
 /* --- the router's side ----------------------------------------------------------------------------- */
 
 struct step {
@@ -266,7 +270,7 @@ static void test_login_and_commands(void **state)
 	ask(&rig, "/ip/print", 5000);
 	WAIT_FOR(&rig, strstr(rig.heard, "*7;end 0"));
 	assert_string_equal(rig.heard, "re ether1;re ether2;end 0/-1 ;"
-				       "end -121/0 /interface/set: no such item;end 0/-1 *7;end 0/-1 ;");
+				       "end -" NUMBER(EREMOTEIO) "/0 /interface/set: no such item;end 0/-1 *7;end 0/-1 ;");
 	assert_int_equal(rig.lost, 0);
 	stop(&rig);
 }
@@ -323,8 +327,8 @@ static void test_lost_and_back(void **state)
 	ask(&rig, "/slow", 0);
 	ask(&rig, "/last", 5000);
 	WAIT_FOR(&rig, rig.lost == 1);
-	assert_string_equal(rig.heard, "end -104/-1 /slow: the router closed the connection;"
-				       "end -104/-1 /last: the router closed the connection;");
+	assert_string_equal(rig.heard, "end -" NUMBER(ECONNRESET) "/-1 /slow: the router closed the connection;"
+				       "end -" NUMBER(ECONNRESET) "/-1 /last: the router closed the connection;");
 	assert_int_equal(rig.retry_ms, LIMIT_ROS_RETRY_MIN_MS);
 	ros_api_begin(rig.api, "/early");
 	assert_int_equal(ros_api_send(rig.api, 0, &answer, &rig, NULL, &err), -ENOTCONN);
@@ -356,7 +360,7 @@ static void test_cancel(void **state)
 	WAIT_FOR(&rig, strstr(rig.heard, "end"));
 	ask(&rig, "/many", 5000);
 	WAIT_FOR(&rig, strstr(rig.heard, "end -28"));
-	assert_string_equal(rig.heard, "re a;end -125/-1 ;re enough;end -28/-1 ;");
+	assert_string_equal(rig.heard, "re a;end -" NUMBER(ECANCELED) "/-1 ;re enough;end -28/-1 ;");
 	stop(&rig);
 }
 
@@ -366,11 +370,11 @@ static void test_routers_that_lie(void **state)
 	static const struct {
 		const char *says, *why, *heard;
 	} rows[] = {
-		{ "!done|.tag=99||", "router r1: the router answers a command that was not sent", "end -104" },
+		{ "!done|.tag=99||", "router r1: the router answers a command that was not sent", "end -" NUMBER(ECONNRESET) },
 		{ "!done|.tag=#||!done|.tag=#||", "router r1: the router answers a command that was not sent", "end 0" },
-		{ "!re||", "router r1: the router answers a command that was not sent", "end -104" },
-		{ "!fatal|too many sessions||", "router r1: the router ended the session: too many sessions", "end -104" },
-		{ "nonsense|", "router r1: the API answers with a word that is no reply; is that port the API's?", "end -104" },
+		{ "!re||", "router r1: the router answers a command that was not sent", "end -" NUMBER(ECONNRESET) },
+		{ "!fatal|too many sessions||", "router r1: the router ended the session: too many sessions", "end -" NUMBER(ECONNRESET) },
+		{ "nonsense|", "router r1: the API answers with a word that is no reply; is that port the API's?", "end -" NUMBER(ECONNRESET) },
 	};
 
 	(void)state;
@@ -410,7 +414,7 @@ static void test_deadline(void **state)
 	WAIT_FOR(&rig, rig.lost == 1);
 	assert_true(clock_mono_ms() - start_ms >= 300);
 	assert_string_equal(rig.why.text, "router r1: no whole answer to /slow in time");
-	assert_string_equal(rig.heard, "re a;end -104/-1 /slow: no whole answer to /slow in time;");
+	assert_string_equal(rig.heard, "re a;end -" NUMBER(ECONNRESET) "/-1 /slow: no whole answer to /slow in time;");
 	WAIT_FOR(&rig, rig.opened == 2);
 	stop(&rig);
 }
@@ -432,7 +436,7 @@ static void test_too_much_at_once(void **state)
 	ros_api_begin(rig.api, "/x");
 	assert_int_equal(ros_api_send(rig.api, 0, &answer, &rig, NULL, &err), -EBUSY);
 	stop(&rig);
-	assert_non_null(strstr(rig.heard, "end -125")); /* those under way were ended */
+	assert_non_null(strstr(rig.heard, "end -" NUMBER(ECANCELED))); /* those under way were ended */
 }
 
 static void test_nobody_listens(void **state)
@@ -445,6 +449,8 @@ static void test_nobody_listens(void **state)
 	kill(rig.router, SIGKILL);
 	waitpid(rig.router, NULL, 0);
 	WAIT_FOR(&rig, rig.lost == 1);
+	if (ECONNREFUSED != 111 && strstr(rig.why.text, strerror(111)))
+		skip(); /* qemu-user hands out SO_ERROR as this machine numbers it; tests/skips allows that there alone */
 	assert_string_equal(rig.why.text, "router r1: connect: Connection refused");
 	WAIT_FOR(&rig, rig.lost == 2);
 	assert_int_equal(rig.retry_ms, 2 * LIMIT_ROS_RETRY_MIN_MS);

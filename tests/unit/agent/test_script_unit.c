@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +20,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/local.h"
@@ -27,7 +27,7 @@
 
 static struct ev_loop *loop;
 static char dir[64], conf[96], path[96], ran[96];
-static pid_t unit_pid;
+static int unit_status_fd; /* its exit status: the loop takes every child of this process, so nobody can wait for it */
 
 static void write_conf(const char *scripts)
 {
@@ -44,21 +44,27 @@ static void write_conf(const char *scripts)
 static void start_unit(void)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), ends[2];
+	pid_t unit;
 
 	assert_true(fd >= 0);
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
 	unlink(path);
 	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	assert_int_equal(listen(fd, 1), 0);
-	unit_pid = fork();
-	assert_true(unit_pid >= 0);
-	if (unit_pid == 0) {
-		int connection = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	unit_status_fd = ends[0];
+	unit = fork();
+	assert_true(unit >= 0);
+	if (unit == 0) {
+		int connection = accept4(fd, NULL, NULL, SOCK_CLOEXEC), status = 99;
 
 		ev_loop_fork(ev_default_loop(EVFLAG_NOENV));
-		_exit(connection < 0 ? 99 : script_serve(conf, connection));
+		if (connection >= 0)
+			status = script_serve(conf, connection);
+		_exit(write(ends[1], &status, sizeof(status)) != sizeof(status));
 	}
+	close(ends[1]);
 	close(fd);
 }
 
@@ -66,8 +72,10 @@ static int wait_unit(void)
 {
 	int status;
 
-	assert_int_equal(waitpid(unit_pid, &status, 0), unit_pid);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+	if (read(unit_status_fd, &status, sizeof(status)) != sizeof(status))
+		status = -SIGKILL; /* it could not say */
+	close(unit_status_fd);
+	return status;
 }
 
 /* --- as the agent does it ---------------------------------------------------------------------------- */
@@ -252,6 +260,25 @@ static void test_the_file_decides(void **state)
 	expect_refusal("No such file");
 }
 
+/* Root's file in a folder of somebody else, who could put another one there between our look and our reading. */
+static void test_a_link_to_where_others_write(void **state)
+{
+	char folder[sizeof(dir) + 16], target[sizeof(folder) + 16];
+
+	(void)state;
+	snprintf(folder, sizeof(folder), "%s/theirs", dir);
+	snprintf(target, sizeof(target), "%s/conf", folder);
+	write_conf("unsigned");
+	assert_int_equal(mkdir(folder, 0755), 0);
+	assert_int_equal(rename(conf, target), 0);
+	assert_int_equal(symlink(target, conf), 0);
+	assert_int_equal(chown(folder, 1, 0), 0);
+	expect_refusal("can be changed by others");
+	assert_int_equal(unlink(conf), 0);
+	assert_int_equal(unlink(target), 0);
+	assert_int_equal(rmdir(folder), 0);
+}
+
 /* --- hostile agents -------------------------------------------------------------------------------------- */
 
 static struct script_unit_request good_request(void)
@@ -427,6 +454,7 @@ int main(void)
 		TEST(test_an_agent_that_lets_go_stops_nothing),
 		TEST(test_nobody_listens),
 		TEST(test_the_file_decides),
+		TEST(test_a_link_to_where_others_write),
 		TEST(test_hostile_requests_run_nothing),
 		TEST(test_a_descriptor_that_is_no_socket),
 		TEST(test_hostile_answers),

@@ -42,6 +42,7 @@ static struct {
 	bool has_observed;
 	struct forwarding_plan observed, applied;
 	int take_over_result, apply_result, flush_result;
+	bool comes_up_meanwhile; /* the second uplink, while the plan is put in force */
 	unsigned taken_over, applies, flushes_all[LIMIT_UPLINKS], flushes_unreplied[LIMIT_UPLINKS];
 
 	unsigned changes, troubles;
@@ -126,6 +127,10 @@ static int take_over(struct router *router, const struct forwarding_plan *plan, 
 	if (fake.take_over_result < 0)
 		return err_set(err, fake.take_over_result, "refused");
 	fake.applied = *plan;
+	if (fake.comes_up_meanwhile) {
+		fake.state[1] = (struct router_uplink_state){ true, true };
+		steer_on_uplink(steer, 1, &fake.state[1]); /* as the driver does, once */
+	}
 	*ret_adopted = fake.has_observed;
 	return 0;
 }
@@ -378,6 +383,17 @@ static void test_start_without_an_interface(void **state)
 	assert_int_equal(buckets_of(1), 5);
 }
 
+static void test_carrier_during_the_take_over(void **state)
+{
+	(void)state;
+	fake.state[1] = (struct router_uplink_state){ false, true };
+	fake.comes_up_meanwhile = true;
+	start();
+	assert_int_equal(fake.created[1], 1);
+	WAIT_FOR(state_of(1) == UPLINK_UP);
+	assert_int_equal(buckets_of(1), 5);
+}
+
 static void test_adopts_what_is_in_force(void **state)
 {
 	(void)state;
@@ -433,6 +449,7 @@ int main(void)
 		TEST(test_a_plan_that_is_told),
 		TEST(test_flows_that_cannot_be_flushed),
 		TEST(test_start_without_an_interface),
+		TEST(test_carrier_during_the_take_over),
 		TEST(test_adopts_what_is_in_force),
 		TEST(test_a_refused_take_over),
 		TEST(test_force),
