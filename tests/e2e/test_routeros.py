@@ -107,7 +107,7 @@ def test_takes_over_and_leaves_as_it_came(lab, agent):
         assert [row for row in rows if not row.get("comment", "").startswith("jaga: ")] == before[menu], menu
     mangle = after["/ip/firewall/mangle"]
     assert mangle[:len(ours(mangle))] == ours(mangle)  # ours are first, in order
-    assert [row["comment"] for row in mangle][:3] == ["jaga: probes", "jaga: inside", "jaga: in from isp1"]
+    assert [row["comment"] for row in ours(mangle)][:3] == ["jaga: probes", "jaga: inside", "jaga: in from isp1"]
     shared = lab.providers_of(24)
     assert len(shared) == 24 and 4 <= shared.count(1) <= 20
     assert lab.entries() == {}  # with every line up the native plan is the plan

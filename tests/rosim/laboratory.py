@@ -1,4 +1,5 @@
 """A simulated router with packets: LAN - rosim - two providers - internet, each a network namespace."""
+import itertools
 import os
 import re
 import subprocess
@@ -55,6 +56,7 @@ class Lab:
 
     def __init__(self, tmp_path, personality, script):
         self.prefix, self.personality = f"rosim{os.getpid()}-", personality
+        self.ports = itertools.count(20000)  # a flow that the router knows keeps its line
         self.router = None
         try:
             self.lay()
@@ -108,7 +110,7 @@ class Lab:
     def providers_of(self, count):
         """Through which provider each of `count` new flows of the LAN leaves."""
         found = []
-        for port in range(20000, 20000 + count):
+        for port in itertools.islice(self.ports, count):
             before = [self.forwarded(n) for n in (1, 2)]
             self.on("lan", sys.executable, "-c", "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); "
                     f"s.bind(('', {port})); s.sendto(b'x', ('10.9.1.1', 9))")
