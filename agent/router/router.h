@@ -72,6 +72,19 @@ struct router_script_result {
 };
 typedef void router_script_fn(void *arg, const struct router_script_result *result);
 
+/* NULL: done; else why not. */
+typedef void router_done_fn(void *arg, const struct err *error);
+
+/* A way back, taken before a script runs. All strings are read before save_point returns. */
+struct router_save_spec {
+	const char *job_id;
+	const char *script; /* that is going to run: how much it may change decides what kind of save point will do */
+	size_t length;
+	const char *rollback; /* a script of the job's author that undoes it; NULL: the driver's own way */
+	size_t rollback_length;
+	uint32_t confirm_s; /* from here on the device may go back by itself when commit has not come */
+};
+
 /* Of apply and remove, instead of 0: the device has been told. */
 #define ROUTER_TOLD 1
 
@@ -109,6 +122,20 @@ struct router_ops {
 	/* job_id: for the script's environment. The script is read before this returns. */
 	int (*run_script)(struct router *router, const char *job_id, const char *interpreter, const void *script,
 			  size_t length, int64_t timeout_ms, router_script_fn *on_done, void *arg, struct err *err);
+	/*
+	 * The way back of a job (job/runner.h calls them in this order): save_point, run_script, then commit or roll_back. NULL
+	 * where the driver has none. One save point at a time; it outlives this process and, as docs say for each device, a power
+	 * cut: roll_back is also called by the next agent, with the same job_id, and finds it. on_done comes from the loop.
+	 *
+	 * save_point: on failure nothing is left behind and the script must not run.
+	 * commit: the save point is gone, what the script did stays.
+	 * roll_back: the configuration is as at the save point. Also after the device went back by itself; error -ENOENT: it has
+	 * no save point of this job and did not go back. A device that cannot be reached is waited for.
+	 */
+	int (*save_point)(struct router *router, const struct router_save_spec *spec, router_done_fn *on_done, void *arg,
+			  struct err *err);
+	int (*commit)(struct router *router, const char *job_id, router_done_fn *on_done, void *arg, struct err *err);
+	int (*roll_back)(struct router *router, const char *job_id, router_done_fn *on_done, void *arg, struct err *err);
 	/*
 	 * Leaves the forwarding plan in force and ends a running snapshot. A running script goes on by itself:
 	 * half a script is worse than a script that nobody watches. NULL is fine.
