@@ -3,8 +3,7 @@
  *
  *   router ──▶ steer ──▶ router        carrier and addresses in, plans and flushes out
  *                `─────▶ report ──▶ spool ──▶ link       what people should know
- *   link ────▶ runner ──▶ router       jobs down, their results up
- *   link ────▶ snapshot ─▶ router      the configuration, when it is wanted
+ *   remote               what the collector sends for: jobs and snapshots
  *   local ───▶ commands ─▶ steer
  *
  * Called by main.c. Everything runs on libev's default loop; nothing here blocks.
@@ -19,7 +18,6 @@
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "common/random.h"
 
 static const char *const state_names[] = { "unknown", "up", "suspect", "down" };
 static const char *const cause_names[] = { "unknown",	  "probes",    "carrier", "address", "forced",
@@ -32,7 +30,7 @@ const char *agent_state_name(enum uplink_state state)
 
 /* --- what happens ------------------------------------------------------------------------------ */
 
-static void notice(struct agent *agent, enum log_level level, const char *subsystem, const char *text)
+void agent_notice(struct agent *agent, enum log_level level, const char *subsystem, const char *text)
 {
 	log_write(level, subsystem, "%s", text);
 	report_notice(&agent->report, level, subsystem, text, clock_mono_ms());
@@ -66,7 +64,7 @@ static void on_change(void *arg, const struct engine_change *change, int64_t swi
 
 static void on_trouble(void *arg, enum log_level level, const char *text)
 {
-	notice(arg, level, "router", text);
+	agent_notice(arg, level, "router", text);
 }
 
 static const struct steer_events steer_events = { .on_change = on_change, .on_trouble = on_trouble };
@@ -80,166 +78,8 @@ static void on_uplink(void *arg, unsigned uplink, const struct router_uplink_sta
 
 static void on_condition(void *arg, enum log_level level, const char *subsystem, const char *text)
 {
-	notice(arg, level, subsystem, text);
+	agent_notice(arg, level, subsystem, text);
 }
-
-/* --- the link's side --------------------------------------------------------------------------- */
-
-static void on_link_open(void *arg, int64_t wall_ms)
-{
-	struct agent *agent = arg;
-
-	log_info("link", "session open");
-	agent->identity.job_hiwater = runner_hiwater(&agent->runner);
-	runner_on_open(&agent->runner, wall_ms);
-	snapshot_on_open(&agent->snapshot);
-}
-
-static void on_link_closed(void *arg, const char *reason)
-{
-	struct agent *agent = arg;
-	struct link_status status;
-
-	link_read_status(agent->link, &status);
-	log_warning("link", "session lost reason=\"%s\", reconnecting in_ms=%lld", reason,
-		    (long long)(status.retry_at_ms - status.since_ms));
-	runner_on_closed(&agent->runner);
-	snapshot_on_closed(&agent->snapshot);
-}
-
-static void on_wake(void *arg, uint64_t job_seq, bool take_snapshot, int64_t wall_ms)
-{
-	struct agent *agent = arg;
-
-	if (wall_ms > 0)
-		runner_set_time(&agent->runner, wall_ms);
-	runner_on_wake(&agent->runner, job_seq);
-	if (take_snapshot)
-		snapshot_request(&agent->snapshot);
-}
-
-static void on_job(void *arg, const struct link_job *job)
-{
-	struct agent *agent = arg;
-
-	runner_on_job(&agent->runner, job);
-	agent->identity.job_hiwater = runner_hiwater(&agent->runner);
-}
-
-static void on_job_state_acked(void *arg, uint64_t seq, int phase)
-{
-	struct agent *agent = arg;
-
-	runner_on_state_acked(&agent->runner, seq, phase);
-}
-
-static void on_snapshot_done(void *arg, int result, bool transferred)
-{
-	struct agent *agent = arg;
-
-	snapshot_on_offered(&agent->snapshot, result, transferred);
-}
-
-static int read_uplink_state(void *arg, unsigned uplink)
-{
-	struct agent *agent = arg;
-	struct engine_uplink_status status;
-
-	steer_read_status(&agent->steer, uplink, &status);
-	return (int)status.state;
-}
-
-static const struct link_events link_events = {
-	.on_open = on_link_open,
-	.on_closed = on_link_closed,
-	.on_wake = on_wake,
-	.on_job = on_job,
-	.on_job_state_acked = on_job_state_acked,
-	.on_snapshot_done = on_snapshot_done,
-	.read_uplink_state = read_uplink_state,
-};
-
-/* --- jobs and snapshots -------------------------------------------------------------------------- */
-
-static int ask_job(void *arg, uint64_t after_seq)
-{
-	struct agent *agent = arg;
-
-	return agent->link ? link_ask_job(agent->link, after_seq) : -ENOTCONN;
-}
-
-static int send_job_state(void *arg, const struct link_job_state *state)
-{
-	struct agent *agent = arg;
-
-	return agent->link ? link_send_job_state(agent->link, state) : -ENOTCONN;
-}
-
-static int run_script(void *arg, const char *job_id, const char *interpreter, const void *script, size_t length,
-		      router_script_fn *on_done, void *done_arg, struct err *err)
-{
-	struct agent *agent = arg;
-
-	return agent->router_ops->run_script(agent->router, job_id, interpreter, script, length, LIMIT_SCRIPT_MS, on_done,
-					     done_arg, err);
-}
-
-static void on_script_ended(void *arg)
-{
-	struct agent *agent = arg;
-
-	snapshot_request(&agent->snapshot);
-}
-
-static void on_job_trouble(void *arg, enum log_level level, const char *text)
-{
-	notice(arg, level, "job", text);
-}
-
-static const struct runner_ops runner_ops = {
-	.ask_job = ask_job,
-	.send_state = send_job_state,
-	.run_script = run_script,
-	.on_script_ended = on_script_ended,
-	.on_trouble = on_job_trouble,
-};
-
-static int take_snapshot(void *arg, router_snapshot_fn *on_done, void *done_arg, struct err *err)
-{
-	struct agent *agent = arg;
-
-	return agent->router_ops->snapshot(agent->router, on_done, done_arg, err);
-}
-
-static int offer_snapshot(void *arg, const char *text, size_t length)
-{
-	struct agent *agent = arg;
-
-	return agent->link ? link_offer_snapshot(agent->link, text, length) : -ENOTCONN;
-}
-
-static void on_snapshot_finished(void *arg, const struct snapshot_result *result)
-{
-	struct agent *agent = arg;
-
-	if (result->outcome == SNAPSHOT_FAILED)
-		log_warning("snapshot", "failed, trying again at the next occasion reason=\"%s\"", result->reason);
-	else
-		log_info("snapshot", "taken bytes=%zu outcome=%s", result->bytes, snapshot_outcome_name(result->outcome));
-	commands_answer_snapshot(agent);
-}
-
-static void on_snapshot_trouble(void *arg, enum log_level level, const char *text)
-{
-	notice(arg, level, "snapshot", text);
-}
-
-static const struct snapshot_ops snapshot_ops = {
-	.take = take_snapshot,
-	.offer = offer_snapshot,
-	.on_finished = on_snapshot_finished,
-	.on_trouble = on_snapshot_trouble,
-};
 
 /* --- time and signals ---------------------------------------------------------------------------- */
 
@@ -299,7 +139,7 @@ static void on_trap(void *arg, const struct router_trap *trap)
 	if (trap->level == ROUTER_TRAP_OK)
 		return;
 	snprintf(text, sizeof(text), "%s: %s; %s", trap->id, trap->what, trap->fix);
-	notice(agent, trap->level == ROUTER_TRAP_FATAL ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "doctor", text);
+	agent_notice(agent, trap->level == ROUTER_TRAP_FATAL ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "doctor", text);
 }
 
 static int take_over(struct agent *agent, struct err *err)
@@ -326,29 +166,6 @@ static int take_over(struct agent *agent, struct err *err)
 	return EXIT_OK;
 }
 
-static void on_prelude_ready(void *arg, const uint8_t key[static LIMIT_PSK_BYTES])
-{
-	struct agent *agent = arg;
-	struct err err = { "" };
-
-	/* Not before there are random numbers: two boots with one id would be one boot to the collector. */
-	random_fill(agent->boot_id, sizeof(agent->boot_id));
-	if (link_create(agent->loop, agent->config, key, &agent->identity, agent->spool, &link_events, agent,
-			&agent->link, &err) < 0) {
-		agent->link = NULL;
-		log_error("link", "cannot be set up, going on without a collector: %s", err.text);
-	}
-}
-
-static void start_link(struct agent *agent)
-{
-	if (agent->config->has_collector)
-		prelude_start(&agent->prelude, agent->loop, agent->config->key_file, &agent->conditions, on_prelude_ready,
-			      agent);
-	else
-		log_info("agent", "no collector is configured: nobody is told what happens here");
-}
-
 static int open_socket(void *arg, struct err *err)
 {
 	struct agent *agent = arg;
@@ -356,15 +173,7 @@ static int open_socket(void *arg, struct err *err)
 	return local_open(&agent->local, agent->loop, agent->config->socket_path, commands_handle, agent, err);
 }
 
-static void on_state_back(void *arg)
-{
-	struct agent *agent = arg;
-
-	runner_on_state_back(&agent->runner);
-	agent->identity.job_hiwater = runner_hiwater(&agent->runner);
-}
-
-static const struct upkeep_ops upkeep_ops = { .open_socket = open_socket, .on_state_back = on_state_back };
+static const struct upkeep_ops upkeep_ops = { .open_socket = open_socket, .on_state_back = remote_on_state_back };
 
 static void start_signal(struct agent *agent, ev_signal *watcher, int number,
 			 void (*on_signal)(struct ev_loop *, ev_signal *, int))
@@ -413,12 +222,9 @@ static int begin(struct agent *agent, struct err *err)
 	agent->started_ms = clock_mono_ms();
 	report_started(&agent->report, agent->adopted, agent->adopted ? "adopted the plan in force" : "", agent->started_ms);
 	/* Forwarding has begun: from here on nothing is worth giving it up. */
-	runner_init(&agent->runner, agent->loop, agent->config->state_dir, agent->config->scripts_unsigned, &runner_ops,
-		    agent);
-	agent->identity.job_hiwater = runner_hiwater(&agent->runner);
-	snapshot_init(&agent->snapshot, agent->loop, agent->config->snapshot_interval_ms, &snapshot_ops, agent);
+	remote_init(agent);
 	upkeep_start(&agent->upkeep, agent->loop, &upkeep_ops, agent);
-	start_link(agent);
+	remote_start(agent);
 	ev_timer_init(&agent->sample_timer, on_sample_time, (ev_tstamp)agent->config->sample_interval_ms / 1000,
 		      (ev_tstamp)agent->config->sample_interval_ms / 1000);
 	agent->sample_timer.data = agent;
@@ -473,15 +279,12 @@ static int start(struct agent *agent, struct err *err)
 static void stop(struct agent *agent)
 {
 	if (agent->loop) {
-		prelude_stop(&agent->prelude);
-		link_destroy(agent->link);
+		remote_stop(agent);
 		local_close(&agent->local);
 		ev_timer_stop(agent->loop, &agent->sample_timer);
 		ev_signal_stop(agent->loop, &agent->sigterm);
 		ev_signal_stop(agent->loop, &agent->sigint);
 		ev_signal_stop(agent->loop, &agent->sighup);
-		snapshot_stop(&agent->snapshot);
-		runner_stop(&agent->runner);
 		steer_stop(&agent->steer);
 		agent->router_ops->close(agent->router);
 	}

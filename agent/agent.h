@@ -8,7 +8,7 @@
  * Stop    (SIGTERM, SIGINT) the other way round. The forwarding plan stays in force: routing goes on,
  *         by the last decisions, until the next start adopts it or `jaga-agent --remove` takes it away.
  *
- * Each module sees only what it was given; this structure is for agent.c and commands.c.
+ * Each module sees only what it was given; this structure is for agent.c, remote.c and commands.c.
  */
 #ifndef JAGA_AGENT_AGENT_H
 #define JAGA_AGENT_AGENT_H
@@ -65,6 +65,16 @@ int agent_run(const struct agent_config *config);
 
 /* "up", "suspect", "down" */
 const char *agent_state_name(enum uplink_state state);
+
+/* To the log and, as an event, to the collector. */
+void agent_notice(struct agent *agent, enum log_level level, const char *subsystem, const char *text);
+
+/* remote.c: jobs, snapshots and the session with the collector. The journal is read by init, the session begins with start. */
+void remote_init(struct agent *agent);
+void remote_start(struct agent *agent);
+void remote_stop(struct agent *agent);
+/* The state directory can be written again (upkeep.h). */
+void remote_on_state_back(void *arg);
 
 /* commands.c: answers requests of the local socket; arg is the struct agent. */
 local_handler_fn commands_handle;
