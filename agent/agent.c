@@ -142,24 +142,16 @@ static void on_trap(void *arg, const struct router_trap *trap)
 	agent_notice(agent, trap->level == ROUTER_TRAP_FATAL ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "doctor", text);
 }
 
-static int take_over(struct agent *agent, struct err *err)
+static int take_over(struct agent *agent, enum router_trap_level worst, struct err *err)
 {
-	enum router_trap_level worst = ROUTER_TRAP_OK;
 	struct forwarding_plan observed;
-	int r;
 
-	r = agent->router_ops->check(agent->router, on_trap, agent, &worst, err);
-	if (r < 0) {
-		err_prefix(err, "the router cannot be read: ");
-		return EXIT_FAILED;
-	}
 	/* A plan that is in force already is adopted all the same: a router without fail-over is no safer. */
 	if (worst == ROUTER_TRAP_FATAL && agent->router_ops->read_plan(agent->router, &observed, NULL) < 0) {
 		err_set(err, -EPERM, "not taking over while what the doctor found would break it (above); nothing was changed");
 		return EXIT_REFUSED;
 	}
-	r = steer_start(&agent->steer, agent->router, &agent->adopted, err);
-	if (r < 0) {
+	if (steer_start(&agent->steer, agent->router, &agent->adopted, err) < 0) {
 		err_prefix(err, "the forwarding plan cannot be installed: ");
 		return EXIT_FAILED;
 	}
@@ -212,10 +204,10 @@ static int prepare(struct agent *agent, struct err *err)
 	return EXIT_OK;
 }
 
-/* The router is known. */
-static int begin(struct agent *agent, struct err *err)
+/* The router is known, and the doctor has been there. */
+static int begin(struct agent *agent, enum router_trap_level worst, struct err *err)
 {
-	int r = take_over(agent, err);
+	int r = take_over(agent, worst, err);
 
 	if (r != EXIT_OK)
 		return r;
@@ -234,16 +226,36 @@ static int begin(struct agent *agent, struct err *err)
 	return EXIT_OK;
 }
 
+static void give_up(struct agent *agent, int exit_status, const struct err *why)
+{
+	agent->exit_status = exit_status;
+	log_error("agent", "%s", why->text);
+	ev_break(agent->loop, EVBREAK_ALL);
+}
+
+static void on_checked(void *arg, enum router_trap_level worst, const struct err *error)
+{
+	struct agent *agent = arg;
+	struct err err = { "" };
+	int exit_status = EXIT_FAILED;
+
+	if (error)
+		err_set(&err, 0, "the router cannot be read: %s", error->text);
+	else
+		exit_status = begin(agent, worst, &err);
+	if (exit_status != EXIT_OK)
+		give_up(agent, exit_status, &err);
+}
+
 static void on_ready(void *arg)
 {
 	struct agent *agent = arg;
 	struct err err = { "" };
 
-	agent->exit_status = begin(agent, &err);
-	if (agent->exit_status == EXIT_OK)
-		return;
-	log_error("agent", "%s", err.text);
-	ev_break(agent->loop, EVBREAK_ALL);
+	if (agent->router_ops->check(agent->router, on_trap, on_checked, agent, &err) < 0) {
+		err_prefix(&err, "the router cannot be read: ");
+		give_up(agent, EXIT_FAILED, &err);
+	}
 }
 
 static void on_applied(void *arg)

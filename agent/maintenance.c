@@ -25,6 +25,8 @@ struct errand {
 	bool is_awaited; /* the loop runs until the router answers */
 	int result;
 	struct err err;
+	struct doctor doctor;
+	enum router_trap_level worst;
 };
 
 static void end(struct errand *errand, int result)
@@ -67,25 +69,48 @@ static int open_router(struct errand *errand, const struct agent_config *config)
 	return r < 0 ? r : await(errand);
 }
 
-int maintenance_check(const struct agent_config *config, enum table_format format, FILE *out)
+static void on_trap(void *arg, const struct router_trap *trap)
 {
-	enum router_trap_level worst = ROUTER_TRAP_OK;
-	struct errand errand;
-	struct doctor doctor;
+	struct errand *errand = arg;
+
+	doctor_on_trap(&errand->doctor, trap);
+}
+
+static void on_checked(void *arg, enum router_trap_level worst, const struct err *error)
+{
+	struct errand *errand = arg;
+
+	errand->worst = worst;
+	end(errand, error ? err_set(&errand->err, -EIO, "%s", error->text) : 0);
+}
+
+static int look(struct errand *errand)
+{
 	int r;
 
-	doctor_begin(&doctor, format, out);
-	r = open_router(&errand, config);
+	errand->is_awaited = true;
+	r = errand->ops->check(errand->router, on_trap, on_checked, errand, &errand->err);
+	if (r == 0 && errand->is_awaited)
+		r = await(errand);
+	return r < 0 ? r : errand->result;
+}
+
+int maintenance_check(const struct agent_config *config, enum table_format format, FILE *out)
+{
+	struct errand errand;
+	int r = open_router(&errand, config);
+
+	doctor_begin(&errand.doctor, format, out);
 	if (r == 0)
-		r = errand.ops->check(errand.router, doctor_on_trap, &doctor, &worst, &errand.err);
+		r = look(&errand);
 	if (r == 0)
-		r = doctor_finish(&doctor, &errand.err);
+		r = doctor_finish(&errand.doctor, &errand.err);
 	if (r < 0)
 		fprintf(stderr, "jaga-agent: the router cannot be checked: %s\n", errand.err.text);
 	errand.ops->close(errand.router);
 	if (r < 0)
 		return EXIT_FAILED;
-	return worst == ROUTER_TRAP_FATAL ? EXIT_REFUSED : EXIT_OK;
+	return errand.worst == ROUTER_TRAP_FATAL ? EXIT_REFUSED : EXIT_OK;
 }
 
 int maintenance_remove(const struct agent_config *config)

@@ -185,11 +185,17 @@ static void keep_first_fatal(void *arg, const struct router_trap *trap)
 	err_set(first->err, 0, "%s: %s. %s", trap->id, trap->what, trap->fix);
 }
 
+static void on_checked(void *arg, enum router_trap_level worst, const struct err *error)
+{
+	(void)arg; /* the first fatal trap says it all */
+	(void)worst;
+	(void)error;
+}
+
 static int refuse_when_trapped(struct router *router, struct err *err)
 {
 	struct first_trap first = {.err = err};
-	enum router_trap_level worst;
-	int ret = linux_check(router, keep_first_fatal, &first, &worst, err);
+	int ret = linux_check(router, keep_first_fatal, on_checked, &first, err);
 
 	return ret < 0 ? ret : first.is_found ? -EPERM : 0;
 }

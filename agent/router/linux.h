@@ -222,8 +222,7 @@ int linux_resync(struct router *router, bool is_forced, struct err *err);
 int linux_keep(struct router *router, struct err *err);
 
 /* linux_doctor.c, linux_snapshot.c, linux_script.c: as in struct router_ops. */
-int linux_check(struct router *router, router_trap_fn *on_trap, void *arg, enum router_trap_level *ret_worst,
-		struct err *err);
+int linux_check(struct router *router, router_trap_fn *on_trap, router_check_fn *on_done, void *arg, struct err *err);
 int linux_snapshot(struct router *router, router_snapshot_fn *on_done, void *arg, struct err *err);
 int linux_run_script(struct router *router, const char *job_id, const char *interpreter, const void *script,
 		     size_t length, int64_t timeout_ms, router_script_fn *on_done, void *arg, struct err *err);

@@ -121,8 +121,7 @@ static const struct {
 	{"iptables-legacy", "no rules are hidden in iptables-legacy", linux_check_legacy},
 };
 
-int linux_check(struct router *router, router_trap_fn *on_trap, void *arg, enum router_trap_level *ret_worst,
-		struct err *err)
+int linux_check(struct router *router, router_trap_fn *on_trap, router_check_fn *on_done, void *arg, struct err *err)
 {
 	struct linux_doctor *doctor = NULL;
 	struct forwarding_plan plan;
@@ -149,7 +148,7 @@ int linux_check(struct router *router, router_trap_fn *on_trap, void *arg, enum 
 			linux_trap(doctor, ROUTER_TRAP_OK, checks[i].id, "", "%s", checks[i].fine);
 	}
 	if (ret == 0)
-		*ret_worst = doctor->worst;
+		on_done(arg, doctor->worst, NULL);
 	free(doctor);
 	return ret;
 }

@@ -4,7 +4,7 @@
  *
  * All calls are made on the loop thread and do not wait for anything but the local kernel. What takes longer is told
  * by an event: a device that is read over the network is known from on_ready on, and what it was told is in force
- * when on_applied comes. snapshot and run_script finish later through their callbacks.
+ * when on_applied comes. check, snapshot and run_script finish later through their callbacks.
  */
 #ifndef JAGA_AGENT_ROUTER_ROUTER_H
 #define JAGA_AGENT_ROUTER_ROUTER_H
@@ -34,6 +34,8 @@ struct router_trap {
 	const char *fix;  /* what to type or change; "" with ROUTER_TRAP_OK */
 };
 typedef void router_trap_fn(void *arg, const struct router_trap *trap);
+/* The doctor has told every trap; `worst` is the worst level of them. error: it could not look, and worst means nothing. */
+typedef void router_check_fn(void *arg, enum router_trap_level worst, const struct err *error);
 
 /* State of an uplink's interface as the kernel tells it. */
 struct router_uplink_state {
@@ -93,9 +95,11 @@ struct router_ops {
 	/* Begins to read the device's state, changes nothing. on_ready follows. `config` must outlive the router. */
 	int (*open)(struct ev_loop *loop, const struct agent_config *config, const struct router_events *events,
 		    void *events_arg, struct router **ret_router, struct err *err);
-	/* The doctor. 0 when it could look; *ret_worst the worst level found. Changes nothing. */
-	int (*check)(struct router *router, router_trap_fn *on_trap, void *arg, enum router_trap_level *ret_worst,
-		     struct err *err);
+	/*
+	 * The doctor. Changes nothing. on_done comes once, after every on_trap; before check returns where the device can be
+	 * looked at at once. One at a time: -EBUSY while one runs. A negative result, and close, end it without on_done.
+	 */
+	int (*check)(struct router *router, router_trap_fn *on_trap, router_check_fn *on_done, void *arg, struct err *err);
 	/*
 	 * The plan that an earlier agent left in force here, read from the kernel. -ENOENT: there is none, or
 	 * it does not fit the configuration (number of uplinks or buckets, mark field).

@@ -157,8 +157,7 @@ void routeros_next_round(struct router *router);
 bool routeros_is_steered(const struct router *router);
 
 /* routeros_doctor.c, routeros_snapshot.c: as in struct router_ops. */
-int routeros_check(struct router *router, router_trap_fn *on_trap, void *arg, enum router_trap_level *ret_worst,
-		   struct err *err);
+int routeros_check(struct router *router, router_trap_fn *on_trap, router_check_fn *on_done, void *arg, struct err *err);
 int routeros_snapshot(struct router *router, router_snapshot_fn *on_done, void *arg, struct err *err);
 /* Nobody waits for it any more; before the session is destroyed. */
 void routeros_snapshot_close(struct router *router);

@@ -45,8 +45,7 @@ static void check_uplink(struct doctor *doctor, const struct router *router, uns
 		tell(doctor, ROUTER_TRAP_OK, "interface", "", "uplink %s: %s", config->name, config->interface);
 }
 
-int routeros_check(struct router *router, router_trap_fn *on_trap, void *arg, enum router_trap_level *ret_worst,
-		   struct err *err)
+int routeros_check(struct router *router, router_trap_fn *on_trap, router_check_fn *on_done, void *arg, struct err *err)
 {
 	struct doctor doctor = { .on_trap = on_trap, .arg = arg, .worst = ROUTER_TRAP_OK };
 
@@ -58,6 +57,6 @@ int routeros_check(struct router *router, router_trap_fn *on_trap, void *arg, en
 		if (!router->model.has_lan[i])
 			tell(&doctor, ROUTER_TRAP_FATAL, "interface", "name it as /interface/print shows it",
 			     "LAN: the router has no interface %s", router->config->lans[i]);
-	*ret_worst = doctor.worst;
+	on_done(arg, doctor.worst, NULL);
 	return 0;
 }
