@@ -142,6 +142,17 @@ static void on_trap(void *arg, const struct router_trap *trap)
 	agent_notice(agent, trap->level == ROUTER_TRAP_FATAL ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "doctor", text);
 }
 
+/* Nothing is changed, so nothing that the doctor could find stands in the way. */
+static void watch(struct agent *agent)
+{
+	struct forwarding_plan observed;
+
+	if (agent->config->n_uplinks > 0 && agent->router_ops->read_plan(agent->router, &observed, NULL) == 0)
+		agent_notice(agent, LOG_LEVEL_WARNING, "agent",
+			     "the forwarding plan of an earlier agent is in force and nobody steers it; jaga-agent --remove takes it "
+			     "away");
+}
+
 static int take_over(struct agent *agent, enum router_trap_level worst, struct err *err)
 {
 	struct forwarding_plan observed;
@@ -204,25 +215,33 @@ static int prepare(struct agent *agent, struct err *err)
 	return EXIT_OK;
 }
 
-/* The router is known, and the doctor has been there. */
+/* The router is known, and the doctor has been there if his findings matter. */
 static int begin(struct agent *agent, enum router_trap_level worst, struct err *err)
 {
-	int r = take_over(agent, worst, err);
+	const struct agent_config *config = agent->config;
+	int r = EXIT_OK;
 
+	if (config->take_over)
+		r = take_over(agent, worst, err);
+	else
+		watch(agent);
 	if (r != EXIT_OK)
 		return r;
 	agent->started_ms = clock_mono_ms();
-	report_started(&agent->report, agent->adopted, agent->adopted ? "adopted the plan in force" : "", agent->started_ms);
+	report_started(&agent->report, agent->adopted,
+		       agent->adopted ? "adopted the plan in force" : config->take_over ? "" : "watches, steers nothing",
+		       agent->started_ms);
 	/* Forwarding has begun: from here on nothing is worth giving it up. */
 	remote_init(agent);
 	upkeep_start(&agent->upkeep, agent->loop, &upkeep_ops, agent);
 	remote_start(agent);
-	ev_timer_init(&agent->sample_timer, on_sample_time, (ev_tstamp)agent->config->sample_interval_ms / 1000,
-		      (ev_tstamp)agent->config->sample_interval_ms / 1000);
+	ev_timer_init(&agent->sample_timer, on_sample_time, (ev_tstamp)config->sample_interval_ms / 1000,
+		      (ev_tstamp)config->sample_interval_ms / 1000);
 	agent->sample_timer.data = agent;
 	ev_timer_start(agent->loop, &agent->sample_timer);
-	log_info("agent", "started version=%s uplinks=%u adopted=%s scripts=%s", JAGA_VERSION, agent->config->n_uplinks,
-		 agent->adopted ? "yes" : "no", agent->config->scripts_unsigned ? "unsigned" : "off");
+	log_info("agent", "started version=%s uplinks=%u mode=%s adopted=%s scripts=%s", JAGA_VERSION, config->n_uplinks,
+		 config->take_over ? "steers" : "watches", agent->adopted ? "yes" : "no",
+		 config->scripts_unsigned ? "unsigned" : "off");
 	return EXIT_OK;
 }
 
@@ -252,6 +271,10 @@ static void on_ready(void *arg)
 	struct agent *agent = arg;
 	struct err err = { "" };
 
+	if (!agent->config->take_over) {
+		on_checked(agent, ROUTER_TRAP_OK, NULL);
+		return;
+	}
 	if (agent->router_ops->check(agent->router, on_trap, on_checked, agent, &err) < 0) {
 		err_prefix(&err, "the router cannot be read: ");
 		give_up(agent, EXIT_FAILED, &err);

@@ -60,7 +60,7 @@ static void answer_status(struct agent *agent, struct local_client *client, cons
 			  struct buf *out)
 {
 	static const char *const columns[] = {
-		"version", "identity", "uptime_s", "adopted", "plan_in_force", "scripts",
+		"version", "identity", "uptime_s", "mode", "adopted", "plan_in_force", "scripts",
 		"session", "session_age_s", "retry_in_s", "session_error", "batches_acknowledged",
 		"spool_records", "spool_bytes", "dropped_events", "dropped_samples", "job", "job_phase", "snapshot",
 		"trouble",
@@ -73,6 +73,7 @@ static void answer_status(struct agent *agent, struct local_client *client, cons
 	table_put_text(&agent->table, "%s", JAGA_VERSION);
 	table_put_text(&agent->table, "%s", agent->config->identity);
 	table_put_number(&agent->table, (clock_mono_ms() - agent->started_ms) / 1000);
+	table_put_text(&agent->table, "%s", agent->config->take_over ? "steers" : "watches");
 	table_put_bool(&agent->table, agent->adopted);
 	table_put_bool(&agent->table, steer_is_plan_in_force(&agent->steer));
 	table_put_text(&agent->table, "%s", agent->config->scripts_unsigned ? "unsigned" : "off");
@@ -122,6 +123,17 @@ static void put_age(struct table *table, enum table_format format, int64_t secon
 		table_put_text(table, "%" PRId64 "h", seconds / 3600);
 }
 
+/* What is known of an uplink that nobody steers. */
+static void read_interface(struct agent *agent, unsigned uplink, struct engine_uplink_status *status)
+{
+	struct router_uplink_state state;
+
+	if (agent->router_ops->read_uplink(agent->router, uplink, &state) < 0)
+		return;
+	status->has_carrier = state.has_carrier;
+	status->has_address = state.has_address;
+}
+
 static void put_uplink(struct agent *agent, unsigned i, enum table_format format)
 {
 	const struct config_uplink *config = &agent->config->uplinks[i];
@@ -131,11 +143,13 @@ static void put_uplink(struct agent *agent, unsigned i, enum table_format format
 	bool is_carried;
 
 	steer_read_status(&agent->steer, i, &status);
+	if (!agent->config->take_over)
+		read_interface(agent, i, &status);
 	is_carried = status.carried_by < agent->config->n_uplinks;
 	table_put_text(table, "%s", config->name);
 	table_put_text(table, "%s", config->interface);
 	table_put_text(table, "%s", agent_state_name(status.state));
-	put_age(table, format, (now_us - status.since_us) / 1000000);
+	put_age(table, format, status.since_us > 0 ? (now_us - status.since_us) / 1000000 : 0);
 	table_put_number(table, status.buckets * 100 / agent->config->n_buckets);
 	table_put_text(table, "%s", is_carried ? agent->config->uplinks[status.carried_by].name : "");
 	put_ms(table, format, status.detector.rtt_us);
@@ -172,6 +186,11 @@ static void answer_force(struct agent *agent, struct local_client *client, const
 	int uplink = config_find_uplink(agent->config, request->words[1]);
 	int64_t for_ms;
 
+	if (!agent->config->take_over) {
+		buf_puts(out, "this agent only watches, there is nothing to force; take_over = yes makes it steer\n");
+		answer_text(client, EXIT_FAILED, out);
+		return;
+	}
 	if (uplink < 0) {
 		buf_printf(out, "there is no uplink %s; there are", request->words[1]);
 		for (unsigned i = 0; i < agent->config->n_uplinks; i++)
@@ -196,7 +215,8 @@ static void answer_unforce(struct agent *agent, struct local_client *client, con
 {
 	(void)request;
 	log_info("agent", "an operator takes the force back");
-	steer_unforce(&agent->steer);
+	if (agent->config->take_over)
+		steer_unforce(&agent->steer);
 	buf_puts(out, "no uplink is forced any more\n");
 	answer_text(client, EXIT_OK, out);
 }

@@ -174,14 +174,31 @@ static void on_contradiction(void *arg, const struct config_check_error *error)
 			 error->field, error->text);
 }
 
+/* Without uplinks the agent watches, unless it is told otherwise or has nobody to watch for. */
+static void check_watching(struct parser *parser)
+{
+	struct ini *ini = &parser->ini;
+	unsigned index, line = 0;
+
+	if (config_field_find(CONFIG_SECTION_AGENT, "take_over", &index) && parser->config.take_over)
+		line = parser->lines[CONFIG_SECTION_AGENT].fields[index];
+	parser->config.take_over = false;
+	if (line != 0)
+		ini_tell(ini, line, "[agent] take_over: is yes but no uplink is configured; add a section [uplink NAME] for each line");
+	else if (!parser->config.has_collector)
+		ini_tell(ini, ini->line, "no uplink is configured, and no collector to watch for; add a section [uplink NAME] for "
+			 "each line");
+}
+
 static void check_whole(struct parser *parser)
 {
 	struct ini *ini = &parser->ini;
 	char header[LIMIT_NAME + 8];
 
-	require_fields(parser, CONFIG_SECTION_LAN, 0, "lan");
 	if (parser->config.n_uplinks == 0)
-		ini_tell(ini, ini->line, "no uplink is configured; add a section [uplink NAME] for each line");
+		check_watching(parser);
+	else
+		require_fields(parser, CONFIG_SECTION_LAN, 0, "lan");
 	for (unsigned i = 0; i < parser->config.n_uplinks; i++) {
 		snprintf(header, sizeof(header), "uplink %s", parser->config.uplinks[i].name);
 		require_fields(parser, CONFIG_SECTION_UPLINK, i, header);
@@ -189,7 +206,7 @@ static void check_whole(struct parser *parser)
 	/* Contradictions between values that were refused would only confuse. */
 	if (ini->n_errors > 0)
 		return;
-	if (parser->config.driver == CONFIG_DRIVER_ROUTEROS)
+	if (parser->config.driver == CONFIG_DRIVER_ROUTEROS && parser->config.n_uplinks > 0)
 		config_derive_routeros(&parser->config);
 	config_check(&parser->config, on_contradiction, parser);
 }

@@ -58,6 +58,7 @@ struct config_uplink {
 
 struct agent_config {
 	bool is_enabled; /* no: the service does not start; everything else works */
+	bool take_over;	 /* no, or no uplinks: the agent watches; nothing is installed or probed */
 	char identity[LIMIT_NAME];
 	struct parse_address collector;
 	bool has_collector;	    /* false: the agent keeps the router online and tells nobody */

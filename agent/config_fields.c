@@ -354,6 +354,7 @@ static const struct config_field fields[] = {
 	  .set = set_ms, .min = 1 * SECONDS, .max = 1 * DAYS, .remedy = "give 1s to 1d, as in 60s" },
 	{ CONFIG_SECTION_AGENT, "enabled", .offset = offsetof(struct agent_config, is_enabled), .set = set_bool,
 	  .remedy = "write yes or no" },
+	{ AGENT(take_over), .set = set_bool, .remedy = "write yes, or no for an agent that only watches" },
 	{ CONFIG_SECTION_AGENT, "spool", .offset = offsetof(struct agent_config, spool_bytes), .set = set_bytes,
 	  .min = 8192, .max = LIMIT_SPOOL_MAX_BYTES, .remedy = "give 8K to 8M, as in 128K" },
 
@@ -425,6 +426,7 @@ void config_set_defaults(struct agent_config *config)
 {
 	*config = (struct agent_config){
 		.is_enabled = true,
+		.take_over = true,
 		.key_file = "/etc/jaga/agent.key",
 		.state_dir = "/var/lib/jaga-agent",
 		.socket_path = "/run/jaga-agent/agent.sock",

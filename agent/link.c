@@ -213,7 +213,7 @@ static int pack_hello(struct link *link, uint8_t *ret_bytes, size_t size)
 	const struct agent_config *config = link->config;
 	Jaga__V1__Hello hello = JAGA__V1__HELLO__INIT;
 	Jaga__V1__UplinkInfo infos[LIMIT_UPLINKS], *pointers[LIMIT_UPLINKS];
-	char *caps[] = { (char *)(uintptr_t)"scripts.unsigned" };
+	char *caps[2];
 	struct buf buf;
 	int result;
 
@@ -238,7 +238,10 @@ static int pack_hello(struct link *link, uint8_t *ret_bytes, size_t size)
 	hello.model = (char *)(uintptr_t)link->identity->model;
 	hello.system = (char *)(uintptr_t)link->identity->system;
 	hello.job_hiwater = link->identity->job_hiwater;
-	hello.n_caps = config->scripts_unsigned ? 1 : 0;
+	if (config->scripts_unsigned)
+		caps[hello.n_caps++] = (char *)(uintptr_t)"scripts.unsigned";
+	if (!config->take_over)
+		caps[hello.n_caps++] = (char *)(uintptr_t)"watches";
 	hello.caps = caps;
 	buf_init(&buf, (char *)ret_bytes, size);
 	result = wire_pack(&hello.base, &buf);

@@ -153,9 +153,13 @@ static void add_sample(struct report *report, const struct report_sample *sample
 
 void report_sample(struct report *report, const struct report_sample *sample, int64_t now_ms)
 {
-	for (unsigned first = 0; first < report->config->n_uplinks; first += UPLINKS_A_RECORD) {
+	unsigned first = 0;
+
+	do { /* one record even without uplinks: the numbers of the machine */
 		unsigned n = report->config->n_uplinks - first;
 
-		add_sample(report, sample, first, n < UPLINKS_A_RECORD ? n : UPLINKS_A_RECORD, now_ms);
-	}
+		n = n < UPLINKS_A_RECORD ? n : UPLINKS_A_RECORD;
+		add_sample(report, sample, first, n, now_ms);
+		first += n;
+	} while (first < report->config->n_uplinks);
 }

@@ -273,12 +273,15 @@ void steer_unforce(struct steer *steer)
 
 void steer_read_status(const struct steer *steer, unsigned uplink, struct engine_uplink_status *ret_status)
 {
-	engine_read_status(&steer->engine, uplink, ret_status);
+	if (steer->is_started)
+		engine_read_status(&steer->engine, uplink, ret_status);
+	else /* state 0 is "unknown" */
+		*ret_status = (struct engine_uplink_status){ .carried_by = BALANCE_NO_UPLINK };
 }
 
 bool steer_is_plan_in_force(const struct steer *steer)
 {
-	return steer->retry_ms == 0 && !steer->is_told;
+	return steer->is_started && steer->retry_ms == 0 && !steer->is_told;
 }
 
 /* --- start and stop -------------------------------------------------------------------------- */

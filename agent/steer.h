@@ -83,6 +83,7 @@ void steer_on_uplink(struct steer *steer, unsigned uplink, const struct router_u
 /* An operator prefers this uplink over all others for a while. */
 void steer_force(struct steer *steer, unsigned uplink, int64_t for_ms);
 void steer_unforce(struct steer *steer);
+/* Before steer_start() the state is unknown, and nobody carries. */
 void steer_read_status(const struct steer *steer, unsigned uplink, struct engine_uplink_status *ret_status);
 bool steer_is_plan_in_force(const struct steer *steer);
 

@@ -52,6 +52,7 @@ static json_t *make_device(const struct fleet_device *device)
 	json_row_set_number(row, "last_seen_ms", device->last_seen_ms);
 	json_row_set_text(row, "version", device->version);
 	json_row_set_text(row, "driver", device->driver);
+	json_object_set_new(row, "watches", json_boolean(device->watches));
 	json_object_set_new(row, "uplinks", make_uplinks(device));
 	json_object_set_new(row, "snapshots", json_integer(count_snapshots(device)));
 	json_object_set_new(row, "jobs_waiting", json_integer(device->jobs_waiting));

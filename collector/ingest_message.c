@@ -81,6 +81,14 @@ static void copy_text(char *to, size_t size, const char *from)
 	to[length] = '\0';
 }
 
+static bool has_capability(const Jaga__V1__Hello *hello, const char *name)
+{
+	for (size_t i = 0; i < hello->n_caps; i++)
+		if (strcmp(hello->caps[i], name) == 0)
+			return true;
+	return false;
+}
+
 int ingest_apply_hello(struct fleet_device *device, const Jaga__V1__Hello *hello, int64_t now_ms)
 {
 	struct fleet_uplink uplinks[LIMIT_UPLINKS];
@@ -100,6 +108,7 @@ int ingest_apply_hello(struct fleet_device *device, const Jaga__V1__Hello *hello
 	if (r < 0)
 		return r;
 	device->has_hello = true;
+	device->watches = has_capability(hello, "watches");
 	device->job_hiwater = hello->job_hiwater;
 	memcpy(device->boot_id, hello->boot_id.data, sizeof(device->boot_id));
 	copy_text(device->version, sizeof(device->version), hello->agent_version);

@@ -48,7 +48,7 @@ int routeros_want(struct router *router, struct err *err)
 	keeper->n_wanted = keeper->n_surplus = 0;
 	for (unsigned i = 0; i < ROS_MENUS; i++)
 		keeper->foreign[i].id[0] = '\0';
-	if (router->is_removed)
+	if (router->is_removed || router->config->n_uplinks == 0)
 		return 0;
 	routeros_site(router, &site);
 	ros_plan_each(&site, count_item, &n);

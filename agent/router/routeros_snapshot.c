@@ -64,6 +64,7 @@ static void on_executed(void *arg, const struct ros_result *result)
 	job->err = result->err;
 	if (text) /* it was short */
 		take(job, text, strlen(text));
+	take(job, "\n", 1); /* the answer is whole, and a string has no newline at its end */
 	finish(job, result->status);
 }
 

@@ -42,7 +42,8 @@ static void format_agent(const json_t *row, int64_t now_ms, struct buf *buf)
 {
 	(void)now_ms;
 	if (row_text(row, "version"))
-		buf_printf(buf, "%s, driver %s", row_text(row, "version"), row_text_or(row, "driver", "?"));
+		buf_printf(buf, "%s, driver %s%s", row_text(row, "version"), row_text_or(row, "driver", "?"),
+			   row_is_true(row, "watches") ? ", watches" : "");
 }
 
 static void format_snapshot(const json_t *row, int64_t now_ms, struct buf *buf)

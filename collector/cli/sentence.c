@@ -127,6 +127,10 @@ void sentence_of_uplinks(const json_t *device, int64_t now_ms, struct buf *buf)
 	size_t index;
 
 	(void)now_ms;
+	if (row_is_true(device, "watches")) {
+		buf_puts(buf, "watches"); /* nobody knows how its uplinks are */
+		return;
+	}
 	json_array_foreach(row_get(device, "uplinks"), index, uplink) {
 		buf_printf(buf, "%s%s %s", separator, row_text_or(uplink, "name", "?"),
 			   strcmp(row_text_or(uplink, "state", "?"), "up") == 0 ?

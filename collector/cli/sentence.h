@@ -16,7 +16,7 @@
 void sentence_of_event(const json_t *event, int64_t now_ms, struct buf *buf);
 enum paint sentence_paint(const json_t *event);
 
-/* "isp1 up, isp2 DOWN" of an array of {name,state}, the field "uplinks" of a device. */
+/* "isp1 up, isp2 DOWN" of an array of {name,state}, the field "uplinks" of a device; "watches" when its agent steers nothing. */
 void sentence_of_uplinks(const json_t *device, int64_t now_ms, struct buf *buf);
 enum paint sentence_paint_uplinks(const json_t *device);
 

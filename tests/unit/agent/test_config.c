@@ -43,6 +43,7 @@ static int load(const char *text, size_t length)
 }
 
 #define LAN "[lan]\ninterfaces = lan0\n"
+#define WATCHER "[agent]\nidentity = a\ncollector = 192.0.2.9\n"
 #define ROUTEROS "[router]\ndriver = routeros\naddress = 10.0.0.9\nuser = jaga\n"
 #define ISP1 "[uplink isp1]\ninterface = wan1\ntargets = 192.0.2.1\n"
 
@@ -157,13 +158,36 @@ static void test_whole_file(void **state)
 	assert_int_equal(config_find_uplink(&config, "dsl"), -ENOENT);
 }
 
+/* What steers nothing needs neither uplinks nor LANs; uplinks that are named must be whole all the same. */
+static void test_watching(void **state)
+{
+	static const char *const whole[] = { WATCHER, WATCHER "take_over = no\n", WATCHER ROUTEROS, WATCHER "take_over = no\n" LAN ISP1,
+					     WATCHER "table_base = 253\nmark_field = 1\nbuckets = 1\n" };
+
+	(void)state;
+	assert_int_equal(load(LAN ISP1, strlen(LAN ISP1)), 0);
+	assert_true(config.take_over);
+	for (unsigned i = 0; i < sizeof(whole) / sizeof(whole[0]); i++) {
+		assert_int_equal(load(whole[i], strlen(whole[i])), 0);
+		assert_false(config.take_over);
+	}
+	assert_int_equal(load(WATCHER ISP1, strlen(WATCHER ISP1)), -EINVAL);
+	assert_non_null(strstr(errors_text, "[lan] interfaces: is missing"));
+}
+
 static const struct {
 	const char *text;
 	const char *errors;
 } wrong[] = {
-	{ "", "1: [lan] interfaces: is missing; list the interfaces of your users, as in br-lan, eth3\n"
-	      "1: no uplink is configured; add a section [uplink NAME] for each line\n" },
-	{ LAN, "2: no uplink is configured; add a section [uplink NAME] for each line\n" },
+	{ "", "1: no uplink is configured, and no collector to watch for; add a section [uplink NAME] for each line\n" },
+	{ LAN, "2: no uplink is configured, and no collector to watch for; add a section [uplink NAME] for each line\n" },
+	{ WATCHER "take_over = yes\n",
+	  "4: [agent] take_over: is yes but no uplink is configured; add a section [uplink NAME] for each line\n" },
+	{ "[agent]\ntake_over = perhaps\n" LAN ISP1,
+	  "2: [agent] take_over: 'perhaps' is not understood; write yes, or no for an agent that only watches\n" },
+	{ WATCHER "take_over = no\n[router]\ndriver = routeros\n",
+	  "5: [router] address: is missing; write the router's numeric address\n"
+	  "5: [router] user: is missing; name a user of the router\n" },
 	{ ISP1, "3: [lan] interfaces: is missing; list the interfaces of your users, as in br-lan, eth3\n" },
 	{ LAN "[uplink isp1]\nweight = 3\n",
 	  "3: [uplink isp1] interface: is missing; name the interface of this line, as `ip link` shows it\n"
@@ -399,7 +423,7 @@ int main(void)
 		cmocka_unit_test(test_defaults),	      cmocka_unit_test(test_whole_file),
 		cmocka_unit_test(test_wrong_files),	      cmocka_unit_test(test_long_and_binary_lines),
 		cmocka_unit_test(test_too_much),	      cmocka_unit_test(test_missing_file),
-		cmocka_unit_test(test_routeros),
+		cmocka_unit_test(test_routeros),      cmocka_unit_test(test_watching),
 	};
 	int fd = mkstemp(path), r;
 

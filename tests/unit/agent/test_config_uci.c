@@ -129,12 +129,26 @@ static void test_openwrt_defaults(void **state)
 	assert_int_equal(config.n_snapshot_commands, 0);
 }
 
+static void test_watching(void **state)
+{
+	static const char agent[] = "config agent\n\toption identity a\n\toption collector 192.0.2.9\n";
+	char text[512];
+
+	(void)state;
+	assert_int_equal(load(agent), 0);
+	assert_false(config.take_over);
+	snprintf(text, sizeof(text), "%s\toption take_over 0\n%s", agent, LAN ISP1);
+	assert_int_equal(load(text), 0);
+	assert_false(config.take_over);
+	assert_int_equal(config.n_uplinks, 1);
+}
+
 static const struct {
 	const char *text;
 	const char *errors;
 } wrong[] = {
-	{ "config lan\n", "1: [lan] interfaces: is missing; list the interfaces of your users, as in br-lan, eth3\n"
-			  "1: no uplink is configured; add a section [uplink NAME] for each line\n" },
+	{ "config lan\n",
+	  "1: no uplink is configured, and no collector to watch for; add a section [uplink NAME] for each line\n" },
 	{ LAN ISP1 "option weight 0\n", "6: [uplink isp1] weight: '0' is out of range; give a number from 1 to 100\n" },
 	{ LAN ISP1 "option weight ''\n", "6: [uplink isp1] weight: is empty; give a number from 1 to 100\n" },
 	{ LAN ISP1 "option weight\n", "6: [uplink isp1] weight: is empty; give a number from 1 to 100\n" },
@@ -229,7 +243,7 @@ static void test_recognises(void **state)
 	assert_int_equal(load_from(in_config_path, "confg agent\n", 12, &config), -EINVAL);
 	assert_memory_equal(errors_text, "1: 'confg' is not understood; write config, option or list\n", 59);
 	assert_int_equal(load_from(in_config_path, "", 0, &config), -EINVAL);
-	assert_memory_equal(errors_text, "1: [lan] interfaces: is missing", 31);
+	assert_memory_equal(errors_text, "1: no uplink is configured", 26);
 }
 
 int main(void)
@@ -237,7 +251,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_same_as_ini), cmocka_unit_test(test_openwrt_defaults),
 		cmocka_unit_test(test_wrong_files), cmocka_unit_test(test_long_words),
-		cmocka_unit_test(test_recognises),
+		cmocka_unit_test(test_recognises),  cmocka_unit_test(test_watching),
 	};
 	char config_directory[48];
 	int r;

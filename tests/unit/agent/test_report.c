@@ -209,6 +209,19 @@ static void test_samples(void **state)
 	assert_true(batch->samples[0]->uplinks[0]->tx_bytes == 4);
 }
 
+static void test_sample_of_a_watcher(void **state)
+{
+	const struct report_sample sample = { .mem_available_kb = 7 };
+	Jaga__V1__TelemetryBatch *batch;
+
+	(void)state;
+	config.n_uplinks = 0;
+	report_sample(&report, &sample, 1);
+	batch = read_batch(1);
+	assert_int_equal(batch->samples[0]->n_uplinks, 0);
+	assert_int_equal(batch->samples[0]->mem_available_kb, 7);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -218,6 +231,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_without_a_collector, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_largest_change_fits, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_samples, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_sample_of_a_watcher, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -90,6 +90,11 @@ static void test_uplinks(void **state)
 	sentence_of_uplinks(none, 0, &buf);
 	assert_string_equal(memory, "");
 	assert_int_equal(sentence_paint_uplinks(none), PAINT_NONE);
+	json_decref(none);
+	buf_clear(&buf);
+	none = load("{'watches':true,'uplinks':[{'name':'isp1','state':'unknown'}]}");
+	sentence_of_uplinks(none, 0, &buf);
+	assert_string_equal(memory, "watches");
 	json_decref(row);
 	json_decref(none);
 }
