@@ -74,8 +74,8 @@ struct router_script_result {
 };
 typedef void router_script_fn(void *arg, const struct router_script_result *result);
 
-/* NULL: done; else why not. */
-typedef void router_done_fn(void *arg, const struct err *error);
+/* result: 0, or a negative errno with why (valid during the call). */
+typedef void router_done_fn(void *arg, int result, const char *reason);
 
 /* A way back, taken before a script runs. All strings are read before save_point returns. */
 struct router_save_spec {
@@ -84,7 +84,8 @@ struct router_save_spec {
 	size_t length;
 	const char *rollback; /* a script of the job's author that undoes it; NULL: the driver's own way */
 	size_t rollback_length;
-	uint32_t confirm_s; /* from here on the device may go back by itself when commit has not come */
+	/* The device may go back by itself when commit has not come so long after the script has ended. */
+	uint32_t confirm_s;
 };
 
 /* Of apply and remove, instead of 0: the device has been told. */
@@ -123,7 +124,10 @@ struct router_ops {
 	int (*remove)(struct router *router, struct err *err);
 	/* One at a time each: -EBUSY while one runs. */
 	int (*snapshot)(struct router *router, router_snapshot_fn *on_done, void *arg, struct err *err);
-	/* job_id: for the script's environment. The script is read before this returns. */
+	/*
+	 * job_id: for the script's environment. The script is read before this returns. interpreter: "" or the driver's own
+	 * ("sh", "routeros"); -ENOTSUP: another.
+	 */
 	int (*run_script)(struct router *router, const char *job_id, const char *interpreter, const void *script,
 			  size_t length, int64_t timeout_ms, router_script_fn *on_done, void *arg, struct err *err);
 	/*
@@ -133,7 +137,7 @@ struct router_ops {
 	 *
 	 * save_point: on failure nothing is left behind and the script must not run.
 	 * commit: the save point is gone, what the script did stays.
-	 * roll_back: the configuration is as at the save point. Also after the device went back by itself; error -ENOENT: it has
+	 * roll_back: the configuration is as at the save point. Also after the device went back by itself; result -ENOENT: it has
 	 * no save point of this job and did not go back. A device that cannot be reached is waited for.
 	 */
 	int (*save_point)(struct router *router, const struct router_save_spec *spec, router_done_fn *on_done, void *arg,
