@@ -11,7 +11,7 @@ AGENT_SRCS += agent/router/linux.c agent/router/linux_conntrack.c agent/router/l
 	agent/router/linux_gateway.c agent/router/linux_link.c agent/router/linux_nft.c agent/router/linux_nft_maps.c agent/router/linux_nft_read.c \
 	agent/router/linux_nft_rules.c agent/router/linux_route.c agent/router/linux_rule.c agent/router/linux_sysctl.c \
 	agent/router/netlink.c agent/router/nft.c agent/router/nl_socket.c agent/router/driver.c agent/router/router.c
-AGENT_SRCS += agent/router/ros_api.c agent/router/ros_codec.c agent/router/ros_export.c agent/router/ros_plan.c agent/router/ros_script.c \
+AGENT_SRCS += agent/router/ros_api.c agent/router/ros_codec.c agent/router/ros_export.c agent/router/ros_ftp.c agent/router/ros_plan.c agent/router/ros_script.c \
 	agent/router/ros_stream.c agent/router/routeros.c agent/router/routeros_doctor.c agent/router/routeros_keep.c \
 	agent/router/routeros_read.c agent/router/routeros_site.c agent/router/routeros_snapshot.c agent/router/routeros_steer.c
 AGENT_SRCS += agent/link.c agent/link_exchange.c agent/link_report.c agent/link_session.c agent/link_transfer.c

@@ -167,8 +167,7 @@ static void on_lost(void *arg, int64_t retry_ms, const struct err *why)
 
 /* --- operations ---------------------------------------------------------------------------------------- */
 
-/* The first line of the file. */
-static int read_password(const struct agent_config *config, char ret_password[static LIMIT_ROS_PASSWORD], struct err *err)
+int routeros_read_password(const struct agent_config *config, char ret_password[static LIMIT_ROS_PASSWORD], struct err *err)
 {
 	FILE *file;
 	size_t length;
@@ -210,7 +209,7 @@ static int routeros_open(struct ev_loop *loop, const struct agent_config *config
 	static const struct ros_api_events api_events = { .on_open = on_open, .on_lost = on_lost };
 	struct ros_api_settings settings = { .address = config->router };
 	struct router *router;
-	int r = read_password(config, settings.password, err);
+	int r = routeros_read_password(config, settings.password, err);
 
 	if (r < 0)
 		return r;

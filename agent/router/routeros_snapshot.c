@@ -2,7 +2,7 @@
  * routeros_snapshot: the router's /export, made canonical by ros_export.
  *
  *   from 7.8   /execute as-string, whose answer streams however long it is; nothing is written
- *   before     /export to a file, the file's contents (4 KB on 6, 60 KB on 7), the file removed
+ *   before     /export to a file, the file's contents (4 KB on 6, 60 KB on 7), by FTP when it has more, the file removed
  *
  * Secrets are left out: 7 does so by itself, 6 is told to. Called through router.h.
  */
@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "agent/router/ros_export.h"
+#include "agent/router/ros_ftp.h"
 #include "agent/router/routeros.h"
 
 #define FILE_NAME "jaga-snapshot"
@@ -24,6 +25,9 @@ struct routeros_snapshot_job {
 	struct buf out;
 	char file_id[LIMIT_ROS_ID]; /* of what is to be removed; "": nothing */
 	uint64_t size, read;	    /* bytes of the file, and of what was handed out */
+	struct ros_ftp *ftp;	    /* NULL: not under way */
+	struct ros_ftp_request request;
+	bool has_service;
 	struct err err;
 	char text[LIMIT_BODY_BYTES];
 };
@@ -33,6 +37,7 @@ static void finish(struct routeros_snapshot_job *job, int status)
 	if (status == 0)
 		status = ros_export_finish(&job->export, &job->err);
 	job->router->snapshot_job = NULL;
+	explicit_bzero(&job->request, sizeof(job->request)); /* it holds the password */
 	if (status < 0)
 		job->on_done(job->arg, NULL, 0, &job->err);
 	else
@@ -52,6 +57,11 @@ static int on_bulk(void *arg, const char *key, const uint8_t *piece, size_t leng
 	if (strcmp(key, "ret") == 0 || strcmp(key, "contents") == 0)
 		take(arg, piece, length);
 	return 0;
+}
+
+static void on_ftp_bytes(void *arg, const void *bytes, size_t length)
+{
+	take(arg, bytes, length);
 }
 
 /* --- as a string ---------------------------------------------------------------------------------- */
@@ -86,12 +96,91 @@ static void on_file_removed(void *arg, const struct ros_result *result)
 
 	if (result->status == -EREMOTEIO)
 		routeros_trouble(job->router, LOG_LEVEL_WARNING, "keeps the file %s.rsc: %s", FILE_NAME, result->err.text);
-	if (result->status < 0 && result->status != -EREMOTEIO)
+	else if (result->status < 0 && job->err.text[0] == '\0')
 		job->err = result->err;
-	else if (job->read < job->size)
-		err_set(&job->err, 0, "the export has %llu bytes, and this version of RouterOS hands out %llu of a file",
-			(unsigned long long)job->size, (unsigned long long)job->read);
 	finish(job, job->err.text[0] ? -EIO : 0);
+}
+
+/* The last step, also of what failed before: job->err says so. */
+static void remove_file(struct routeros_snapshot_job *job)
+{
+	static const struct ros_answer answer = { .on_end = on_file_removed };
+	struct err err;
+	int r;
+
+	ros_put_attribute(ros_api_begin(job->router->api, "/file/remove"), ".id", job->file_id, strlen(job->file_id));
+	r = ros_api_send(job->router->api, LIMIT_ROS_ANSWER_MS, &answer, job, NULL, &err);
+	if (r == 0)
+		return;
+	if (job->err.text[0] == '\0')
+		job->err = err;
+	finish(job, r);
+}
+
+static void on_ftp_end(void *arg, const struct err *why)
+{
+	struct routeros_snapshot_job *job = arg;
+
+	ros_ftp_destroy(job->ftp);
+	job->ftp = NULL;
+	if (why)
+		err_set(&job->err, 0, "the export has %llu bytes, more than this version's API hands out, and %s",
+			(unsigned long long)job->size, why->text);
+	remove_file(job);
+}
+
+static int on_service(void *arg, const struct ros_sentence *row)
+{
+	struct routeros_snapshot_job *job = arg;
+	const char *port = ros_find(row, "port"), *disabled = ros_find(row, "disabled");
+	uint64_t number;
+
+	if (port && parse_u64(port, 1, UINT16_MAX, &number) == 0 && (!disabled || strcmp(disabled, "true") != 0)) {
+		job->request.address.port = (uint16_t)number;
+		job->has_service = true;
+	}
+	return 0;
+}
+
+static int start_ftp(struct routeros_snapshot_job *job)
+{
+	static const struct ros_ftp_events events = { .on_bytes = on_ftp_bytes, .on_end = on_ftp_end };
+	struct ros_ftp_request *request = &job->request;
+	int r = routeros_read_password(job->router->config, request->password, &job->err);
+
+	if (r < 0)
+		return r;
+	routeros_copy(request->user, sizeof(request->user), job->router->config->router_user);
+	routeros_copy(request->path, sizeof(request->path), FILE_NAME ".rsc");
+	request->size = job->size;
+	job->read = 0;
+	buf_clear(&job->out);
+	ros_export_init(&job->export, &job->out);
+	return ros_ftp_fetch(job->router->loop, request, &events, job, &job->ftp, &job->err);
+}
+
+static void on_services(void *arg, const struct ros_result *result)
+{
+	struct routeros_snapshot_job *job = arg;
+
+	if (result->status < 0)
+		job->err = result->err;
+	else if (!job->has_service)
+		err_set(&job->err, 0, "the export has %llu bytes, more than this version's API hands out: it takes "
+			"/ip service enable ftp, and policy ftp for the agent's user", (unsigned long long)job->size);
+	if (job->err.text[0] || start_ftp(job) < 0)
+		remove_file(job);
+}
+
+static int ask_service(struct routeros_snapshot_job *job)
+{
+	static const struct ros_answer answer = { .on_re = on_service, .on_end = on_services };
+	struct buf *out = ros_api_begin(job->router->api, "/ip/service/print");
+
+	ros_put_word(out, "=.proplist=port,disabled");
+	ros_put_word(out, "?name=ftp");
+	job->request.address = job->router->config->router;
+	return ros_api_send(job->router->api, LIMIT_ROS_ANSWER_MS, &answer, job, NULL, &job->err);
 }
 
 static int on_file(void *arg, const struct ros_sentence *row)
@@ -110,19 +199,16 @@ static int on_file(void *arg, const struct ros_sentence *row)
 
 static void on_file_read(void *arg, const struct ros_result *result)
 {
-	static const struct ros_answer answer = { .on_end = on_file_removed };
 	struct routeros_snapshot_job *job = arg;
 	int r = result->status;
 
 	job->err = result->err;
 	if (r == 0 && job->file_id[0] == '\0')
 		r = err_set(&job->err, -ENOENT, "the router exported, but there is no file %s.rsc", FILE_NAME);
-	if (r == 0) {
-		ros_put_attribute(ros_api_begin(job->router->api, "/file/remove"), ".id", job->file_id, strlen(job->file_id));
-		r = ros_api_send(job->router->api, LIMIT_ROS_ANSWER_MS, &answer, job, NULL, &job->err);
-	}
 	if (r < 0)
 		finish(job, r);
+	else if (job->read >= job->size || ask_service(job) < 0)
+		remove_file(job);
 }
 
 static void on_exported(void *arg, const struct ros_result *result)
@@ -188,9 +274,16 @@ static void ignore(void *arg, const char *text, size_t length, const struct err 
 	(void)error;
 }
 
-/* Its command ends with the session, and the job with that. */
+/* Its command ends with the session, and the job with that; a file under way belongs to no session. */
 void routeros_snapshot_close(struct router *router)
 {
-	if (router->snapshot_job)
-		router->snapshot_job->on_done = ignore;
+	struct routeros_snapshot_job *job = router->snapshot_job;
+
+	if (!job)
+		return;
+	job->on_done = ignore;
+	if (job->ftp) {
+		ros_ftp_destroy(job->ftp);
+		finish(job, -ECANCELED);
+	}
 }

@@ -237,3 +237,41 @@ def test_an_interface_that_is_not_there_is_refused(lab, agent):
     agent.start()
     assert agent.process.wait(10) == 3
     assert lab.configuration() == before
+
+
+# --- snapshots -----------------------------------------------------------------------------------
+
+def make_large(lab, rules):
+    """More configuration than 6.49's API shows of a file."""
+    api = lab.router.connect()
+    for number in range(rules):
+        api.path("ip", "firewall", "filter").add(chain="forward", action="accept", **{"dst-address": f"198.51.100.{number}"},
+                                                 comment=f"rule {number} of many, with a comment that is as long as people write them")
+    api.close()
+
+
+def files(lab):
+    api = lab.router.connect()
+    found = [row["name"] for row in api.path("file")]
+    api.close()
+    return found
+
+
+@pytest.mark.parametrize("lab", ["6.49"], indirect=True)
+def test_a_large_export_of_6_comes_by_ftp(lab, agent):
+    agent.start().wait_online()
+    make_large(lab, 200)
+    done = agent.run("--json", "snapshot")
+    assert done.returncode == 0, done.stderr
+    row = json.loads(done.stdout)
+    row = row[0] if isinstance(row, list) else row
+    # Every rule is in it once, unfolded: its words come to more than a hundred bytes.
+    assert row["bytes"] > 200 * 100 and row["reason"] == "", row
+    assert files(lab) == []
+    api = lab.router.connect()
+    services = api.path("ip", "service")
+    services.update(**{".id": next(row[".id"] for row in services if row["name"] == "ftp"), "disabled": "yes"})
+    api.close()
+    refused = agent.run("--json", "snapshot")
+    assert "ip service enable ftp" in refused.stdout + refused.stderr
+    assert files(lab) == []

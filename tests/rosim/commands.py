@@ -94,8 +94,17 @@ class Commands:
 
     def run(self, interpreter, path, verb, arguments, keys=()):
         """keys: ids, names or numbers that stand before the parameters ("set 0 name=x")."""
+        if self.has_special(path, verb):  # a script's lines take their own time
+            self.spend(self.service_time_s, time.monotonic())
+            return self.carry_out(interpreter, path, verb, arguments, keys)
+        began = time.monotonic()
+        try:
+            return self.carry_out(interpreter, path, verb, arguments, keys)
+        finally:
+            self.spend(self.service_time_s, began)
+
+    def carry_out(self, interpreter, path, verb, arguments, keys):
         router, arguments = self.router, dict(arguments)
-        self.spend(self.service_time_s)
         keys = [key for text in [*keys, *arguments.pop("numbers", "").split(",")] for key in [text] if key != ""]
         special = getattr(self, f"run_{path.strip('/').replace('/', '_').replace('-', '_')}_{verb.replace('-', '_')}".replace("run__", "run_"), None)
         if self.has_special(path, verb) and special:
@@ -114,7 +123,7 @@ class Commands:
         if path == "/interface" and verb in ("set", "enable", "disable", "comment"):
             for key in keys:
                 owner, item = self.interface(key)
-                self.run(interpreter, owner, verb, arguments, [item.id])
+                self.carry_out(interpreter, owner, verb, arguments, [item.id])
             return None
         keys = [self.key(path, key) for key in keys]
         if verb == "remove":
@@ -129,10 +138,11 @@ class Commands:
             router.set(path, keys, arguments)
         return None
 
-    def spend(self, seconds):
-        """The one processor is busy: every session waits, whoever asked and whether by a line or in a script."""
-        if seconds > 0:
-            self.delay_s(seconds)
+    def spend(self, seconds, began):
+        """The one processor was and is busy: every session waits, whoever asked and whether by a line or in a script."""
+        left = began + seconds - time.monotonic()
+        if seconds > 0 and left > 0:
+            self.delay_s(left)
 
     def interface(self, key):
         for owner, item in self.router.interfaces():
@@ -211,14 +221,15 @@ class Commands:
         return self.export(interpreter, "/", [], arguments)
 
     def export(self, interpreter, path, flags, arguments):
-        self.spend(self.export_time_s)
         words = set(flags) | {name for name, value in arguments.items() if name != "file"}
         is_six = self.router.version[0] == 6
         unknown = words - {"compact", "verbose", "terse", "hide-sensitive" if is_six else "show-sensitive"}
         if unknown:
             raise Trap(f"unknown parameter {min(unknown)}" if is_six else "unknown parameter")
+        began = time.monotonic()
         text = exporting.export(self.router, self.now_text(), path, "hide-sensitive" in words if is_six
                                 else "show-sensitive" not in words, "verbose" in words)
+        self.spend(self.export_time_s, began)
         if "file" in arguments:
             self.router.write_file(arguments["file"] + ("" if arguments["file"].endswith(".rsc") else ".rsc"), text.encode())
         else:

@@ -145,7 +145,7 @@ class CompanionLab(Lab):
         self.ip("box", "route", "add", "default", "via", self.ROUTER)
 
     def start_router(self, personality, path):
-        return test_api.Rosim(personality, "--netns", self.prefix + "rtr", "--import", str(path), host=self.ROUTER,
+        return test_api.Rosim(personality, "--netns", self.prefix + "rtr", "--import", str(path), "--ftp", f"{self.ROUTER}:21", host=self.ROUTER,
                               inside=self.prefix + "rtr")
 
     def configuration(self):

@@ -10,6 +10,7 @@ cleared away by the next one. Who looks at a router from inside (Fleet.ask) is o
 import collections
 import contextlib
 import ctypes
+import itertools
 import json
 import os
 import pathlib
@@ -98,7 +99,7 @@ def cpu_s(pid):
 
 def remove_dead_runs():
     for name in subprocess.run(["ip", "netns", "list"], text=True, capture_output=True, check=True).stdout.split("\n"):
-        match = re.match(PREFIX + r"(\d+)-", name)
+        match = re.match(PREFIX + r"(\d+)x\d+-", name)
         if match and not os.path.exists(f"/proc/{match.group(1)}"):
             subprocess.run(["ip", "netns", "del", name.split()[0]], check=True)
 
@@ -106,8 +107,10 @@ def remove_dead_runs():
 class Fleet:
     """The namespaces, lines and routers; a context manager. cut: indexes of routers whose packets obey their own firewall."""
 
+    numbers = itertools.count(1)  # of those in this process: several may live at once
+
     def __init__(self, count=len(s1.DEVICES), loss_permille=0, cut=()):
-        self.prefix = f"{PREFIX}{os.getpid()}"
+        self.prefix = f"{PREFIX}{os.getpid()}x{next(Fleet.numbers)}"
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix=PREFIX + "-"))
         # Of both kinds, when they are not all.
         order = sorted(range(len(s1.DEVICES)), key=lambda index: index % 5)[:count]
@@ -165,7 +168,7 @@ class Fleet:
             self.routers[device.name] = self.adopt(Program(
                 self.at(device), device.name,
                 [sys.executable, ROOT / "tests/rosim/rosim", "--personality", device.personality, "--ethernets", device.row.ethernets,
-                 "--api", "0.0.0.0:8728", "--ssh", "0.0.0.0:22", "--password", PASSWORD, "--import", script,
+                 "--api", "0.0.0.0:8728", "--ssh", "0.0.0.0:22", "--ftp", "0.0.0.0:21", "--password", PASSWORD, "--import", script,
                  "--service-time", SERVICE_S, "--export-time", EXPORT_S,
                  *(["--netns", self.at(device).name] if device.index in cut else [])]))
         for program in self.routers.values():

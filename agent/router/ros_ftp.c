@@ -1,0 +1,304 @@
+/*
+ * ros_ftp: see ros_ftp.h.
+ *
+ *   greeting -> user -> pass -> type -> passive -> retr -> receiving -> done
+ *
+ * Each state but the last two is left by one reply on the control connection (three digits; of a reply of many lines the last
+ * counts: RFC 959 section 4.2). The file has come when both the data connection has ended and the control connection has said 226;
+ * either may be first. Every reply and every piece of the file puts the deadline off, so a silent router ends it.
+ */
+#include "agent/router/ros_ftp.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/router/ros_stream.h"
+#include "common/buf.h"
+
+#define LINE_BYTES 256 /* of a reply: what is longer is cut, its code and port stand in front */
+
+enum state { GREETING, USER, PASS, TYPE, PASSIVE, RETR, RECEIVING };
+
+struct ros_ftp {
+	struct ros_ftp_request request;
+	const struct ros_ftp_events *events;
+	void *arg;
+	struct ev_loop *loop;
+	enum state state;
+	struct ros_stream control, data;
+	ev_timer timer; /* silence; once it has ended, to tell so */
+	char line[LINE_BYTES];
+	size_t line_length;
+	uint64_t received;
+	bool is_data_over, is_acknowledged;
+	bool has_ended, is_whole;
+	struct err why;
+};
+
+int ros_ftp_parse_port(const char *text, uint16_t *ret_port)
+{
+	const char *at = strchr(text, '(');
+	unsigned long numbers[6] = { 0 };
+	unsigned n = 0;
+
+	if (!at)
+		return -EBADMSG;
+	if (strncmp(at, "(|||", 4) == 0) {
+		at += 3;
+		numbers[0] = strtoul(at + 1, NULL, 10);
+		if (!isdigit((unsigned char)at[1]) || numbers[0] == 0 || numbers[0] > UINT16_MAX)
+			return -EBADMSG;
+		*ret_port = (uint16_t)numbers[0];
+		return 0;
+	}
+	do {
+		char *end;
+
+		if (n == 6 || !isdigit((unsigned char)at[1]))
+			return -EBADMSG;
+		numbers[n] = strtoul(at + 1, &end, 10);
+		if (numbers[n++] > 255)
+			return -EBADMSG;
+		at = end;
+	} while (*at == ',');
+	if (n != 6 || *at != ')' || numbers[4] * 256 + numbers[5] == 0)
+		return -EBADMSG;
+	*ret_port = (uint16_t)(numbers[4] * 256 + numbers[5]);
+	return 0;
+}
+
+/* --- end ------------------------------------------------------------------------------------------ */
+
+/* why: NULL, and the file is whole. Told from the loop: what called this still looks at ftp. */
+static void end(struct ros_ftp *ftp, const struct err *why)
+{
+	if (ftp->has_ended)
+		return;
+	ftp->has_ended = true;
+	ftp->is_whole = !why;
+	if (why)
+		ftp->why = *why;
+	ros_stream_close(&ftp->control);
+	ros_stream_close(&ftp->data);
+	ev_timer_stop(ftp->loop, &ftp->timer);
+	ev_timer_set(&ftp->timer, 0, 0);
+	ev_timer_start(ftp->loop, &ftp->timer);
+}
+
+static void fail(struct ros_ftp *ftp, const char *what)
+{
+	struct err why;
+
+	err_set(&why, 0, "FTP: %s", what);
+	end(ftp, &why);
+}
+
+static void on_time(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct ros_ftp *ftp = timer->data;
+
+	(void)loop;
+	(void)revents;
+	if (!ftp->has_ended)
+		fail(ftp, "the router says nothing any more");
+	else
+		ftp->events->on_end(ftp->arg, ftp->is_whole ? NULL : &ftp->why);
+}
+
+static void end_when_complete(struct ros_ftp *ftp)
+{
+	struct err why;
+
+	if (!ftp->is_data_over || !ftp->is_acknowledged)
+		return;
+	if (ftp->received == ftp->request.size) {
+		end(ftp, NULL);
+		return;
+	}
+	err_set(&why, 0, "FTP: %llu of %llu bytes came", (unsigned long long)ftp->received,
+		(unsigned long long)ftp->request.size);
+	end(ftp, &why);
+}
+
+/* --- the file ------------------------------------------------------------------------------------- */
+
+static void on_data_open(void *arg)
+{
+	(void)arg;
+}
+
+static void on_data(void *arg, const uint8_t *bytes, size_t length)
+{
+	struct ros_ftp *ftp = arg;
+
+	ev_timer_again(ftp->loop, &ftp->timer);
+	ftp->received += length;
+	if (ftp->received > ftp->request.size)
+		fail(ftp, "the router sends more than the file has");
+	else
+		ftp->events->on_bytes(ftp->arg, bytes, length);
+}
+
+/* Its end is the end of the file; whether it came too soon the count says. */
+static void on_data_end(void *arg, const struct err *why)
+{
+	struct ros_ftp *ftp = arg;
+
+	if (ftp->state != RECEIVING && ftp->received == 0) {
+		fail(ftp, why->text);
+		return;
+	}
+	ftp->is_data_over = true;
+	end_when_complete(ftp);
+}
+
+static const struct ros_stream_events data_events = { .on_open = on_data_open, .on_bytes = on_data, .on_end = on_data_end };
+
+/* --- replies -------------------------------------------------------------------------------------- */
+
+static void command(struct ros_ftp *ftp, enum state next, const char *word, const char *argument)
+{
+	struct buf *out = ros_stream_begin(&ftp->control);
+
+	buf_printf(out, "%s%s%s\r\n", word, argument[0] ? " " : "", argument);
+	ftp->state = next;
+	(void)ros_stream_commit(&ftp->control); /* there is room: one command at a time, each shorter than the queue */
+}
+
+static void ask_passive(struct ros_ftp *ftp)
+{
+	command(ftp, PASSIVE, ftp->request.address.family == AF_INET6 ? "EPSV" : "PASV", "");
+}
+
+static void open_data(struct ros_ftp *ftp)
+{
+	struct parse_address address = ftp->request.address;
+	struct err err;
+
+	if (ros_ftp_parse_port(ftp->line, &address.port) < 0)
+		fail(ftp, "the router names no port for the file");
+	else if (ros_stream_open(&ftp->data, &address, &err) < 0)
+		fail(ftp, err.text);
+	else
+		command(ftp, RETR, "RETR", ftp->request.path);
+}
+
+/* A whole reply has come. */
+static void take_reply(struct ros_ftp *ftp)
+{
+	char kind = ftp->line[0];
+
+	if (kind == '4' || kind == '5') {
+		fail(ftp, ftp->line);
+		return;
+	}
+	switch (ftp->state) {
+	case GREETING:
+		command(ftp, USER, "USER", ftp->request.user);
+		break;
+	case USER:
+		command(ftp, kind == '3' ? PASS : TYPE, kind == '3' ? "PASS" : "TYPE", kind == '3' ? ftp->request.password : "I");
+		explicit_bzero(ftp->request.password, sizeof(ftp->request.password));
+		break;
+	case PASS:
+		command(ftp, TYPE, "TYPE", "I");
+		break;
+	case TYPE:
+		ask_passive(ftp);
+		break;
+	case PASSIVE:
+		open_data(ftp);
+		break;
+	case RETR:
+	case RECEIVING:
+		ftp->state = RECEIVING;
+		ftp->is_acknowledged = kind == '2';
+		end_when_complete(ftp);
+		break;
+	}
+}
+
+/* "226 text" ends a reply; "226-text" and whatever else stands between do not. */
+static void take_line(struct ros_ftp *ftp)
+{
+	const char *line = ftp->line;
+	size_t length = ftp->line_length;
+
+	ftp->line[length] = '\0';
+	ftp->line_length = 0;
+	if (length < 3 || line[0] < '1' || line[0] > '5' || !isdigit((unsigned char)line[1]) || !isdigit((unsigned char)line[2]) ||
+	    (length > 3 && line[3] != ' '))
+		return;
+	take_reply(ftp);
+}
+
+static void on_control(void *arg, const uint8_t *bytes, size_t length)
+{
+	struct ros_ftp *ftp = arg;
+
+	ev_timer_again(ftp->loop, &ftp->timer);
+	for (size_t i = 0; i < length && !ftp->has_ended; i++) {
+		if (bytes[i] == '\n')
+			take_line(ftp);
+		else if (bytes[i] != '\r' && ftp->line_length < LINE_BYTES - 1)
+			ftp->line[ftp->line_length++] = (char)bytes[i];
+	}
+}
+
+static void on_control_open(void *arg)
+{
+	(void)arg; /* the router greets first */
+}
+
+static void on_control_end(void *arg, const struct err *why)
+{
+	fail(arg, why->text);
+}
+
+static const struct ros_stream_events control_events = {
+	.on_open = on_control_open, .on_bytes = on_control, .on_end = on_control_end,
+};
+
+/* --- life ----------------------------------------------------------------------------------------- */
+
+int ros_ftp_fetch(struct ev_loop *loop, const struct ros_ftp_request *request, const struct ros_ftp_events *events, void *arg,
+		  struct ros_ftp **ret_ftp, struct err *err)
+{
+	struct ros_ftp *ftp = calloc(1, sizeof(*ftp));
+	int r;
+
+	if (!ftp)
+		return err_sys(err, -ENOMEM, "FTP");
+	ftp->request = *request;
+	ftp->events = events;
+	ftp->arg = arg;
+	ftp->loop = loop;
+	ros_stream_init(&ftp->control, loop, &control_events, ftp);
+	ros_stream_init(&ftp->data, loop, &data_events, ftp);
+	ev_init(&ftp->timer, on_time);
+	ftp->timer.repeat = LIMIT_ROS_ANSWER_MS / 1000.0;
+	ftp->timer.data = ftp;
+	r = ros_stream_open(&ftp->control, &request->address, err);
+	if (r < 0) {
+		err_prefix(err, "FTP: ");
+		ftp->has_ended = true;
+		ros_ftp_destroy(ftp);
+		return r;
+	}
+	ev_timer_again(loop, &ftp->timer);
+	*ret_ftp = ftp;
+	return 0;
+}
+
+void ros_ftp_destroy(struct ros_ftp *ftp)
+{
+	if (!ftp)
+		return;
+	ev_timer_stop(ftp->loop, &ftp->timer);
+	ros_stream_close(&ftp->control);
+	ros_stream_close(&ftp->data);
+	explicit_bzero(&ftp->request, sizeof(ftp->request));
+	free(ftp);
+}
