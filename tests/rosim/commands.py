@@ -30,7 +30,7 @@ SPECIAL = {
     ("/file", "read"): ({"file", "offset", "chunk-size"}, (7, 0)),
     ("/file", "set"): ({"numbers", "contents", "name"}, (6, 0)),
     ("/interface/lte", "monitor"): ({"numbers", "once"}, (7, 0)),
-    ("/interface/lte", "info"): ({"numbers", "once"}, (6, 0)),
+    ("/interface/lte", "info"): ({"number", "numbers", "once"}, (6, 0)),
     ("/interface", "monitor-traffic"): ({"interface", "once"}, (6, 0)),
     ("/ppp/active", "remove"): ({"numbers"}, (6, 0)),
 }
@@ -272,6 +272,18 @@ class Commands:
             item["run-count"] = str(int(item.get("run-count", "0")) + 1)
             Interpreter(self.router, self).run(item["source"])
 
+    # --- modems ---------------------------------------------------------------------------------------
+
+    def run_interface_lte_info(self, _interpreter, arguments, keys):
+        """What control.py says of the modem; nothing more is known of it."""
+        keys = [*keys, *filter(None, [arguments.get("number")])]
+        if not keys:
+            raise Trap("missing value(s) of argument(s) number")
+        items = [self.router.find("/interface/lte", self.key("/interface/lte", key)) for key in keys]
+        return [dict(self.router.modems.get(item["name"], {})) for item in items]
+
+    run_interface_lte_monitor = run_interface_lte_info
+
     # --- save points ----------------------------------------------------------------------------------
 
     def run_system_backup_save(self, _interpreter, arguments, _keys):
@@ -293,7 +305,7 @@ class Commands:
         raise Rebooted()
 
     def run_system_reboot(self, _interpreter, _arguments, _keys):
-        self.router.restore(self.router.save())  # what is dynamic is gone
+        self.router.boot()
         raise Rebooted()
 
     def delay(self, text):

@@ -17,12 +17,6 @@ import subprocess
 from . import values
 from .errors import Trap
 
-PARTS = ("interfaces", "addresses", "routes", "rules", "firewall")
-TOUCHES = {  # menu -> what of the kernel it is; any other: all of it
-    "/ip/address": ("addresses", "routes"), "/ip/route": ("routes",), "/routing/rule": ("rules",), "/ip/route/rule": ("rules",),
-    "/routing/table": ("routes", "rules"), "/ip/firewall/mangle": ("rules", "firewall"), "/ip/firewall/nat": ("firewall",),
-    "/ip/firewall/filter": ("firewall",), "/ip/firewall/address-list": ("firewall",), "/interface/list": (),
-    "/interface/list/member": ("firewall",), "/log": (), "/file": ()}
 TABLES_FROM = 1000  # routing tables by name: numbers of our own
 MATCHED = {"chain", "action", "comment", "disabled", "log", "log-prefix", "passthrough", "place-before"}
 
@@ -54,13 +48,9 @@ class Forwarding:
         self.alive = {}  # gateway of a route with check-gateway -> does it answer
         self.state = {}  # what was written last, by kind
         self.links = {}  # of the namespace: name -> has carrier
-        self.on_link = None  # called with (menu path, item) of an interface whose carrier changed
         self.bytes = {}  # name -> (received, sent)
         self.listed = {}  # connections, as listed last
         run(netns, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.default.rp_filter=0")
-        # What another one left here. The kernel says "nothing to do" when there was none.
-        self.batch(["addr flush scope global", "route flush table all proto 250", "rule flush", "rule add pref 32766 lookup main",
-                    "rule add pref 32767 lookup default"], "-4", "-force", check=False)
 
     # --- interfaces and addresses ---------------------------------------------------------------------
 
@@ -78,15 +68,10 @@ class Forwarding:
         return self.links.get(item.get("default-name", item["name"]), False)
 
     def read_links(self):
-        """Whoever reads, every change is told: who compares later would miss what was read in between."""
-        before, self.links = self.links, {}
+        self.links = {}
         for line in run(self.netns, "ip", "-o", "link", "show").splitlines():
             name, flags = re.match(r"\d+: ([^:@]+)[^<]*<([^>]*)>", line).groups()
             self.links[name] = "LOWER_UP" in flags.split(",")
-        for path, item in self.router.interfaces():
-            device = item.get("default-name", item["name"])
-            if self.on_link and before.get(device) != self.links.get(device):
-                self.on_link(path, item)
 
     def sync_interfaces(self):
         commands = []
@@ -116,18 +101,18 @@ class Forwarding:
     def active(self, path):
         return [item for item in self.router.items(path) if item.get("disabled") != "yes"] if path in self.router.menus else []
 
-    def batch(self, commands, *options, check=True):
+    def batch(self, commands):
         if commands:
-            run(self.netns, "ip", *options, "-batch", "-", text="\n".join(commands) + "\n", check=check)
+            run(self.netns, "ip", "-batch", "-", text="\n".join(commands) + "\n")
 
     def reconcile(self, kind, desired, verb, has_replace=False):
-        """desired: {key: words}. What is as it was is left alone; what is new comes before what is old goes: no packet is without."""
+        """desired: {key: words}. What is as it was is left alone; what is new comes before what is old goes."""
         old = self.state.get(kind, {})
         changed = [key for key in desired if old.get(key) != desired[key]]
         gone = [key for key in old if key not in desired or (key in changed and not has_replace)]
-        self.batch([f"{verb} {'replace' if has_replace else 'add'} {desired[key]}" for key in changed])
-        # The kernel may have taken away what hung on a link that went; the rest must go all the same.
-        self.batch([f"{verb} del {old[key]}" for key in gone], "-force", check=False)
+        order = [f"{verb} del {old[key]}" for key in gone]
+        order_new = [f"{verb} {'replace' if has_replace else 'add'} {desired[key]}" for key in changed]
+        self.batch(order_new + order if has_replace else order + order_new)
         self.state[kind] = desired
 
     # --- routes ---------------------------------------------------------------------------------------
@@ -333,20 +318,19 @@ class Forwarding:
                 raise Trap(f"failure: the simulated router has no {kind} chain {item['chain']}")
             self.expression(item, action(item)[1])
 
-    def sync(self, parts=PARTS):
-        if "interfaces" in parts:
-            self.read_links()
-            self.sync_interfaces()
-            self.read_links()
-        for part in PARTS[1:]:
-            if part in parts:
-                getattr(self, f"sync_{part}")()
+    def sync(self):
+        self.read_links()
+        self.sync_interfaces()
+        self.read_links()
+        self.sync_addresses()
+        self.sync_routes()
+        self.sync_rules()
+        self.sync_firewall()
 
     # --- connections --------------------------------------------------------------------------------------
 
     def tuples(self):
         """{item id: (protocol, source, destination, ports, mark, has it been answered)} of what the kernel tracks."""
-        self.router.settle()  # what begins anew must find the rules as they are
         found = self.listed = {}
         for line in run(self.netns, "conntrack", "-L", "-o", "id").splitlines():
             match = re.match(r"(\w+)\s.*?src=(\S+) dst=(\S+)(?: sport=(\d+) dport=(\d+))?.*?mark=(\d+).*?id=(\d+)", line)
@@ -431,24 +415,21 @@ class Gateways:
 
 
 class Kernel:
-    """
-    Keeps the namespace as the configuration says: before a command is answered, and when a port, a gateway or the end of an
-    address-list entry changes it. A script of 500 lines is one change.
-    """
+    """Keeps the namespace as the configuration says: soon after each change, and when an address-list entry expires."""
+
+    DELAY_S = 0.005  # a script of 500 lines is one change
 
     def __init__(self, router, netns):
         self.router = router
         self.forwarding = Forwarding(router, netns)
-        self.gateways = Gateways(self.forwarding, lambda: self.touch(("routes",)))
+        self.gateways = Gateways(self.forwarding, self.plan_sync)
         self.timer = self.expiry = None
-        self.touched = set()  # parts that are not yet as the configuration says
         self.tasks = []
 
     def start(self):
         self.router.listeners.append(lambda path, item, is_gone: self.on_change(path, item, is_gone))
-        self.router.forwarding, self.router.settle = self.forwarding, self.settle
+        self.router.forwarding = self.forwarding
         self.forwarding.sync()
-        self.forwarding.on_link = self.router._tell
         self.tasks = [asyncio.ensure_future(self.gateways.watch()), asyncio.ensure_future(self.watch_links())]
 
     async def watch_links(self):
@@ -457,40 +438,30 @@ class Kernel:
                                                        stdout=subprocess.PIPE)
         try:
             while await process.stdout.readline():
+                before = dict(self.forwarding.links)
                 self.forwarding.read_links()
+                for path, item in self.router.interfaces():
+                    device = item.get("default-name", item["name"])
+                    if before.get(device) != self.forwarding.links.get(device):
+                        self.router._tell(path, item)
         finally:
             process.kill()
 
     def on_change(self, path, item, is_gone):
         if item is not None and not is_gone:
             self.forwarding.check(path, item)
-        self.touch(TOUCHES.get(path, PARTS))
+        self.plan_sync()
 
-    def touch(self, parts):
-        self.touched.update(parts)
+    def plan_sync(self):
         if self.timer is None:
-            self.timer = asyncio.get_running_loop().call_soon(self.settle)
+            self.timer = asyncio.get_running_loop().call_later(self.DELAY_S, self.sync)
 
-    def settle(self):
-        """Packets go by the configuration as it is now when this returns."""
-        if self.timer is None:
-            return
-        self.timer.cancel()
+    def sync(self):
         self.timer = None
-        parts, self.touched = self.touched, set()
-        try:
-            self.forwarding.sync(parts)
-        except Trap:
-            self.touched |= parts  # to be done yet
-            raise
-        if "firewall" in parts:
-            self.plan_expiry()
-
-    def plan_expiry(self):
-        ends = [item.expires for item in self.router.items("/ip/firewall/address-list") if item.expires is not None]
+        self.forwarding.sync()
+        entries = [item.expires for item in self.router.items("/ip/firewall/address-list") if item.expires is not None]
         if self.expiry is not None:
             self.expiry.cancel()
             self.expiry = None
-        if ends:
-            self.expiry = asyncio.get_running_loop().call_later(max(0, min(ends) - self.router.clock()) + 0.001, self.touch,
-                                                                ("firewall",))
+        if entries:
+            self.expiry = asyncio.get_running_loop().call_later(max(0, min(entries) - self.router.clock()) + 0.001, self.plan_sync)

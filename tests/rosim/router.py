@@ -24,6 +24,7 @@ class Item(dict):
         self.number = number
         self.dynamic = dynamic
         self.expires = expires
+        self.born = None  # by the router's clock: of what has an uptime
 
     @property
     def id(self):
@@ -37,10 +38,11 @@ class Router:
         self.menus = schema.menus(self.version)
         self.clock = clock
         self.started = clock()
+        self.reported = {}  # of /system/resource, other than usual
+        self.modems = {}  # name: what it tells when it is asked
         self.files = {}
         self.listeners = []  # called with (path, item, is_gone)
         self.forwarding = None  # net.py, when packets go through this router
-        self.settle = lambda: None  # so that packets go by the configuration as it is
         self.config_writes = 0  # what a real router would write to its flash
         self.next_number = 1
         self.config = {path: [] for path in self.menus}
@@ -103,6 +105,10 @@ class Router:
     def dynamic_value(self, path, item, name):
         if name == "dynamic":
             return "true" if item.dynamic else "false"
+        if name in item:  # what control.py said
+            return item[name]
+        if name in ("uptime", "adjacency") and item.born is not None:
+            return values.time_text(self.clock() - item.born)
         if name == "running":
             is_up = item.get("disabled") != "yes" and (self.forwarding is None or self.forwarding.is_running(item))
             return "true" if is_up else "false"
@@ -118,8 +124,9 @@ class Router:
         if path == "/interface":
             if self.forwarding:
                 self.forwarding.read_counters()
-            return [dict({".id": item.id, "name": item["name"], "type": owner.rsplit("/", 1)[1].replace("ethernet", "ether"),
-                          "mtu": item.get("mtu", "1500"), **self.counters(item), "running": self.dynamic_value(owner, item, "running"),
+            return [dict({".id": item.id, "name": item["name"], "type": interface_type(owner),
+                          "mtu": item.get("mtu", "1500"), **self.counters(item), "link-downs": item.get("link-downs", "0"), "running": self.dynamic_value(owner, item, "running"),
+                          "dynamic": "true" if item.dynamic else "false",
                           "disabled": "true" if item.get("disabled") == "yes" else "false"},
                          **({"comment": item["comment"]} if item.get("comment") else {})) for owner, item in self.interfaces()]
         if path == "/file":
@@ -140,7 +147,7 @@ class Router:
 
     def counters(self, item):
         received, sent = self.forwarding.counters(item) if self.forwarding else (0, 0)
-        return {"rx-byte": str(received), "tx-byte": str(sent)}
+        return {"rx-byte": item.get("rx-byte", str(received)), "tx-byte": item.get("tx-byte", str(sent))}
 
     @property
     def contents_limit(self):
@@ -151,7 +158,7 @@ class Router:
                 "free-memory": "33554432", "total-memory": "67108864", "cpu-count": "1", "cpu-load": "3",
                 "free-hdd-space": "8388608", "total-hdd-space": "16777216",
                 "architecture-name": "mipsbe" if self.version[0] == 6 else "x86_64", "board-name": BOARDS[self.version[0]],
-                "platform": "MikroTik"}
+                "platform": "MikroTik", **self.reported}
 
     @property
     def version_text(self):
@@ -321,6 +328,16 @@ class Router:
     def restore(self, state):
         self.config, self.settings = copy.deepcopy(state)
         self._changed("/", None)
+
+    def boot(self):
+        """What is dynamic is gone, and time begins again."""
+        self.restore(self.save())
+        self.started = self.clock()
+
+
+def interface_type(menu):
+    kind = menu.rsplit("/", 1)[1]
+    return {"ethernet": "ether", "wireless": "wlan", "pppoe-client": "pppoe-out", "l2tp-client": "l2tp-out"}.get(kind, kind)
 
 
 def network_of(prefix):
