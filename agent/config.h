@@ -33,6 +33,20 @@ enum config_driver {
 	CONFIG_DRIVER_ROUTEROS, /* they are those of the RouterOS router named in [router] */
 };
 
+/* What is watched on a RouterOS router, in the order of routeros_monitor.c. */
+enum config_monitor {
+	CONFIG_MONITOR_RESOURCES,
+	CONFIG_MONITOR_PPP,
+	CONFIG_MONITOR_HOTSPOT,
+	CONFIG_MONITOR_OSPF,
+	CONFIG_MONITOR_BGP,
+	CONFIG_MONITOR_L2TP,
+	CONFIG_MONITOR_INTERFACES,
+	CONFIG_MONITOR_NETWATCH,
+	CONFIG_MONITOR_LTE,
+	CONFIG_MONITORS,
+};
+
 struct config_uplink {
 	char name[LIMIT_NAME];
 	char interface[IFNAMSIZ];
@@ -92,6 +106,8 @@ struct agent_config {
 	unsigned n_snapshot_commands;	/* run by /bin/sh -c, read only */
 	char snapshot_commands[LIMIT_SNAPSHOT_SOURCES][LIMIT_PATH];
 	int64_t snapshot_interval_ms;
+
+	int64_t monitor_ms[CONFIG_MONITORS]; /* between two readings; 0: off */
 };
 
 /*

@@ -81,6 +81,15 @@ static int set_ms(const struct config_field *field, const char *value, struct ag
 	return r < 0 ? value_error(r, value, err) : 0;
 }
 
+static int set_ms_or_off(const struct config_field *field, const char *value, struct agent_config *config, void *base,
+			 struct err *err)
+{
+	if (strcmp(value, "off") != 0)
+		return set_ms(field, value, config, base, err);
+	*(int64_t *)member(field, base) = 0;
+	return 0;
+}
+
 static int set_us(const struct config_field *field, const char *value, struct agent_config *config, void *base,
 		  struct err *err)
 {
@@ -328,6 +337,9 @@ static int set_snapshot_command(const struct config_field *field, const char *va
 
 #define AGENT(member) CONFIG_SECTION_AGENT, #member, .offset = offsetof(struct agent_config, member)
 #define UPLINK(member) CONFIG_SECTION_UPLINK, #member, .offset = offsetof(struct config_uplink, member)
+#define MONITOR(name, kind)                                                                                            \
+	CONFIG_SECTION_MONITOR, name, .offset = offsetof(struct agent_config, monitor_ms[CONFIG_MONITOR_##kind]),     \
+		.set = set_ms_or_off, .min = 1 * SECONDS, .max = 1 * DAYS, .remedy = "give 1s to 1d, as in 30s, or off"
 #define SECONDS 1000
 #define MINUTES (60 * SECONDS)
 #define DAYS (24 * 60 * MINUTES)
@@ -393,6 +405,16 @@ static const struct config_field fields[] = {
 	{ CONFIG_SECTION_UPLINK, "timeout_max", .offset = offsetof(struct config_uplink, timeout_max_us),
 	  .set = set_us, .min = 10, .max = 30 * SECONDS, .remedy = "give 10ms to 30s, as in 3s" },
 
+	{ MONITOR("resources", RESOURCES) },
+	{ MONITOR("ppp", PPP) },
+	{ MONITOR("hotspot", HOTSPOT) },
+	{ MONITOR("ospf", OSPF) },
+	{ MONITOR("bgp", BGP) },
+	{ MONITOR("l2tp", L2TP) },
+	{ MONITOR("interfaces", INTERFACES) },
+	{ MONITOR("netwatch", NETWATCH) },
+	{ MONITOR("lte", LTE) },
+
 	{ CONFIG_SECTION_SNAPSHOT, "file", .set = set_snapshot_file, .is_repeatable = true,
 	  .remedy = "give a path or pattern a line, at most 16, as in /etc/config/*" },
 	{ CONFIG_SECTION_SNAPSHOT, "command", .set = set_snapshot_command, .is_repeatable = true,
@@ -438,6 +460,16 @@ void config_set_defaults(struct agent_config *config)
 		.sample_interval_ms = 1 * MINUTES,
 		.spool_bytes = LIMIT_SPOOL_ROUTER_BYTES,
 		.snapshot_interval_ms = 60 * MINUTES,
+		/* Users, neighbours, tunnels and hosts are told by the router when they change: reading them is the second look. */
+		.monitor_ms = { [CONFIG_MONITOR_RESOURCES] = 1 * MINUTES,
+				[CONFIG_MONITOR_PPP] = 5 * MINUTES,
+				[CONFIG_MONITOR_HOTSPOT] = 5 * MINUTES,
+				[CONFIG_MONITOR_OSPF] = 10 * SECONDS,
+				[CONFIG_MONITOR_BGP] = 10 * SECONDS,
+				[CONFIG_MONITOR_L2TP] = 1 * MINUTES,
+				[CONFIG_MONITOR_INTERFACES] = 10 * SECONDS,
+				[CONFIG_MONITOR_NETWATCH] = 30 * SECONDS,
+				[CONFIG_MONITOR_LTE] = 1 * MINUTES },
 	};
 }
 

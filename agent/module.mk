@@ -14,6 +14,7 @@ AGENT_SRCS += agent/router/linux.c agent/router/linux_conntrack.c agent/router/l
 AGENT_SRCS += agent/router/ros_api.c agent/router/ros_codec.c agent/router/ros_export.c agent/router/ros_ftp.c agent/router/ros_plan.c agent/router/ros_script.c \
 	agent/router/ros_stream.c agent/router/routeros.c agent/router/routeros_doctor.c agent/router/routeros_keep.c \
 	agent/router/routeros_read.c agent/router/routeros_site.c agent/router/routeros_snapshot.c agent/router/routeros_steer.c
+AGENT_SRCS += agent/report_watch.c agent/router/ros_watch.c agent/router/routeros_monitor.c agent/router/routeros_monitor_row.c
 AGENT_SRCS += agent/link.c agent/link_exchange.c agent/link_report.c agent/link_session.c agent/link_transfer.c
 
 # libcoap's glue is compiled for each side, against that side's libcoap.

@@ -11,33 +11,19 @@
 #include <string.h>
 
 #include "agent/agent.h"
-#include "common/clock.h"
 #include "common/log.h"
 #include "common/random.h"
 
 /* --- the link's side --------------------------------------------------------------------------- */
 
-/* There is a session, and a router that jobs and snapshots can be of. */
-static void begin_exchange(struct agent *agent)
-{
-	runner_on_open(&agent->runner, clock_mono_ms() + agent->wall_offset_ms);
-	snapshot_on_open(&agent->snapshot);
-}
-
 static void on_link_open(void *arg, int64_t wall_ms)
 {
 	struct agent *agent = arg;
-	struct link_status status;
 
 	log_info("link", "session open");
-	link_read_status(agent->link, &status);
-	if (agent->collector_epoch != 0 && status.epoch != agent->collector_epoch)
-		conditions_repeat(&agent->conditions); /* it started anew: it may not remember */
-	agent->collector_epoch = status.epoch;
 	agent->identity.job_hiwater = runner_hiwater(&agent->runner);
-	agent->wall_offset_ms = wall_ms - clock_mono_ms();
-	if (agent->has_begun)
-		begin_exchange(agent);
+	runner_on_open(&agent->runner, wall_ms);
+	snapshot_on_open(&agent->snapshot);
 }
 
 static void on_link_closed(void *arg, const char *reason)
@@ -155,8 +141,6 @@ static int take_snapshot(void *arg, router_snapshot_fn *on_done, void *done_arg,
 {
 	struct agent *agent = arg;
 
-	if (!agent->is_router_known)
-		return err_set(err, -ENOTCONN, "the router has not been reached yet");
 	return agent->router_ops->snapshot(agent->router, on_done, done_arg, err);
 }
 
@@ -229,17 +213,6 @@ void remote_init(struct agent *agent)
 		    agent);
 	agent->identity.job_hiwater = runner_hiwater(&agent->runner);
 	snapshot_init(&agent->snapshot, agent->loop, agent->config->snapshot_interval_ms, &snapshot_ops, agent);
-}
-
-void remote_on_begun(struct agent *agent)
-{
-	struct link_status status;
-
-	if (!agent->link)
-		return;
-	link_read_status(agent->link, &status);
-	if (status.phase == LINK_OPEN)
-		begin_exchange(agent);
 }
 
 void remote_stop(struct agent *agent)

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/wire.h"
+#include "agent/report_record.h"
 
 #define UPLINKS_A_RECORD 8 /* names of 31 characters and all numbers large: 8 x 80 bytes */
 
@@ -20,7 +20,7 @@ _Static_assert((int)UPLINK_DOWN == JAGA__V1__UPLINK_STATE__UPLINK_STATE_DOWN, ""
 _Static_assert((int)UPLINK_BY_PROBES == JAGA__V1__UPLINK_CAUSE__UPLINK_CAUSE_PROBES, "");
 _Static_assert((int)UPLINK_BY_START == JAGA__V1__UPLINK_CAUSE__UPLINK_CAUSE_START, "");
 
-static void add_record(struct report *report, enum spool_kind kind, const ProtobufCMessage *message, bool urgent)
+void report_add_record(struct report *report, enum spool_kind kind, const ProtobufCMessage *message, bool urgent)
 {
 	char memory[LIMIT_RECORD_BYTES + 1];
 	struct buf buf;
@@ -84,7 +84,7 @@ void report_uplink_change(struct report *report, const struct engine_change *cha
 	event.at_ms = change->decided_us / 1000;
 	event.kind_case = JAGA__V1__EVENT__KIND_UPLINK;
 	event.uplink = &out;
-	add_record(report, SPOOL_EVENT, &event.base, true);
+	report_add_record(report, SPOOL_EVENT, &event.base, true);
 }
 
 void report_started(struct report *report, bool adopted, const char *reason, int64_t now_ms)
@@ -100,11 +100,11 @@ void report_started(struct report *report, bool adopted, const char *reason, int
 	event.at_ms = now_ms;
 	event.kind_case = JAGA__V1__EVENT__KIND_STARTED;
 	event.started = &out;
-	add_record(report, SPOOL_EVENT, &event.base, false);
+	report_add_record(report, SPOOL_EVENT, &event.base, false);
 }
 
 void report_notice(struct report *report, enum log_level level, const char *subsystem, const char *text,
-		   enum notice_span span, int64_t now_ms)
+		   int64_t now_ms)
 {
 	Jaga__V1__Event event = JAGA__V1__EVENT__INIT;
 	Jaga__V1__Notice out = JAGA__V1__NOTICE__INIT;
@@ -114,12 +114,19 @@ void report_notice(struct report *report, enum log_level level, const char *subs
 	out.subsystem = (char *)subsystem;
 	out.level = (uint32_t)level;
 	out.text = cut;
-	out.span = (uint32_t)span;
 	event.seq = spool_next_seq(report->spool);
 	event.at_ms = now_ms;
 	event.kind_case = JAGA__V1__EVENT__KIND_NOTICE;
 	event.notice = &out;
-	add_record(report, SPOOL_EVENT, &event.base, level <= LOG_LEVEL_WARNING);
+	report_add_record(report, SPOOL_EVENT, &event.base, level <= LOG_LEVEL_WARNING);
+}
+
+void report_fill_load(Jaga__V1__Sample *out, const struct report_sample *sample)
+{
+	out->conntrack_count = sample->conntrack_count;
+	out->conntrack_max = sample->conntrack_max;
+	out->mem_available_kb = sample->mem_available_kb;
+	out->load_permille = sample->load_permille;
 }
 
 static void add_sample(struct report *report, const struct report_sample *sample, unsigned first, unsigned n,
@@ -145,11 +152,8 @@ static void add_sample(struct report *report, const struct report_sample *sample
 	out.at_ms = now_ms;
 	out.n_uplinks = n;
 	out.uplinks = list;
-	out.conntrack_count = sample->conntrack_count;
-	out.conntrack_max = sample->conntrack_max;
-	out.mem_available_kb = sample->mem_available_kb;
-	out.load_permille = sample->load_permille;
-	add_record(report, SPOOL_SAMPLE, &out.base, false);
+	report_fill_load(&out, sample);
+	report_add_record(report, SPOOL_SAMPLE, &out.base, false);
 }
 
 void report_sample(struct report *report, const struct report_sample *sample, int64_t now_ms)

@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "agent/condition.h"
 #include "agent/config.h"
+#include "agent/router/router.h"
 #include "agent/spool.h"
 #include "agent/uplink/engine.h"
 #include "common/log.h"
@@ -31,7 +31,7 @@ void report_uplink_change(struct report *report, const struct engine_change *cha
 void report_started(struct report *report, bool adopted, const char *reason, int64_t now_ms);
 /* A line for people, cut at 200 characters. */
 void report_notice(struct report *report, enum log_level level, const char *subsystem, const char *text,
-		   enum notice_span span, int64_t now_ms);
+		   int64_t now_ms);
 
 struct report_uplink_sample {
 	enum uplink_state state;
@@ -47,5 +47,12 @@ struct report_sample {
 };
 /* Many uplinks make several records, so that each fits into a batch. */
 void report_sample(struct report *report, const struct report_sample *sample, int64_t now_ms);
+
+/* report_watch.c: what a driver watches beside the uplinks. */
+void report_watch(struct report *report, const struct router_change *change, int64_t now_ms);
+void report_restart(struct report *report, const struct router_restart *restart, int64_t now_ms);
+/* After report_sample(), with the same sample: what is watched, in as many records as it takes. */
+void report_watched(struct report *report, const struct router_ops *ops, struct router *router,
+		    const struct report_sample *sample, int64_t now_ms);
 
 #endif

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "collector/ingest_watch.h"
 #include "common/parse.h"
 
 _Static_assert((int)JAGA__V1__UPLINK_STATE__UPLINK_STATE_UNKNOWN == FLEET_STATE_UNKNOWN &&
@@ -62,6 +63,12 @@ const char *ingest_check_batch(const Jaga__V1__TelemetryBatch *batch)
 			return wrong;
 		if (event->kind_case == JAGA__V1__EVENT__KIND_UPLINK && !parse_is_name(event->uplink->uplink))
 			return "events.uplink.uplink: not a name";
+		if (event->kind_case == JAGA__V1__EVENT__KIND_WATCH)
+			wrong = ingest_check_watch(event->watch);
+		else if (event->kind_case == JAGA__V1__EVENT__KIND_RESTART)
+			wrong = ingest_check_restart(event->restart);
+		if (wrong)
+			return wrong;
 	}
 	for (size_t i = 0; i < batch->n_samples; i++) {
 		wrong = check_sequence(batch->samples[i]->seq, &last_sample, batch);
@@ -69,6 +76,9 @@ const char *ingest_check_batch(const Jaga__V1__TelemetryBatch *batch)
 			return wrong;
 		if (batch->samples[i]->n_uplinks > LIMIT_UPLINKS)
 			return "samples.uplinks: more than 16";
+		wrong = ingest_check_watched(batch->samples[i]);
+		if (wrong)
+			return wrong;
 	}
 	return NULL;
 }
@@ -127,8 +137,6 @@ int64_t ingest_record_time(int64_t received_ms, int64_t sent_at_ms, int64_t at_m
 	return received_ms - (sent_at_ms - at_ms);
 }
 
-enum { NOTICE_BEGINS = 1, NOTICE_ENDS = 2 }; /* Notice.span */
-
 static void apply_sample(struct fleet_device *device, const Jaga__V1__Sample *sample, int64_t time_ms)
 {
 	device->sample = (struct fleet_sample){
@@ -157,10 +165,6 @@ static void apply_event(struct fleet_device *device, const Jaga__V1__Event *even
 {
 	struct fleet_uplink *uplink;
 
-	if (event->kind_case == JAGA__V1__EVENT__KIND_NOTICE && event->notice->span == NOTICE_BEGINS)
-		fleet_set_trouble(device, event->notice->subsystem, event->notice->text, time_ms);
-	if (event->kind_case == JAGA__V1__EVENT__KIND_NOTICE && event->notice->span == NOTICE_ENDS)
-		fleet_set_trouble(device, event->notice->subsystem, NULL, time_ms);
 	if (event->kind_case != JAGA__V1__EVENT__KIND_UPLINK)
 		return;
 	uplink = fleet_find_uplink(device, event->uplink->uplink);
@@ -177,7 +181,6 @@ void ingest_apply_batch(struct fleet_device *device, const Jaga__V1__TelemetryBa
 		memcpy(device->telemetry_boot_id, batch->boot_id.data, LIMIT_BOOT_ID_BYTES);
 		device->dropped_events = device->dropped_samples = 0;
 		device->telemetry_seq = applied = 0;
-		device->n_troubles = 0; /* of an agent that is no more */
 	}
 	if (batch->dropped_events > device->dropped_events || batch->dropped_samples > device->dropped_samples) {
 		device->dropped_events = batch->dropped_events;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "collector/ingest_message.h"
+#include "collector/ingest_watch.h"
 #include "collector/json_row.h"
 #include "common/buf.h"
 #include "common/wire.h"
@@ -122,6 +123,12 @@ static json_t *make_event(uint64_t id, const char *device, int64_t time_ms, cons
 		break;
 	case JAGA__V1__EVENT__KIND_NOTICE:
 		fill_notice(row, event->notice);
+		break;
+	case JAGA__V1__EVENT__KIND_WATCH:
+		ingest_fill_watch(row, event->watch);
+		break;
+	case JAGA__V1__EVENT__KIND_RESTART:
+		ingest_fill_restart(row, event->restart, time_ms);
 		break;
 	default:
 		json_object_set_new(row, "kind", json_string("notice"));

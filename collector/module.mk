@@ -1,6 +1,6 @@
 # Sources of jaga-collector and of jaga (cli/).
 COLLECTOR_SRCS += $(addprefix collector/, main.c collector.c config.c ctl.c ctl_events.c ctl_fleet.c ctl_jobs.c \
-	ctl_output.c ctl_request.c ctl_snapshots.c ctl_status.c fleet.c ingest.c ingest_message.c ingest_rows.c jobs.c \
+	ctl_output.c ctl_request.c ctl_snapshots.c ctl_status.c fleet.c ingest.c ingest_message.c ingest_rows.c ingest_watch.c jobs.c \
 	jobs_step.c json_row.c lane.c ports.c snapshots.c store_lmdb.c store_lmdb_devices.c store_lmdb_events.c \
 	store_lmdb_jobs.c store_lmdb_snapshots.c worker.c writer.c)
 COLLECTOR_SRCS += collector/coap.c collector/coap_cookie.c collector/coap_peer.c collector/coap_reply.c collector/coap_request.c \

@@ -22,7 +22,6 @@
 
 /* --- fail-over engine ----------------------------------------------------------------------- */
 #define LIMIT_ROUNDS 64		 /* probe rounds remembered: 3 s of time-out at 10 a second are 30, and as many evidence */
-#define LIMIT_UNANSWERED 64	 /* probes in a row, 6 s on a dead line; then they take an identifier that no NAT knows */
 
 /* --- protocol (../proto/README.md) ---------------------------------------------------------------- */
 #define LIMIT_BODY_BYTES (1024 * 1024)	    /* any request body, also after inflation: biggest export seen 400 KB */
@@ -108,6 +107,18 @@
 #define LIMIT_ROS_RETRY_MIN_MS 1000
 #define LIMIT_ROS_RETRY_MAX_MS 30000  /* a router that reboots is met within half a minute */
 
+/* --- monitor: what the agent watches on a router beside it ---------------------------------------- */
+#define LIMIT_WATCH_NAME 40	   /* of a user, neighbour, interface: 39 bytes; longer ones are cut */
+#define LIMIT_WATCH_NAMES 16	   /* named in one event of many: with all else they fit LIMIT_RECORD_BYTES */
+#define LIMIT_WATCH_USERS 4096	   /* slots for users, three quarters of which are used: 3,072; 80 bytes each once it fills */
+#define LIMIT_WATCH_THINGS 128	   /* slots for neighbours, peers, interfaces, hosts: 96; a switch of 54 ports and its VLANs */
+#define LIMIT_WATCH_RATE 5	   /* changes of a kind told one by one within a second; the rest of it in one event */
+#define LIMIT_WATCH_SLACK_MS 30000 /* a slow router's uptimes are old when they are read: within this it is the same session */
+#define LIMIT_WATCH_MODEMS 4	   /* nobody has more sticks in one router */
+#define LIMIT_WATCH_MODEM_MS 20000 /* of one modem's answer: it asks its firmware, which may hang */
+#define LIMIT_WATCH_DEAF_MS 10000  /* a menu that does not tell changes is asked this often at least */
+#define LIMIT_WATCH_AGAIN_MS 1000  /* when there was no room for a command */
+
 /* --- snapshot ----------------------------------------------------------------------------------- */
 #define LIMIT_SNAPSHOT_SOURCES 16 /* files (patterns) or commands named in the agent's configuration */
 
@@ -160,7 +171,6 @@
 #define LIMIT_JOB_REASON 160		     /* why a job failed: two lines */
 #define LIMIT_HELLO_BYTES 4096		     /* 16 uplinks and the names of a board come to 1.5 KB */
 #define LIMIT_TEXT 96			     /* version, model, system of a device: longer is cut */
-#define LIMIT_TROUBLES 8		     /* lasting ones of a device; an agent has six conditions, and must not fill memory */
 #define LIMIT_RESTORE_BATCHES 16	     /* of a device, read back at start to know its last state */
 #define LIMIT_INGEST_ARENA (256 * 1024)	     /* one unpacked message: a JobState with its output, 64 records of hostile shape */
 #define LIMIT_BUSY_RETRY_S 5		     /* Max-Age when the queue is full: it empties within a second */

@@ -38,10 +38,7 @@ struct probe_ops {
 		      struct probe **ret_probe, struct err *err);
 	/* 0, or the negative errno of sending. */
 	int (*send)(struct probe *probe, unsigned target, uint16_t sequence);
-	/*
-	 * The interface came (back), perhaps with another index: binds again, and probes get an identifier that no router on
-	 * the way has seen. Call it whenever the link returns, and when no answer comes for long. Answers under way are lost.
-	 */
+	/* The interface came (back), perhaps with another index: bind again. Call it whenever its link returns. */
 	int (*rebind)(struct probe *probe, struct err *err);
 	void (*destroy)(struct probe *probe); /* NULL is fine */
 };

@@ -49,16 +49,72 @@ struct router_counters {
 
 enum router_flush { ROUTER_FLUSH_UNREPLIED, ROUTER_FLUSH_ALL };
 
+/* What a driver watches beside the uplinks, where it can. Numbers as in proto/jaga.proto. */
+enum router_watch {
+	ROUTER_WATCH_NONE,
+	ROUTER_WATCH_PPP,     /* users: up is logged in */
+	ROUTER_WATCH_HOTSPOT,
+	ROUTER_WATCH_OSPF,    /* neighbours: up is adjacent */
+	ROUTER_WATCH_BGP,     /* peers: up is established */
+	ROUTER_WATCH_L2TP,    /* tunnels */
+	ROUTER_WATCH_LTE,     /* modems: up is registered */
+	ROUTER_WATCH_INTERFACE,
+	ROUTER_WATCH_NETWATCH,
+	ROUTER_WATCHES,
+};
+enum router_state { ROUTER_STATE_UNKNOWN, ROUTER_STATE_UP, ROUTER_STATE_DOWN };
+
+/* Something watched went up or down. All strings are others' bytes, cut to LIMIT_WATCH_NAME: no text for a terminal. */
+struct router_change {
+	enum router_watch watch;
+	enum router_state to;
+	unsigned n_names;
+	const char *names[LIMIT_WATCH_NAMES]; /* of whom or what; of many the first */
+	uint32_t count;			      /* how many changed so within a second; 1: this one */
+	uint32_t flaps;			      /* not 0: down and back so often, unseen; `to` is what it is now */
+	int64_t lasted_ms;		      /* the state before; 0: not known */
+	const char *address, *caller, *detail; /* of one: what the device tells of it; "" when it does not */
+};
+
+/* The device began anew. Strings are its own, as above. */
+struct router_restart {
+	int64_t uptime_s;
+	const char *version, *previous_version;
+};
+
+/* What the device is like now. */
+struct router_health {
+	const char *version;
+	int64_t uptime_s;
+	uint32_t cpu_percent;
+	uint64_t memory_free_bytes, memory_bytes;
+	uint64_t disk_free_bytes, disk_bytes;
+	uint32_t ppp_users, hotspot_users;
+	uint32_t unwatched; /* users and things for which there was no room: told by their ids only */
+};
+struct router_thing { /* of what is watched, users excepted */
+	enum router_watch watch;
+	enum router_state state;
+	const char *name;
+	int64_t lasted_s; /* in this state, as far as is known */
+	uint32_t remote_as, prefixes;	   /* BGP */
+	uint64_t rx_bytes, tx_bytes;	   /* interfaces */
+	uint32_t link_downs;
+	const char *carrier;		   /* LTE: whose network */
+	uint32_t told;			   /* LTE: which of these it told, bits in this order */
+	int32_t rssi_dbm, rsrp_dbm, rsrq_db, sinr_db;
+};
+typedef void router_thing_fn(void *arg, const struct router_thing *thing);
+
 struct router_events { /* callbacks into the agent, from the loop; arg is events_arg of open. NULL: nobody asks */
 	/* Once: the device has been read. Nothing but close may be called before. */
 	void (*on_ready)(void *arg);
-	/* All that take_over, apply, flush or remove was told of and called ROUTER_TOLD is in force, or refused and on_trouble said so. */
+	/* All that apply, flush or remove was told of and called ROUTER_TOLD is in force. */
 	void (*on_applied)(void *arg);
 	/* Carrier or address of the uplink changed, or may have changed unseen. */
 	void (*on_uplink)(void *arg, unsigned uplink, const struct router_uplink_state *state);
-	/* The device cannot be reached, and why, at every attempt; or can be again (NULL). Also before on_ready. Without it the
-	 * driver logs. */
-	void (*on_reach)(void *arg, const struct err *why);
+	void (*on_watch)(void *arg, const struct router_change *change);
+	void (*on_restart)(void *arg, const struct router_restart *restart);
 	/* Something that a person should know, said once: who receives it logs it. Without it the driver logs. */
 	void (*on_trouble)(void *arg, enum log_level level, const char *text);
 };
@@ -91,7 +147,7 @@ struct router_save_spec {
 	uint32_t confirm_s;
 };
 
-/* Of take_over, apply and remove, instead of 0: the device has been told. */
+/* Of apply and remove, instead of 0: the device has been told. */
 #define ROUTER_TOLD 1
 
 struct router_ops {
@@ -112,7 +168,7 @@ struct router_ops {
 	/*
 	 * Installs the forwarding plan, or adopts the one that an earlier agent left when it fits the
 	 * configuration (*ret_adopted): then no rule is replaced and no flow is cut.
-	 * All or nothing: on failure the device forwards as before. 0: in force, ROUTER_TOLD: on_applied follows.
+	 * All or nothing: on failure the device forwards as before.
 	 */
 	int (*take_over)(struct router *router, const struct forwarding_plan *plan, bool *ret_adopted, struct err *err);
 	/* Desired against observed: the smallest change. 0: in force, ROUTER_TOLD: on_applied follows. */
@@ -122,6 +178,9 @@ struct router_ops {
 	int (*flush)(struct router *router, unsigned uplink, enum router_flush what, uint32_t *ret_flows, struct err *err);
 	int (*read_uplink)(struct router *router, unsigned uplink, struct router_uplink_state *ret_state);
 	int (*read_counters)(struct router *router, unsigned uplink, struct router_counters *ret_counters);
+	/* What is watched, as it was read last: *ret_health first, then each thing through on_thing. -ENODATA: the device
+	 * cannot be asked now. NULL: this driver watches nothing. */
+	int (*read_watched)(struct router *router, struct router_health *ret_health, router_thing_fn *on_thing, void *arg);
 	/* Takes every trace of Jaga away and restores the sysctls that were changed. Works without take_over. 0 or
 	 * ROUTER_TOLD. */
 	int (*remove)(struct router *router, struct err *err);

@@ -90,6 +90,7 @@ void routeros_on_read(struct router *router)
 	}
 	routeros_steer(router);
 	router->is_ready = true;
+	routeros_monitor_begin(router);
 	if (is_first && router->events.on_ready)
 		router->events.on_ready(router->events_arg);
 }
@@ -108,10 +109,7 @@ void routeros_on_kept(struct router *router)
 
 static bool is_settled(const struct router *router)
 {
-	const struct ros_steering *steering = &router->steering;
-
-	return steering->is_told && (routeros_is_steered(router) || steering->is_stuck) &&
-	       (!steering->is_plan_told || routeros_is_kept(router));
+	return router->steering.is_told && routeros_is_steered(router) && (!router->is_removed || routeros_is_kept(router));
 }
 
 void routeros_settle(struct router *router)
@@ -129,7 +127,7 @@ static void on_settled(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)revents;
 	if (!is_settled(router))
 		return;
-	router->steering.is_told = router->steering.is_plan_told = false;
+	router->steering.is_told = false;
 	if (router->events.on_applied)
 		router->events.on_applied(router->events_arg);
 }
@@ -139,8 +137,9 @@ static void on_open(void *arg)
 	struct router *router = arg;
 	struct err err = { "" };
 
-	if (router->events.on_reach)
-		router->events.on_reach(router->events_arg, NULL);
+	if (router->is_lost_told)
+		routeros_trouble(router, LOG_LEVEL_INFO, "is connected again");
+	router->is_lost_told = false;
 	router->keeper.state = ROS_UNREAD;
 	router->keeper.is_due = false;
 	routeros_forget_entries(router);
@@ -156,9 +155,14 @@ static void on_lost(void *arg, int64_t retry_ms, const struct err *why)
 
 	router->keeper.state = ROS_UNREAD;
 	routeros_forget_entries(router);
-	log_debug("router", "trying again in_ms=%lld", (long long)retry_ms);
-	if (router->events.on_reach)
-		router->events.on_reach(router->events_arg, why);
+	routeros_monitor_lost(router);
+	if (router->is_lost_told) {
+		log_debug("router", "%s, trying again in_ms=%lld", why->text, (long long)retry_ms);
+		return;
+	}
+	router->is_lost_told = true;
+	if (router->events.on_trouble)
+		router->events.on_trouble(router->events_arg, LOG_LEVEL_ERROR, why->text);
 	else
 		log_write(LOG_LEVEL_ERROR, "router", "%s", why->text);
 }
@@ -197,6 +201,7 @@ static void routeros_close(struct router *router)
 	router->is_installed = router->is_removed = false; /* commands that end now send nothing */
 	routeros_snapshot_close(router);
 	ros_api_destroy(router->api);
+	routeros_monitor_destroy(router);
 	free(router->keeper.wanted);
 	free(router);
 }
@@ -229,7 +234,9 @@ static int routeros_open(struct ev_loop *loop, const struct agent_config *config
 	ev_timer_init(&router->round, on_round, LIMIT_ROS_REFRESH_MS / 1000.0, LIMIT_ROS_REFRESH_MS / 1000.0);
 	router->round.data = router;
 	ev_timer_start(loop, &router->round);
-	r = ros_api_create(loop, &settings, &api_events, router, &router->api, err);
+	r = routeros_monitor_create(router, err);
+	if (r == 0)
+		r = ros_api_create(loop, &settings, &api_events, router, &router->api, err);
 	if (r < 0) {
 		routeros_close(router);
 		goto out;
@@ -254,11 +261,10 @@ static int routeros_take_over(struct router *router, const struct forwarding_pla
 	*ret_adopted = routeros_is_whole(router);
 	router->is_installed = true;
 	router->steering.plan = *plan;
-	router->steering.is_told = router->steering.is_plan_told = true;
 	if (router->keeper.state == ROS_KEPT)
 		routeros_change(router);
 	routeros_steer(router);
-	return ROUTER_TOLD;
+	return 0;
 }
 
 static int routeros_apply(struct router *router, const struct forwarding_plan *plan, struct err *err)
@@ -303,7 +309,7 @@ static int routeros_remove(struct router *router, struct err *err)
 	(void)err;
 	router->is_removed = true;
 	router->is_installed = false;
-	router->steering.is_told = router->steering.is_plan_told = true;
+	router->steering.is_told = true;
 	routeros_read(router);
 	routeros_steer(router);
 	return ROUTER_TOLD;
@@ -334,6 +340,7 @@ const struct router_ops router_routeros = {
 	.read_uplink = routeros_read_uplink,
 	.read_counters = routeros_read_counters,
 	.remove = routeros_remove,
+	.read_watched = routeros_read_watched,
 	.snapshot = routeros_snapshot,
 	.run_script = routeros_run_script,
 	.close = routeros_close,

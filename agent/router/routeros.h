@@ -5,6 +5,7 @@
  *   routeros_keep.c    what differs -> commands: the native plan as it should be
  *   routeros_steer.c   entries of address-lists with a time-out, flushes
  *   routeros_doctor.c, routeros_snapshot.c
+ *   routeros_monitor.c      menus that are listened to and read -> ros_watch; routeros_monitor_row.c: what their rows say
  *   routeros_site.c    configuration and model -> what ros_plan needs to know
  *   routeros.c         the session and the table of operations
  */
@@ -25,13 +26,10 @@
 struct ros_model { /* the router as it told; kept by listen */
 	unsigned major, minor;
 	struct ros_model_uplink {
-		/* told by listen and by polls, too, whatever is being read */
 		char id[LIMIT_ROS_ID]; /* of its interface; "": there is none */
-		bool is_running;
-		struct router_counters counters;
-		/* by readings */
-		bool has_address;
+		bool is_running, has_address;
 		uint32_t network, mask; /* of its address, host order */
+		struct router_counters counters;
 		char gateway[LIMIT_HOST];      /* found now; "": none */
 		char last_gateway[LIMIT_HOST]; /* that our own routes name */
 		struct router_uplink_state reported;
@@ -87,7 +85,6 @@ struct ros_steering {
 	struct forwarding_plan plan;
 	bool is_known; /* the entries are those of the router */
 	bool is_told;  /* somebody waits for on_applied */
-	bool is_plan_told; /* ... and for the native plan, too */
 	bool is_stuck; /* the router refused something: not before the next round */
 	uint32_t round;
 	unsigned n_under_way;
@@ -98,6 +95,7 @@ struct ros_steering {
 };
 
 struct routeros_snapshot_job; /* routeros_snapshot.c */
+struct routeros_monitor;      /* routeros_monitor.c */
 
 struct router {
 	struct ev_loop *loop;
@@ -108,13 +106,13 @@ struct router {
 	bool is_ready;	   /* on_ready was called */
 	bool is_installed; /* take_over was */
 	bool is_removed;   /* remove was: nothing of ours is wanted */
+	bool is_lost_told;
 	ev_timer verify, round, applied;
 	struct ros_model model;
-	struct ros_model next; /* what is being read */
-	uint32_t printed, polled; /* bit per uplink: its interface was there */
 	struct ros_keeper keeper;
 	struct ros_steering steering;
 	struct routeros_snapshot_job *snapshot_job; /* NULL: none runs */
+	struct routeros_monitor *monitor;
 	char check_hosts[LIMIT_UPLINKS][INET_ADDRSTRLEN], sources[LIMIT_UPLINKS][INET_ADDRSTRLEN];
 };
 
@@ -168,5 +166,16 @@ int routeros_check(struct router *router, router_trap_fn *on_trap, router_check_
 int routeros_snapshot(struct router *router, router_snapshot_fn *on_done, void *arg, struct err *err);
 /* Nobody waits for it any more; before the session is destroyed. */
 void routeros_snapshot_close(struct router *router);
+
+/* routeros_monitor.c */
+int routeros_monitor_create(struct router *router, struct err *err);
+/* After the session: it ends commands of the monitor's. */
+void routeros_monitor_destroy(struct router *router);
+/* The router has been read: begins to watch, unless it does already in this session. */
+void routeros_monitor_begin(struct router *router);
+void routeros_monitor_lost(struct router *router);
+/* What listen tells of /interface, to which the driver listens anyway. */
+void routeros_monitor_take_interface(struct router *router, const struct ros_sentence *row);
+int routeros_read_watched(struct router *router, struct router_health *ret_health, router_thing_fn *on_thing, void *arg);
 
 #endif

@@ -23,6 +23,15 @@ SAMPLES = {
                       'events { seq: 3 at_ms: 5 uplink { uplink: "isp1" from: UPLINK_STATE_UP to: UPLINK_STATE_DOWN '
                       'cause: UPLINK_CAUSE_PROBES probes { target: "203.0.113.1" sent: 5 lost: 5 timeout_us: 200000 } '
                       'misses: 5 misses_needed: 5 detect_us: 612000 switch_us: 300 flows_moved: 41 carried_by: "isp2" } } '
+                      'events { seq: 3 watch { watch: WATCH_PPP to: WATCH_STATE_DOWN names: "ana" names: "\\377" count: 40 flaps: 1 '
+                      'lasted_ms: 9 address: "10.0.0.7" caller: "m" detail: "pppoe" } } '
+                      'events { seq: 3 restart { uptime_s: 9 version: "7.20.4" previous_version: "7.16" } } '
+                      'samples { seq: 4 router { version: "7.20.4" uptime_s: 9 cpu_percent: 3 memory_free_bytes: 5000000000 '
+                      'memory_bytes: 6000000000 disk_free_bytes: 1 disk_bytes: 2 ppp_users: 240 hotspot_users: 1 unwatched: 2 } '
+                      'watches { watch: WATCH_BGP state: WATCH_STATE_UP name: "fibre" lasted_s: 60 remote_as: 46047 prefixes: 3 } '
+                      'interfaces { name: "ether1" state: WATCH_STATE_UP rx_bytes: 1 tx_bytes: 2 link_downs: 3 } '
+                      'modems { name: "lte1" state: WATCH_STATE_UP operator: "o" told: 15 rssi_dbm: -60 rsrp_dbm: -95 '
+                      'rsrq_db: -10 sinr_db: 12 } } '
                       'samples { seq: 4 at_ms: 6 uplinks { uplink: "isp1" loss_permille: 10 rx_bytes: 1 } conntrack_count: 8 }',
     "Ack": "seq: 4",
     "Wake": "job_seq: 9 take_snapshot: true time_ms: 1790000000000",
@@ -79,7 +88,8 @@ def enrich(message):
 
 def test_samples_cover_every_message_of_a_path(modules):
     ours, _, _ = modules
-    parts = {"UplinkInfo", "Event", "UplinkChange", "ProbeEvidence", "AgentStarted", "Notice", "Sample", "UplinkSample"}
+    parts = {"UplinkInfo", "Event", "UplinkChange", "ProbeEvidence", "AgentStarted", "Notice", "Sample", "UplinkSample",
+             "WatchChange", "RouterRestart", "RouterSample", "WatchSample", "InterfaceSample", "ModemSample"}
     assert set(ours.DESCRIPTOR.message_types_by_name) == set(SAMPLES) | parts
 
 

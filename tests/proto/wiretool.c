@@ -48,6 +48,7 @@ static void print_value(const ProtobufCFieldDescriptor *field, const void *at)
 {
 	switch (field->type) {
 	case PROTOBUF_C_TYPE_INT32:
+	case PROTOBUF_C_TYPE_SINT32:
 	case PROTOBUF_C_TYPE_ENUM:
 		printf(": %" PRId32, *(const int32_t *)at);
 		break;

@@ -110,6 +110,9 @@ static void test_whole_file(void **state)
 				   "gateway = none\n"
 				   "gateway6 = auto\n"
 				   "targets = 198.51.100.1\n"
+				   "[monitor]\n"
+				   "ppp = 90s\n"
+				   "lte = off\n"
 				   "[snapshot]\n"
 				   "file = /etc/network/interfaces\n"
 				   "file = /etc/nftables.conf\n"
@@ -132,6 +135,9 @@ static void test_whole_file(void **state)
 	assert_int_equal(config.rule_base, 1000);
 	assert_int_equal(config.sample_interval_ms, 5000);
 	assert_int_equal(config.spool_bytes, 16384);
+	assert_int_equal(config.monitor_ms[CONFIG_MONITOR_PPP], 90000);
+	assert_int_equal(config.monitor_ms[CONFIG_MONITOR_LTE], 0);
+	assert_int_equal(config.monitor_ms[CONFIG_MONITOR_OSPF], 10000);
 	assert_int_equal(config.n_lans, 3);
 	assert_string_equal(config.lans[1], "eth0.12");
 	assert_int_equal(config.n_uplinks, 2);
@@ -196,7 +202,7 @@ static const struct {
 	{ LAN ISP1 "nonsense\n", "6: 'nonsense' is not understood; write field = value\n" },
 	{ "[agent\nidentity = a\n" LAN ISP1, "1: '[agent' has no closing ]; write it as [agent]\n" },
 	{ "[wan]\nidentity = a\n" LAN ISP1,
-	  "1: [wan]: no such section; there are [agent], [lan], [router], [uplink NAME] and [snapshot]\n" },
+	  "1: [wan]: no such section; there are [agent], [lan], [router], [uplink NAME], [monitor] and [snapshot]\n" },
 	{ "[agent]\n" LAN ISP1 "[agent]\nidentity = a\n", "7: [agent]: is on line 1 already; put its fields together\n" },
 	{ LAN ISP1 "[uplink isp1]\ninterface = wan2\ntargets = 192.0.2.1\n",
 	  "6: [uplink isp1]: is on line 3 already; give each uplink a name of its own\n" },

@@ -89,6 +89,9 @@ static void test_same_as_ini(void **state)
 				  "config uplink lte\n"
 				  "\toption interface 'wwan0'\n"
 				  "\tlist targets '198.51.100.1'\n"
+				  "config monitor 'monitor'\n"
+				  "\toption bgp 'off'\n"
+				  "\toption netwatch '5s'\n"
 				  "config snapshot\n"
 				  "\tlist file '/etc/config/*'\n"
 				  "\tlist file /etc/firewall.user\n"
@@ -101,6 +104,7 @@ static void test_same_as_ini(void **state)
 				  "[uplink isp1]\ninterface = wan1\ntargets = 192.0.2.1, 2001:db8::53, 198.51.100.1\n"
 				  "gateway6 = auto\n"
 				  "[uplink lte]\ninterface = wwan0\ntargets = 198.51.100.1\n"
+				  "[monitor]\nbgp = off\nnetwatch = 5s\n"
 				  "[snapshot]\nfile = /etc/config/*\nfile = /etc/firewall.user\n"
 				  "command = echo 'a b' \"c\"\ncommand = echo \"d\" \\n\ninterval = 2h\n";
 
@@ -179,7 +183,7 @@ static const struct {
 	  "6: [uplink none]: 'none' is what ends a force (jaga-agent force none); use another name\n" },
 	{ LAN ISP1 "config lan other\n", "6: [lan]: is on line 1 already; put its fields together\n" },
 	{ LAN ISP1 "config wan\n\toption a b\n",
-	  "6: [wan]: no such section; there are [agent], [lan], [router], [uplink NAME] and [snapshot]\n" },
+	  "6: [wan]: no such section; there are [agent], [lan], [router], [uplink NAME], [monitor] and [snapshot]\n" },
 	{ LAN ISP1 "option weight 2\001\n",
 	  "6: the line is longer than 198 characters or holds control characters; split or retype it\n" },
 	/* Every error of a file, in the order of its lines. */
