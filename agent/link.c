@@ -93,6 +93,23 @@ void link_path_changed(struct link *link)
 	}
 }
 
+void link_renew(struct link *link, int64_t urgent_ms)
+{
+	int64_t now_ms = clock_mono_ms();
+
+	if (!link->config->has_collector)
+		return;
+	link->urgent_until_ms = now_ms + urgent_ms;
+	link->failures = 0;
+	if (link->phase == LINK_WAITING) {
+		link->retry_at_ms = now_ms;
+		link_schedule(link);
+		return;
+	}
+	link->is_jitterless = true;
+	link_fail(link, "a script has run: is the collector still reached?");
+}
+
 static void check_liveness(struct link *link, int64_t now_ms)
 {
 	if (link->dead_at_ms && now_ms >= link->dead_at_ms) {
@@ -123,6 +140,8 @@ static void wait_before_retry(struct link *link)
 
 	for (unsigned i = 0; i < link->failures && limit_ms < LIMIT_BACKOFF_CAP_MS; i++)
 		limit_ms *= 2;
+	if (clock_mono_ms() < link->urgent_until_ms)
+		limit_ms = LIMIT_BACKOFF_BASE_MS;
 	if (limit_ms > LIMIT_BACKOFF_CAP_MS)
 		limit_ms = LIMIT_BACKOFF_CAP_MS;
 	link->failures++;

@@ -54,6 +54,7 @@ struct link_job_state {
 struct link_identity { /* what hello tells; pointers outlive the link */
 	const uint8_t *boot_id; /* LIMIT_BOOT_ID_BYTES */
 	const char *hostname, *model, *system, *driver;
+	bool can_confirm;     /* the router has a way back from a script */
 	uint64_t job_hiwater; /* read again at each hello */
 };
 
@@ -67,6 +68,8 @@ struct link_events {
 	void (*on_job)(void *arg, const struct link_job *job);
 	/* The collector has this state durably, or refuses it for good (logged). */
 	void (*on_job_state_acked)(void *arg, uint64_t seq, int phase);
+	/* Answer to link_confirm_job: NULL: acknowledged, durably; else why the collector refuses for good. */
+	void (*on_job_confirmed)(void *arg, const char *refusal);
 	/* Answer to link_offer_snapshot (-ENOTCONN: the session ended first): result 0 the collector has it now (transferred: it had to be sent), else -errno. */
 	void (*on_snapshot_done)(void *arg, int result, bool transferred);
 	/* Current state of an uplink (UplinkState number), for hello. */
@@ -101,9 +104,16 @@ void link_kick(struct link *link, bool urgent);
  * once and opens a new session after LIMIT_PROBE_MS without an answer; ends a wait for the next attempt.
  */
 void link_path_changed(struct link *link);
+/*
+ * Ends the session, or the attempt at one, whatever its state, and begins another at once. For urgent_ms from now
+ * attempts follow each other within seconds: somebody waits for the proof that the collector can be reached.
+ */
+void link_renew(struct link *link, int64_t urgent_ms);
 /* Each: -ENOTCONN when not open; -EBUSY while one of its kind is under way. */
 int link_ask_job(struct link *link, uint64_t after_seq);
 int link_send_job_state(struct link *link, const struct link_job_state *state);
+/* No answer before the session ends: it has to be asked again over the next. */
+int link_confirm_job(struct link *link, const char *job_id);
 /* Hash first; the deflated text only when the collector asks for it. text is copied. */
 int link_offer_snapshot(struct link *link, const char *text, size_t length);
 void link_read_status(const struct link *link, struct link_status *ret_status);

@@ -51,7 +51,8 @@ struct link_response {
 };
 
 /* First byte of a token: who gets the answer. */
-enum link_token { LINK_TOKEN_HELLO, LINK_TOKEN_JOB, LINK_TOKEN_JOB_STATE, LINK_TOKEN_SNAPSHOT, LINK_EXCHANGES,
+enum link_token { LINK_TOKEN_HELLO, LINK_TOKEN_JOB, LINK_TOKEN_JOB_STATE, LINK_TOKEN_SNAPSHOT, LINK_TOKEN_CONFIRM,
+		  LINK_EXCHANGES,
 		  LINK_TOKEN_REPORT = LINK_EXCHANGES };
 
 struct link_exchange;
@@ -120,6 +121,7 @@ struct link {
 	uint64_t epoch;
 	int64_t keepalive_ms;
 	const char *doomed;	/* why the session must be closed; set inside libcoap's callbacks */
+	int64_t urgent_until_ms; /* until then the back-off does not grow */
 	bool is_jitterless;	/* the next attempt need not wait: the cause is ours alone */
 	char last_error[128];
 

@@ -3,6 +3,7 @@
  *
  *   job       GET /job?after=N            -> on_job (NULL: none)
  *   state     PUT /job/ID/state           -> on_job_state_acked
+ *   confirm   POST /job/ID/confirm        -> on_job_confirmed
  *   snapshot  PUT /snap/HASH, no body     -> 2.03 the collector has it
  *                                         -> 4.04 PUT /snap/HASH, deflated block by block -> 2.04
  *
@@ -179,6 +180,39 @@ int link_send_job_state(struct link *link, const struct link_job_state *state)
 	exchange->memory_length = (size_t)length;
 	snprintf(exchange->path, sizeof(exchange->path), "job/%s/state", state->job_id);
 	link_exchange_start(link, LINK_TOKEN_JOB_STATE);
+	return 0;
+}
+
+/* --- confirmation -------------------------------------------------------------------------------- */
+
+static void on_confirm_answer(struct link *link, const struct link_response *response)
+{
+	char text[LIMIT_JOB_REASON];
+
+	if (response->code == 204) { /* ConfirmAck: the session vouches for who says so */
+		link->events->on_job_confirmed(link->arg, NULL);
+	} else if (response->code / 100 == 4) {
+		snprintf(text, sizeof(text), "%.*s", (int)response->length, (const char *)response->body);
+		link->events->on_job_confirmed(link->arg, text);
+	} else {
+		link_fail(link, "confirmation not taken");
+	}
+}
+
+int link_confirm_job(struct link *link, const char *job_id)
+{
+	struct link_exchange *exchange;
+
+	if (link->phase != LINK_OPEN)
+		return -ENOTCONN;
+	if (!parse_is_name(job_id))
+		return -EINVAL;
+	exchange = link_exchange_prepare(link, LINK_TOKEN_CONFIRM);
+	if (!exchange)
+		return -EBUSY;
+	exchange->done = on_confirm_answer;
+	snprintf(exchange->path, sizeof(exchange->path), "job/%s/confirm", job_id);
+	link_exchange_start(link, LINK_TOKEN_CONFIRM);
 	return 0;
 }
 

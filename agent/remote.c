@@ -64,6 +64,13 @@ static void on_job_state_acked(void *arg, uint64_t seq, int phase)
 	runner_on_state_acked(&agent->runner, seq, phase);
 }
 
+static void on_job_confirmed(void *arg, const char *refusal)
+{
+	struct agent *agent = arg;
+
+	runner_on_confirmed(&agent->runner, refusal);
+}
+
 static void on_snapshot_done(void *arg, int result, bool transferred)
 {
 	struct agent *agent = arg;
@@ -86,6 +93,7 @@ static const struct link_events link_events = {
 	.on_wake = on_wake,
 	.on_job = on_job,
 	.on_job_state_acked = on_job_state_acked,
+	.on_job_confirmed = on_job_confirmed,
 	.on_snapshot_done = on_snapshot_done,
 	.read_uplink_state = read_uplink_state,
 };
@@ -127,12 +135,60 @@ static void on_job_trouble(void *arg, enum log_level level, const char *text)
 	agent_notice(arg, level, "job", text);
 }
 
+static int save_point(void *arg, const struct router_save_spec *spec, router_done_fn *on_done, void *done_arg,
+		      struct err *err)
+{
+	struct agent *agent = arg;
+
+	return agent->router_ops->save_point(agent->router, spec, on_done, done_arg, err);
+}
+
+static int commit(void *arg, const char *job_id, router_done_fn *on_done, void *done_arg, struct err *err)
+{
+	struct agent *agent = arg;
+
+	return agent->router_ops->commit(agent->router, job_id, on_done, done_arg, err);
+}
+
+static int roll_back(void *arg, const char *job_id, router_done_fn *on_done, void *done_arg, struct err *err)
+{
+	struct agent *agent = arg;
+
+	return agent->router_ops->roll_back(agent->router, job_id, on_done, done_arg, err);
+}
+
+static void new_session(void *arg, int64_t urgent_ms)
+{
+	struct agent *agent = arg;
+
+	if (agent->link)
+		link_renew(agent->link, urgent_ms);
+}
+
+static int ask_confirmation(void *arg, const char *job_id)
+{
+	struct agent *agent = arg;
+
+	return agent->link ? link_confirm_job(agent->link, job_id) : -ENOTCONN;
+}
+
 static const struct runner_ops runner_ops = {
 	.ask_job = ask_job,
 	.send_state = send_job_state,
 	.run_script = run_script,
 	.on_script_ended = on_script_ended,
 	.on_trouble = on_job_trouble,
+	.confirm = { save_point, commit, roll_back, new_session, ask_confirmation },
+};
+
+/* For a driver without a way back. */
+static const struct runner_ops plain_runner_ops = {
+	.ask_job = ask_job,
+	.send_state = send_job_state,
+	.run_script = run_script,
+	.on_script_ended = on_script_ended,
+	.on_trouble = on_job_trouble,
+	.confirm = { .new_session = new_session, .ask_confirmation = ask_confirmation },
 };
 
 /* --- snapshots ----------------------------------------------------------------------------------- */
@@ -209,10 +265,14 @@ void remote_on_state_back(void *arg)
 
 void remote_init(struct agent *agent)
 {
-	runner_init(&agent->runner, agent->loop, agent->config->state_dir, agent->config->scripts_unsigned, &runner_ops,
-		    agent);
-	agent->identity.job_hiwater = runner_hiwater(&agent->runner);
+	bool can_confirm = agent->router_ops->save_point != NULL;
+
+	agent->identity.can_confirm = can_confirm;
 	snapshot_init(&agent->snapshot, agent->loop, agent->config->snapshot_interval_ms, &snapshot_ops, agent);
+	/* The journal may send the router back at once. */
+	runner_init(&agent->runner, agent->loop, agent->config->state_dir, agent->config->scripts_unsigned,
+		    can_confirm ? &runner_ops : &plain_runner_ops, agent);
+	agent->identity.job_hiwater = runner_hiwater(&agent->runner);
 }
 
 void remote_stop(struct agent *agent)

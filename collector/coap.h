@@ -20,7 +20,8 @@
 struct ev_loop;
 struct coap_server;
 
-enum coap_path { COAP_PATH_HELLO, COAP_PATH_TELEMETRY, COAP_PATH_SNAPSHOT, COAP_PATH_JOB, COAP_PATH_JOB_STATE };
+enum coap_path { COAP_PATH_HELLO, COAP_PATH_TELEMETRY, COAP_PATH_SNAPSHOT, COAP_PATH_JOB, COAP_PATH_JOB_STATE,
+		 COAP_PATH_JOB_CONFIRM };
 
 /* Names the request that a later coap_server_reply answers. Plain value: copy it freely. */
 struct coap_ticket {
@@ -37,7 +38,7 @@ struct coap_incoming {
 	const char *device;	/* the authenticated identity */
 	const char *peer;	/* "192.0.2.7:40123"; only with COAP_PATH_HELLO, else "" */
 	uint8_t hash[32];	/* COAP_PATH_SNAPSHOT: from the path */
-	char job_id[LIMIT_NAME]; /* COAP_PATH_JOB_STATE */
+	char job_id[LIMIT_NAME]; /* COAP_PATH_JOB_STATE, _CONFIRM */
 	uint64_t after_seq;	/* COAP_PATH_JOB */
 	const uint8_t *body;	/* valid during the call only */
 	size_t length;
@@ -50,6 +51,7 @@ enum coap_code { /* RFC 7252 section 12.1.2, class * 100 + detail */
 	COAP_CONTENT = 205,
 	COAP_BAD_REQUEST = 400,
 	COAP_NOT_FOUND = 404,
+	COAP_CONFLICT = 409, /* RFC 8132 */
 	COAP_UNAVAILABLE = 503,
 };
 

@@ -119,6 +119,7 @@ static int check_format(const struct request *request, size_t length)
 	case COAP_PATH_SNAPSHOT:
 		return length == 0 || request->format == WIRE_FORMAT_SNAPSHOT ? 0 : CODE_FORMAT;
 	case COAP_PATH_JOB:
+	case COAP_PATH_JOB_CONFIRM:
 		break;
 	}
 	return length == 0 ? 0 : 400;
@@ -249,7 +250,7 @@ static void handle(struct request *request)
 		bytes = (const uint8_t *)""; /* handlers get a pointer in any case */
 	code = check_format(request, length);
 	if (code)
-		refuse(request, code, code == CODE_FORMAT ? "content format" : "body of a GET");
+		refuse(request, code, code == CODE_FORMAT ? "content format" : "a body where none belongs");
 	else if (request->has_block1 && (request->block1.num || request->block1.more))
 		take_block(request, bytes, length);
 	else

@@ -1,6 +1,6 @@
 /*
  * coap_route: see coap_route.h. One row a path; "*" stands for a segment that a function of the row reads.
- * Paths whose place is kept (enrolment, confirmation) are known and answered 5.01, so that an agent
+ * Paths whose place is kept (enrolment) are known and answered 5.01, so that an agent
  * of a later version learns what this collector cannot do yet.
  */
 #include "collector/coap_route.h"
@@ -44,7 +44,7 @@ static const struct row rows[] = {
 	{ ROUTE_PUT, 2, { "snap", "*" }, COAP_PATH_SNAPSHOT, read_hash, false },
 	{ ROUTE_GET, 1, { "job" }, COAP_PATH_JOB, NULL, true },
 	{ ROUTE_PUT, 3, { "job", "*", "state" }, COAP_PATH_JOB_STATE, read_job_id, false },
-	{ ROUTE_POST, 3, { "job", "*", "confirm" }, NOT_YET, read_job_id, false },
+	{ ROUTE_POST, 3, { "job", "*", "confirm" }, COAP_PATH_JOB_CONFIRM, read_job_id, false },
 	{ ROUTE_POST, 1, { "enroll" }, NOT_YET, NULL, false },
 };
 

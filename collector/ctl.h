@@ -21,9 +21,10 @@
  *   {"op":"cat","device":D,"n":N?}   one row: n hash taken_ms text; newest when n is absent. hex: the bytes,
  *                                    only when they are not UTF-8 without NUL
  *   {"op":"snapshot-take","device":D}  wakes the agent; one row when it has answered: n hash changed(bool); error busy when offline
- *   {"op":"push","device":D,"name":FILE,"script":TEXT,"interpreter":"sh","not_after_s":N?}  one row: job device state
- *   {"op":"jobs","device":D?}        job device seq name state queued_ms changed_ms not_after_ms exit_status output_bytes; newest first
- *   {"op":"job","job":ID,"follow":B?}  one row: as above and script output(text) output_truncated reason duration_ms attempt;
+ *   {"op":"push","device":D,"name":FILE,"script":TEXT,"interpreter":"sh"|"routeros"?,"confirm_s":N?,"rollback":TEXT?,
+ *                                    "not_after_s":N?}  one row: job device state
+ *   {"op":"jobs","device":D?}        job device seq name state queued_ms changed_ms not_after_ms confirm_s exit_status reason output_bytes; newest first
+ *   {"op":"job","job":ID,"follow":B?}  one row: as above and interpreter script rollback output(text) output_truncated reason duration_ms attempt;
  *                                    follow: a row at each change of state until it is final
  *   {"op":"status"}                  rows {"problem":...,"device":...,"since_ms":...,"text":...,"hint":...}, then one row
  *                                    {"counters":{...}}

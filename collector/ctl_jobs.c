@@ -58,6 +58,29 @@ static void finish_push(void *arg, int result, const struct store_job *job)
 	free(push);
 }
 
+/* NULL, or what is wrong with the order; what the device is not known for is left to its agent to refuse. */
+static const char *find_obstacle(const struct fleet_device *device, const struct ctl_request *request, const char **ret_hint)
+{
+	bool is_routeros = strcmp(device->driver, "routeros") == 0;
+
+	*ret_hint = "push it with --no-confirm, or give it an agent that can";
+	if (device->has_hello && request->confirm_s > 0 && !device->can_confirm)
+		return "the device's agent cannot go back from a script";
+	*ret_hint = "name the time to confirm, too (confirm_s, 30 to 600)";
+	if (request->rollback && request->confirm_s == 0)
+		return "a rollback script is of use only when the script has to be confirmed";
+	*ret_hint = "name the file *.sh, or choose another device";
+	if (device->has_hello && !is_routeros && strcmp(request->interpreter, "routeros") == 0)
+		return "this is a script for RouterOS, and the device's agent runs shell scripts";
+	*ret_hint = "name the file *.rsc, or choose another device";
+	if (is_routeros && strcmp(request->interpreter, "sh") == 0)
+		return "this is a shell script, and the device is a RouterOS router";
+	*ret_hint = "let the script fetch what is big";
+	if (request->rollback_length > LIMIT_JOB_BYTES - request->script_length)
+		return "script and rollback together are longer than 256 KiB";
+	return NULL;
+}
+
 static enum ctl_next begin_push(struct ctl_client *client)
 {
 	const struct ctl_request *request = &client->request;
@@ -67,9 +90,13 @@ static enum ctl_next begin_push(struct ctl_client *client)
 		.interpreter = request->interpreter,
 		.script = request->script,
 		.length = request->script_length,
+		.rollback = request->rollback,
+		.rollback_length = request->rollback_length,
+		.confirm_s = (uint32_t)request->confirm_s,
 		.not_after_ms = request->not_after_s < 0 ? 0 : clock_wall_ms() + 1000 * request->not_after_s,
 		.done = finish_push,
 	};
+	const char *obstacle, *hint;
 	struct push *push;
 	int r;
 
@@ -77,6 +104,9 @@ static enum ctl_next begin_push(struct ctl_client *client)
 		return CTL_FAILED;
 	if (!order.device->has_key)
 		return ctl_fail(client, "not-found", "jaga enroll gives it a key again", "%s was removed", order.device->name);
+	obstacle = find_obstacle(order.device, request, &hint);
+	if (obstacle)
+		return ctl_fail(client, "bad-request", hint, "%s: %s", order.device->name, obstacle);
 	push = malloc(sizeof(*push));
 	if (!push)
 		return ctl_fail_store(client, -ENOMEM);
@@ -105,8 +135,10 @@ static json_t *make_row(const struct ctl_client *client, const struct store_job 
 	json_row_set_number(row, "queued_ms", job->queued_ms);
 	json_row_set_number(row, "changed_ms", job->changed_ms);
 	json_row_set_number(row, "not_after_ms", job->not_after_ms);
+	json_row_set_number(row, "confirm_s", job->confirm_s);
 	if (job->attempt != 0 && job->exit_status >= 0) /* a script that never ran has none */
 		json_object_set_new(row, "exit_status", json_integer(job->exit_status));
+	json_row_set_text(row, "reason", job->reason);
 	json_object_set_new(row, "output_bytes", json_integer(job->output_bytes));
 	return row;
 }
@@ -169,12 +201,16 @@ static json_t *make_detail(const struct ctl_client *client, struct store_txn *tx
 	const void *bytes;
 	size_t length;
 
-	if (store_get_script(txn, job->number, &bytes, &length) == 0)
-		json_object_set_new(row, "script", json_row_text(bytes, length));
+	json_row_set_text(row, "interpreter", job->interpreter);
+	if (store_get_script(txn, job->number, &bytes, &length) == 0 && length >= job->script_bytes) {
+		json_object_set_new(row, "script", json_row_text(bytes, job->script_bytes));
+		if (length > job->script_bytes)
+			json_object_set_new(row, "rollback",
+					    json_row_text((const char *)bytes + job->script_bytes, length - job->script_bytes));
+	}
 	if (job->output_bytes > 0 && store_get_output(txn, job->number, &bytes, &length) == 0)
 		json_object_set_new(row, "output", json_row_text(bytes, length));
 	json_object_set_new(row, "output_truncated", json_boolean(job->output_truncated));
-	json_row_set_text(row, "reason", job->reason);
 	json_row_set_number(row, "duration_ms", job->duration_ms);
 	json_row_set_number(row, "attempt", job->attempt);
 	return row;

@@ -20,6 +20,8 @@ enum field_bit {
 	NOT_AFTER = 128,
 	JOB = 256,
 	REPLACE = 512,
+	CONFIRM = 1024,
+	ROLLBACK = 2048,
 };
 
 static const struct {
@@ -32,7 +34,7 @@ static const struct {
 	[CTL_SNAPSHOTS] = { "snapshots", DEVICE, 0 },
 	[CTL_CAT] = { "cat", DEVICE, N },
 	[CTL_SNAPSHOT_TAKE] = { "snapshot-take", DEVICE, 0 },
-	[CTL_PUSH] = { "push", DEVICE | NAME | SCRIPT, INTERPRETER | NOT_AFTER },
+	[CTL_PUSH] = { "push", DEVICE | NAME | SCRIPT, INTERPRETER | NOT_AFTER | CONFIRM | ROLLBACK },
 	[CTL_JOBS] = { "jobs", 0, DEVICE },
 	[CTL_JOB] = { "job", JOB, FOLLOW },
 	[CTL_STATUS] = { "status", 0, 0 },
@@ -112,11 +114,25 @@ static int set_script(struct ctl_request *request, const json_t *value)
 	return request->script_length == 0 || request->script_length > LIMIT_JOB_BYTES ? -EINVAL : 0;
 }
 
+static int set_rollback(struct ctl_request *request, const json_t *value)
+{
+	request->rollback = json_string_value(value);
+	request->rollback_length = request->rollback ? json_string_length(value) : 0;
+	return request->rollback_length == 0 || request->rollback_length > LIMIT_JOB_BYTES ? -EINVAL : 0;
+}
+
+static int set_confirm(struct ctl_request *request, const json_t *value)
+{
+	if (json_is_integer(value) && json_integer_value(value) == 0)
+		return 0;
+	return set_number(value, LIMIT_CONFIRM_MIN_S, LIMIT_CONFIRM_MAX_S, &request->confirm_s);
+}
+
 static int set_interpreter(struct ctl_request *request, const json_t *value)
 {
 	const char *text = json_string_value(value);
 
-	if (!text || strcmp(text, "sh") != 0)
+	if (!text || (strcmp(text, "sh") != 0 && strcmp(text, "routeros") != 0))
 		return -EINVAL;
 	strcpy(request->interpreter, text);
 	return 0;
@@ -141,7 +157,9 @@ static const struct field {
 	{ "n", N, set_n, "a number from 1" },
 	{ "name", NAME, set_name, "a file name of at most 63 bytes, without its path" },
 	{ "script", SCRIPT, set_script, "a text of 1 byte to 256 KiB" },
-	{ "interpreter", INTERPRETER, set_interpreter, "\"sh\"" },
+	{ "interpreter", INTERPRETER, set_interpreter, "\"sh\" or \"routeros\"" },
+	{ "confirm_s", CONFIRM, set_confirm, "seconds from 30 to 600, or 0" },
+	{ "rollback", ROLLBACK, set_rollback, "a text of 1 byte to 256 KiB" },
 	{ "not_after_s", NOT_AFTER, set_not_after, "seconds, at most a year" },
 	{ "job", JOB, set_job, "a job's number as a text" },
 	{ "replace", REPLACE, set_replace, "true or false" },
@@ -192,7 +210,7 @@ static int read_fields(json_t *json, struct ctl_request *request, struct err *er
 
 int ctl_request_parse(const char *line, size_t length, struct ctl_request *ret_request, struct err *err)
 {
-	struct ctl_request request = { .limit = -1, .n = -1, .not_after_s = -1, .interpreter = "sh" };
+	struct ctl_request request = { .limit = -1, .n = -1, .not_after_s = -1 };
 	json_error_t error;
 	int r;
 

@@ -33,8 +33,9 @@ struct ctl_request {
 	char device[LIMIT_NAME]; /* "": not given */
 	char name[LIMIT_JOB_NAME];
 	char interpreter[16];
-	const char *script; /* in json */
-	size_t script_length;
+	const char *script, *rollback; /* in json; rollback NULL: not given */
+	size_t script_length, rollback_length;
+	int64_t confirm_s; /* 0: nothing to confirm */
 	int64_t limit, n, not_after_s; /* -1: not given */
 	uint64_t job;
 	bool follow, replace;

@@ -69,6 +69,9 @@ struct fleet_device {
 
 	struct store_snapshot snapshot; /* newest; n 0: none */
 	unsigned jobs_waiting;
+	bool can_confirm;     /* it can go back from a script */
+	bool has_script_session;
+	uint64_t script_session; /* coap_ticket.session in which it was last known to have a script ahead or to run it */
 	uint64_t job_hiwater; /* highest job number that it knows of; it runs none up to it */
 };
 

@@ -347,6 +347,9 @@ void ingest_request(struct ingest *ingest, const struct coap_incoming *incoming)
 	case COAP_PATH_JOB_STATE:
 		jobs_answer_state(ingest->jobs, device, incoming);
 		break;
+	case COAP_PATH_JOB_CONFIRM:
+		jobs_answer_confirm(ingest->jobs, device, incoming);
+		break;
 	}
 }
 

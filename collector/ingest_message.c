@@ -120,6 +120,9 @@ int ingest_apply_hello(struct fleet_device *device, const Jaga__V1__Hello *hello
 	device->has_hello = true;
 	device->watches = has_capability(hello, "watches");
 	device->job_hiwater = hello->job_hiwater;
+	device->can_confirm = false;
+	for (size_t i = 0; i < hello->n_caps; i++)
+		device->can_confirm |= strcmp(hello->caps[i], "confirm") == 0;
 	memcpy(device->boot_id, hello->boot_id.data, sizeof(device->boot_id));
 	copy_text(device->version, sizeof(device->version), hello->agent_version);
 	copy_text(device->driver, sizeof(device->driver), hello->driver);

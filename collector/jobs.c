@@ -67,24 +67,25 @@ static void finish_push(struct lane_op *lane, int result)
 
 int jobs_push(struct jobs *jobs, const struct jobs_order *order)
 {
+	size_t length = order->length + order->rollback_length;
 	struct push_op *op;
 	int r;
 
-	if (order->length > LIMIT_JOB_BYTES)
+	if (order->length > LIMIT_JOB_BYTES || order->rollback_length > LIMIT_JOB_BYTES - order->length)
 		return -EMSGSIZE;
 	if (order->device->jobs_waiting >= LIMIT_JOBS_WAITING)
 		return -EDQUOT;
-	op = calloc(1, sizeof(*op) + order->length);
+	op = calloc(1, sizeof(*op) + length);
 	if (!op)
 		return -ENOMEM;
 	op->writer = (struct writer_op){
-		.lane = { .bytes = sizeof(*op) + order->length, .done = finish_push },
+		.lane = { .bytes = sizeof(*op) + length, .done = finish_push },
 		.apply = apply_push,
 	};
 	op->jobs = jobs;
 	op->done = order->done;
 	op->arg = order->arg;
-	op->length = order->length;
+	op->length = length;
 	op->job.device_number = order->device->number;
 	/* A store that was replaced or restored counts on from where the device is, or it would not take the job. */
 	op->job.number = order->device->job_hiwater < LIMIT_JOB_NUMBER ? order->device->job_hiwater : 0;
@@ -92,9 +93,13 @@ int jobs_push(struct jobs *jobs, const struct jobs_order *order)
 	op->job.queued_ms = op->job.changed_ms = clock_wall_ms();
 	op->job.not_after_ms = order->not_after_ms;
 	op->job.script_bytes = (uint32_t)order->length;
+	op->job.rollback_bytes = (uint32_t)order->rollback_length;
+	op->job.confirm_s = order->confirm_s;
 	jobs_copy_text(op->job.name, sizeof(op->job.name), order->name);
 	jobs_copy_text(op->job.interpreter, sizeof(op->job.interpreter), order->interpreter);
 	memcpy(op->script, order->script, order->length);
+	if (order->rollback_length > 0)
+		memcpy(op->script + order->length, order->rollback, order->rollback_length);
 	r = writer_submit(jobs->ports.writer, &op->writer);
 	if (r < 0)
 		free(op);
@@ -129,7 +134,7 @@ static int find_queued(struct store_txn *txn, uint32_t device_number, uint64_t a
 
 /* SignedJob{body = packed Job}; signatures get their place here when they exist. */
 static int pack_job(const struct fleet_device *device, const struct store_job *stored, const void *script,
-		    size_t length, struct buf *body, struct buf *ret_signed)
+		    struct buf *body, struct buf *ret_signed)
 {
 	Jaga__V1__Job job = JAGA__V1__JOB__INIT;
 	char job_id[LIMIT_NAME];
@@ -140,7 +145,9 @@ static int pack_job(const struct fleet_device *device, const struct store_job *s
 	job.device = (char *)device->name;
 	job.seq = stored->number;
 	job.not_after_ms = stored->not_after_ms;
-	job.script = (ProtobufCBinaryData){ length, (uint8_t *)script };
+	job.script = (ProtobufCBinaryData){ stored->script_bytes, (uint8_t *)script };
+	job.rollback = (ProtobufCBinaryData){ stored->rollback_bytes, (uint8_t *)script + stored->script_bytes };
+	job.confirm_s = stored->confirm_s;
 	job.interpreter = (char *)stored->interpreter;
 	r = wire_pack(&job.base, body);
 	if (r < 0)
@@ -163,6 +170,8 @@ static int answer_job(struct jobs *jobs, struct store_txn *txn, const struct fle
 	r = find_queued(txn, device->number, incoming->after_seq, clock_wall_ms(), &job);
 	if (r == 0)
 		r = store_get_script(txn, job.number, &script, &length);
+	if (r == 0 && length != (size_t)job.script_bytes + job.rollback_bytes)
+		r = -EIO;
 	if (r < 0)
 		return r;
 	size = length + 512; /* names and numbers of a Job come to less than 200 bytes */
@@ -171,7 +180,7 @@ static int answer_job(struct jobs *jobs, struct store_txn *txn, const struct fle
 		return -ENOMEM;
 	buf_init(&body, memory, size);
 	buf_init(&whole, memory + size, size);
-	r = pack_job(device, &job, script, length, &body, &whole);
+	r = pack_job(device, &job, script, &body, &whole);
 	if (r == 0) {
 		answer.body = whole.data;
 		answer.length = whole.length;
@@ -190,6 +199,8 @@ void jobs_answer_get(struct jobs *jobs, struct fleet_device *device, const struc
 		r = answer_job(jobs, txn, device, incoming);
 		store_read_end(txn);
 	}
+	if (r == 0)
+		jobs_note_session(device, incoming);
 	if (r == -ENOENT)
 		ports_refuse(&jobs->ports, &incoming->ticket, COAP_NOT_FOUND, NULL);
 	else if (r < 0)

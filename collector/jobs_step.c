@@ -18,6 +18,7 @@ struct step_op {
 	struct jobs *jobs;
 	struct store_job step;	/* what changes; number and device_number name the job */
 	bool only_queued;	/* expiry: a job that the device has taken is the device's */
+	bool is_confirmation; /* the device is back: at least applied */
 	bool has_ticket;
 	struct coap_ticket ticket;
 	struct store_job job;	/* result */
@@ -79,6 +80,8 @@ static int apply_step(struct writer_op *writer, struct store_txn *txn)
 		return r;
 	if (job->device_number != step->device_number)
 		return -ENOENT;
+	if (op->is_confirmation && (job->confirm_s == 0 || (job->is_final && job->phase != JOBS_CONFIRMED)))
+		return -EPERM;
 	op->is_changed = !job->is_final && step->phase > job->phase && !(op->only_queued && job->phase != JOBS_QUEUED);
 	if (!op->is_changed)
 		return 0;
@@ -86,7 +89,7 @@ static int apply_step(struct writer_op *writer, struct store_txn *txn)
 	job->changed_ms = step->changed_ms;
 	job->is_final = is_final(step->phase);
 	memcpy(job->reason, step->reason, sizeof(job->reason));
-	if (op->has_ticket) {
+	if (op->has_ticket && !op->is_confirmation) {
 		job->exit_status = step->exit_status;
 		job->attempt = step->attempt;
 		job->duration_ms = step->duration_ms;
@@ -109,12 +112,16 @@ static void answer_step(struct jobs *jobs, const struct step_op *op, int result)
 		ports_refuse(&jobs->ports, &op->ticket, COAP_NOT_FOUND, "no such job of this device");
 		return;
 	}
+	if (result == -EPERM) {
+		ports_refuse(&jobs->ports, &op->ticket, COAP_CONFLICT, "this job does not wait for a confirmation");
+		return;
+	}
 	if (result < 0) {
 		ports_refuse_write(&jobs->ports, &op->ticket, result);
 		return;
 	}
 	buf_init(&buf, bytes, sizeof(bytes));
-	wire_put_u64(&buf, 1, op->step.number); /* Ack.seq */
+	wire_put_u64(&buf, 1, op->is_confirmation ? jobs->ports.epoch : op->step.number); /* ConfirmAck.epoch, Ack.seq */
 	answer.length = buf.length;
 	jobs->ports.reply(jobs->ports.arg, &op->ticket, &answer);
 }
@@ -170,13 +177,24 @@ void jobs_take_step(struct jobs *jobs, const struct store_job *job, uint32_t pha
 		free(op);
 }
 
+static void submit_step(struct step_op *op)
+{
+	struct coap_ticket ticket = op->ticket;
+	struct jobs *jobs = op->jobs;
+	int r = writer_submit(jobs->ports.writer, &op->writer);
+
+	if (r < 0) {
+		ports_refuse_write(&jobs->ports, &ticket, r);
+		free(op);
+	}
+}
+
 void jobs_answer_state(struct jobs *jobs, struct fleet_device *device, const struct coap_incoming *incoming)
 {
 	const Jaga__V1__JobState *state;
 	ProtobufCMessage *message;
 	struct step_op *op;
 	uint64_t number;
-	int r;
 
 	wire_arena_reset(&jobs->arena);
 	if (parse_u64(incoming->job_id, 1, UINT64_MAX, &number) < 0) {
@@ -208,9 +226,37 @@ void jobs_answer_state(struct jobs *jobs, struct fleet_device *device, const str
 	op->has_output = state->output.len > 0;
 	if (op->has_output)
 		memcpy(op->output, state->output.data, state->output.len);
-	r = writer_submit(jobs->ports.writer, &op->writer);
-	if (r < 0) {
-		ports_refuse_write(&jobs->ports, &incoming->ticket, r);
-		free(op);
+	if (op->step.phase <= JOBS_APPLIED)
+		jobs_note_session(device, incoming);
+	submit_step(op);
+}
+
+void jobs_note_session(struct fleet_device *device, const struct coap_incoming *incoming)
+{
+	device->has_script_session = true;
+	device->script_session = incoming->ticket.session;
+}
+
+void jobs_answer_confirm(struct jobs *jobs, struct fleet_device *device, const struct coap_incoming *incoming)
+{
+	struct step_op *op;
+	uint64_t number;
+
+	if (parse_u64(incoming->job_id, 1, UINT64_MAX, &number) < 0) {
+		ports_refuse(&jobs->ports, &incoming->ticket, COAP_NOT_FOUND, "no such job");
+		return;
 	}
+	if (device->has_script_session && device->script_session == incoming->ticket.session) {
+		ports_refuse(&jobs->ports, &incoming->ticket, COAP_CONFLICT, "this session is older than the end of the script");
+		return;
+	}
+	op = make_step(jobs, device->number, number, JOBS_APPLIED, "", 0);
+	if (!op) {
+		ports_refuse_write(&jobs->ports, &incoming->ticket, -ENOMEM);
+		return;
+	}
+	op->is_confirmation = true;
+	op->has_ticket = true;
+	op->ticket = incoming->ticket;
+	submit_step(op);
 }

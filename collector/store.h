@@ -10,8 +10,8 @@
  *   events     id of the first record    store_batch head, TelemetryBatch as received (or text, see kind)
  *   snapshots  device number, n          store_snapshot
  *   texts      SHA-256                   references, length, zstd of the canonical text
- *   jobs       job number                store_job
- *   scripts    job number                bytes
+ *   jobs       job number                store_job; those of schema 1 end before confirm_s
+ *   scripts    job number                the script, the rollback behind it
  *   outputs    job number                bytes
  *   waiting    device number, job        (empty) jobs that are not final
  *
@@ -41,7 +41,7 @@
 #include "common/err.h"
 #include "common/limits.h"
 
-#define STORE_SCHEMA 1 /* raised when an older program would misread the file */
+#define STORE_SCHEMA 2 /* raised when an older program would misread the file; 2: jobs that are confirmed */
 
 struct store;
 struct store_txn;
@@ -196,13 +196,17 @@ struct store_job { /* phase: numbers of JobPhase in proto/jaga.proto */
 	char name[LIMIT_JOB_NAME];
 	char interpreter[16];
 	char reason[LIMIT_JOB_REASON];
+	uint32_t confirm_s; /* 0: nothing to confirm */
+	uint32_t rollback_bytes;
 };
 
-/* Sets job->number: the next, and above what it was. -ENOSPC before writing when the store is nearly full. */
+/* Sets job->number: the next, and above what it was. length: of the script with its rollback. -ENOSPC before writing when
+ * the store is nearly full. */
 int store_add_job(struct store_txn *txn, struct store_job *job, const void *script, size_t length);
 /* Replaces the job; output NULL: leave what is stored. */
 int store_update_job(struct store_txn *txn, const struct store_job *job, const void *output, size_t length);
 int store_get_job(struct store_txn *txn, uint64_t number, struct store_job *ret_job);
+/* job->script_bytes of it are the script, the rest its rollback. */
 int store_get_script(struct store_txn *txn, uint64_t number, const void **ret_bytes, size_t *ret_length);
 int store_get_output(struct store_txn *txn, uint64_t number, const void **ret_bytes, size_t *ret_length);
 /* The last job with a number below `number` (UINT64_MAX: the newest). -ENOENT */

@@ -100,7 +100,8 @@ static int check_schema(struct store_txn *txn, struct err *err)
 	int r;
 
 	r = store_get_fixed(txn, STORE_META, &key, &schema, sizeof(schema));
-	if (r == -ENOENT) {
+	if (r == -ENOENT || (r == 0 && schema < STORE_SCHEMA)) { /* new, or older: what it holds is read as it is */
+		schema = STORE_SCHEMA;
 		value = STORE_VAL(schema);
 		r = store_put(txn, STORE_META, &key, &value, 0);
 	}

@@ -2,7 +2,21 @@
  * store_lmdb_jobs: jobs, with script and output beside them so that a change of state rewrites half a
  * kilobyte and not the script. `waiting` lists the unfinished jobs of each device in order.
  */
+#include <stddef.h>
+
 #include "collector/store_lmdb.h"
+
+#define JOB_BYTES_OF_SCHEMA_1 offsetof(struct store_job, confirm_s)
+
+/* What a record does not have yet is zero, which is what it meant. */
+static int read_job(const MDB_val *value, struct store_job *ret_job)
+{
+	if (value->mv_size != sizeof(*ret_job) && value->mv_size != JOB_BYTES_OF_SCHEMA_1)
+		return -EIO;
+	memset(ret_job, 0, sizeof(*ret_job));
+	memcpy(ret_job, value->mv_data, value->mv_size);
+	return 0;
+}
 
 int store_load_job_counter(struct store_txn *txn)
 {
@@ -45,9 +59,9 @@ static int find_oldest_final(struct store_txn *txn, struct store_job *ret_job)
 
 		if (r < 0)
 			return r;
-		if (value.mv_size != sizeof(*ret_job))
-			return -EIO;
-		memcpy(ret_job, value.mv_data, sizeof(*ret_job));
+		r = read_job(&value, ret_job);
+		if (r < 0)
+			return r;
 		number = ret_job->number + 1;
 	} while (!ret_job->is_final);
 	return 0;
@@ -111,9 +125,10 @@ int store_update_job(struct store_txn *txn, const struct store_job *job, const v
 
 int store_get_job(struct store_txn *txn, uint64_t number, struct store_job *ret_job)
 {
-	MDB_val key = STORE_VAL(number);
+	MDB_val key = STORE_VAL(number), value;
+	int r = store_get(txn, STORE_JOBS, &key, &value);
 
-	return store_get_fixed(txn, STORE_JOBS, &key, ret_job, sizeof(*ret_job));
+	return r < 0 ? r : read_job(&value, ret_job);
 }
 
 static int get_bytes(struct store_txn *txn, enum store_table table, uint64_t number, const void **ret_bytes,
@@ -144,12 +159,7 @@ int store_find_job_before(struct store_txn *txn, uint64_t number, struct store_j
 	MDB_val key = STORE_VAL(number), value;
 	int r = store_seek_before(txn, STORE_JOBS, &key, &value);
 
-	if (r < 0)
-		return r;
-	if (value.mv_size != sizeof(*ret_job))
-		return -EIO;
-	memcpy(ret_job, value.mv_data, sizeof(*ret_job));
-	return 0;
+	return r < 0 ? r : read_job(&value, ret_job);
 }
 
 int store_find_waiting_job(struct store_txn *txn, uint32_t device_number, uint64_t after, struct store_job *ret_job)

@@ -137,6 +137,10 @@
 #define LIMIT_LOCAL_MS 5000	 /* for a client to ask and to take its answer */
 #define LIMIT_ACCEPT_MS 1000	 /* without a descriptor for a client, of either socket: whoever holds them may let go meanwhile */
 #define LIMIT_SCRIPT_MS (10 * 60 * 1000) /* of a pushed script: package updates over LTE take minutes */
+#define LIMIT_CONFIRM_MIN_S 30	 /* of a new session after a script: handshake and hello over a slow line, twice */
+#define LIMIT_CONFIRM_MAX_S 600	 /* a router that is cut off so long has been visited by somebody */
+#define LIMIT_CONFIRM_DEFAULT_S 90 /* DHCP and PPPoE are back by then, and nobody has left for the car yet */
+#define LIMIT_CONFIRM_TELL_MS 2000 /* for telling, before the session is closed, that a script has ended: a courtesy */
 #define LIMIT_SCRIPT_ANSWER_MS 20000 /* beyond that, of its unit: two grace periods, start and answer on a slow machine */
 #define LIMIT_COMMAND_MS 10000	 /* of one snapshot command: they only read */
 #define LIMIT_SNAPSHOT_LINES 16384 /* of one command whose lines are sorted (routes) */

@@ -1,7 +1,7 @@
 /*
  * journal: see journal.h. Lines for people, then the output as it came:
  *
- *   jaga-journal 1
+ *   jaga-journal 2
  *   hiwater=17
  *   wall_ms=1763700000000
  *   phase=4
@@ -9,6 +9,7 @@
  *   seq=17
  *   exit=0
  *   attempt=1
+ *   confirm=90            not in version 1, whose jobs had no way back
  *   duration_ms=120
  *   truncated=0
  *   reason=
@@ -34,7 +35,7 @@
 #include "common/file.h"
 #include "common/parse.h"
 
-#define HEAD_BYTES 768 /* all lines at their longest */
+#define HEAD_BYTES 1024 /* all lines at their longest */
 
 static uint32_t checksum(const char *head, size_t head_length, const char *output, size_t output_length)
 {
@@ -49,10 +50,11 @@ static uint32_t checksum(const char *head, size_t head_length, const char *outpu
 
 static void put_head(struct buf *buf, const struct journal_record *record, const char *output)
 {
-	buf_printf(buf, "jaga-journal 1\nhiwater=%" PRIu64 "\nwall_ms=%" PRId64 "\nphase=%d\njob=%s\nseq=%" PRIu64 "\n",
+	buf_printf(buf, "jaga-journal 2\nhiwater=%" PRIu64 "\nwall_ms=%" PRId64 "\nphase=%d\njob=%s\nseq=%" PRIu64 "\n",
 		   record->hiwater, record->wall_ms, (int)record->phase, record->job_id, record->seq);
-	buf_printf(buf, "exit=%" PRIu32 "\nattempt=%" PRIu32 "\nduration_ms=%" PRId64 "\ntruncated=%d\nreason=",
-		   (uint32_t)record->exit_status, record->attempt, record->duration_ms, record->output_truncated);
+	buf_printf(buf, "exit=%" PRIu32 "\nattempt=%" PRIu32 "\nconfirm=%" PRIu32 "\n", (uint32_t)record->exit_status,
+		   record->attempt, record->confirm_s);
+	buf_printf(buf, "duration_ms=%" PRId64 "\ntruncated=%d\nreason=", record->duration_ms, record->output_truncated);
 	for (const char *at = record->reason; *at; at++)
 		buf_put(buf, (unsigned char)*at < 0x20 ? " " : at, 1);
 	buf_printf(buf, "\noutput=%zu\n", record->output_length);
@@ -138,7 +140,7 @@ static void take_text(char **at, const char *name, char *ret_text, size_t size)
 }
 
 /* The lines before "crc=", which the checksum has vouched for. */
-static int parse_head(char *at, struct journal_record *ret_record)
+static int parse_head(char *at, int version, struct journal_record *ret_record)
 {
 	struct journal_record record = { .hiwater = 0 };
 
@@ -149,6 +151,8 @@ static int parse_head(char *at, struct journal_record *ret_record)
 	record.seq = take_number(&at, "seq", UINT64_MAX);
 	record.exit_status = (int)(uint32_t)take_number(&at, "exit", UINT32_MAX);
 	record.attempt = (uint32_t)take_number(&at, "attempt", UINT32_MAX);
+	if (version >= 2)
+		record.confirm_s = (uint32_t)take_number(&at, "confirm", UINT32_MAX);
 	record.duration_ms = (int64_t)take_number(&at, "duration_ms", INT64_MAX);
 	record.output_truncated = take_number(&at, "truncated", 1) != 0;
 	take_text(&at, "reason", record.reason, sizeof(record.reason));
@@ -162,12 +166,13 @@ static int parse_head(char *at, struct journal_record *ret_record)
 /* text: the whole file, with a NUL behind it. */
 static int parse(char *text, size_t length, struct journal_record *ret_record, char *ret_output)
 {
-	static const char title[] = "jaga-journal 1\n";
+	static const char title[] = "jaga-journal N\n";
+	const size_t digit = sizeof(title) - 3;
 	struct journal_record record;
 	char *crc = strstr(text, "\ncrc="), *output, *end;
 	char expected[16];
 
-	if (strncmp(text, title, sizeof(title) - 1) != 0 || !crc)
+	if (strncmp(text, title, digit) != 0 || (text[digit] != '1' && text[digit] != '2') || text[digit + 1] != '\n' || !crc)
 		return -EBADMSG;
 	crc++;
 	end = strchr(crc, '\n');
@@ -180,7 +185,8 @@ static int parse(char *text, size_t length, struct journal_record *ret_record, c
 	if (strcmp(crc, expected) != 0)
 		return -EBADMSG;
 	*crc = '\0';
-	if (parse_head(text + sizeof(title) - 1, &record) < 0 || record.output_length != length - (size_t)(output - text))
+	if (parse_head(text + sizeof(title) - 1, text[digit] - '0', &record) < 0 ||
+	    record.output_length != length - (size_t)(output - text))
 		return -EBADMSG;
 	memcpy(ret_output, output, record.output_length);
 	*ret_record = record;

@@ -4,7 +4,8 @@
  * It holds the highest sequence number ever taken on (older jobs are refused for ever), the latest
  * wall time known, and the last job with its result. It is replaced as a whole (write, fsync, rename,
  * fsync of the directory), so that a power cut leaves the old or the new one; a checksum tells flash
- * that forgets. Two writes a job: before its script starts, and with its result.
+ * that forgets. Two writes a job: before its script starts, and with its result; a third between them, when the
+ * script has ended well, for a job that has to be confirmed. An older agent's journal is read as it is.
  */
 #ifndef JAGA_AGENT_JOB_JOURNAL_H
 #define JAGA_AGENT_JOB_JOURNAL_H
@@ -19,7 +20,9 @@
 enum job_phase { /* the numbers of JobPhase in proto/jaga.proto */
 	JOB_NONE = 0,
 	JOB_STARTED = 3,
+	JOB_APPLIED = 4, /* with a way back, not confirmed yet */
 	JOB_CONFIRMED = 5,
+	JOB_ROLLED_BACK = 6,
 	JOB_FAILED = 7,
 	JOB_EXPIRED = 8,
 	JOB_INTERRUPTED = 9,
@@ -34,9 +37,10 @@ struct journal_record {
 	uint64_t seq;
 	int exit_status;
 	uint32_t attempt; /* how often it was started: 0 or 1 */
+	uint32_t confirm_s; /* 0: it has no way back */
 	int64_t duration_ms;
 	bool output_truncated;
-	char reason[96];
+	char reason[LIMIT_JOB_REASON];
 	size_t output_length; /* at most LIMIT_OUTPUT_BYTES */
 };
 

@@ -1,5 +1,5 @@
 /*
- * runner: see runner.h. Called by agent.c, which passes on what the link tells.
+ * runner: see runner.h. Called by remote.c, which passes on what the link tells.
  *
  * The journal is written by a child process: flash can take a second for an fsync, and the probes do
  * not wait. What has to be durable (STARTED, the result) is followed by the next step only in the
@@ -14,12 +14,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/job/reason.h"
 #include "common/clock.h"
 #include "common/parse.h"
 
 #define WRITER_MS 60000 /* flash that takes longer than this is broken */
 
 static void next_step(struct runner *runner);
+static void undo(struct runner *runner, const char *reason);
 
 static void trouble(struct runner *runner, enum log_level level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -71,9 +73,14 @@ static void on_written(void *arg, const struct child_result *result)
 		if (runner->phase == RUNNER_STARTING) {
 			/* Running it now could mean running it twice. */
 			runner->record.phase = JOB_FAILED;
+			runner->record.attempt = 0;
 			snprintf(runner->record.reason, sizeof(runner->record.reason),
 				 "not run: the router cannot write its journal; see its events");
 			runner->phase = RUNNER_ENDING;
+		} else if (runner->phase == RUNNER_APPLYING) {
+			/* After a power cut nobody would know that the script came to its end. */
+			undo(runner, "the router cannot write its journal; see its events");
+			return;
 		}
 	}
 	next_step(runner);
@@ -112,6 +119,9 @@ static void send_state(struct runner *runner)
 	};
 	int r;
 
+	if (record->phase == JOB_APPLIED) /* a datagram that the script may have made the last one: the output comes with the end */
+		state.output_length = 0;
+
 	memcpy(state.job_id, record->job_id, sizeof(state.job_id));
 	r = runner->ops->send_state(runner->arg, &state);
 	if (r < 0 && r != -EBUSY && r != -ENOTCONN)
@@ -119,27 +129,31 @@ static void send_state(struct runner *runner)
 			    strerror(-r));
 }
 
-static const char *job_phase_name(enum job_phase phase)
-{
-	switch (phase) {
-	case JOB_NONE: return "none";
-	case JOB_STARTED: return "started";
-	case JOB_CONFIRMED: return "confirmed";
-	case JOB_FAILED: return "failed";
-	case JOB_EXPIRED: return "expired";
-	case JOB_INTERRUPTED: return "interrupted";
-	}
-	return "unknown";
-}
-
 static void end_job(struct runner *runner, enum job_phase phase, const char *reason)
 {
-	runner->record.phase = phase;
-	snprintf(runner->record.reason, sizeof(runner->record.reason), "%s", reason);
-	log_info("job", "job=%s is %s exit=%d duration_ms=%" PRId64 " reason=\"%s\"", runner->record.job_id,
-		 job_phase_name(phase), runner->record.exit_status, runner->record.duration_ms, reason);
+	struct journal_record *record = &runner->record;
+
+	record->phase = phase;
+	if (reason != record->reason)
+		snprintf(record->reason, sizeof(record->reason), "%s", reason);
+	log_info("job", "job=%s is %s exit=%d duration_ms=%" PRId64 " reason=\"%s\"", record->job_id, reason_phase_name(phase),
+		 record->exit_status, record->duration_ms, record->reason);
 	save(runner, RUNNER_ENDING);
+	if (record->attempt > 0)
+		runner->ops->on_script_ended(runner->arg);
 }
+
+static void undo(struct runner *runner, const char *reason)
+{
+	struct journal_record *record = &runner->record;
+
+	snprintf(record->reason, sizeof(record->reason), "%s", reason);
+	log_warning("job", "job=%s: going back to what was before it, reason=\"%s\"", record->job_id, record->reason);
+	runner->phase = RUNNER_UNDOING;
+	confirm_undo(&runner->confirm, record->job_id);
+}
+
+/* --- running ------------------------------------------------------------------------------------ */
 
 static void on_script_done(void *arg, const struct router_script_result *result)
 {
@@ -153,12 +167,17 @@ static void on_script_done(void *arg, const struct router_script_result *result)
 	record->output_length = result->output_length < sizeof(runner->output) ? result->output_length
 										: sizeof(runner->output);
 	memcpy(runner->output, result->output, record->output_length);
-	snprintf(reason, sizeof(reason), "%s", result->reason);
-	if (result->exit_status != 0 && reason[0] == '\0')
-		snprintf(reason, sizeof(reason), "exit status %d", result->exit_status);
-	/* Jobs that ask for a confirmation are refused before they run: nothing is left to wait for. */
-	end_job(runner, result->is_interrupted ? JOB_INTERRUPTED : result->exit_status == 0 ? JOB_CONFIRMED : JOB_FAILED, reason);
-	runner->ops->on_script_ended(runner->arg);
+	reason_explain(result, reason, sizeof(reason));
+	if (record->confirm_s == 0) {
+		end_job(runner, result->is_interrupted ? JOB_INTERRUPTED
+				: result->exit_status == 0 ? JOB_CONFIRMED
+							   : JOB_FAILED, reason);
+	} else if (result->exit_status != 0) {
+		undo(runner, reason);
+	} else {
+		record->phase = JOB_APPLIED;
+		save(runner, RUNNER_APPLYING);
+	}
 }
 
 static void run(struct runner *runner)
@@ -168,12 +187,89 @@ static void run(struct runner *runner)
 	runner->phase = RUNNER_RUNNING;
 	if (runner->ops->run_script(runner->arg, runner->record.job_id, runner->interpreter, runner->script,
 				    runner->script_length, on_script_done, runner, &err) < 0) {
-		end_job(runner, JOB_FAILED, err.text);
+		if (runner->record.confirm_s > 0)
+			undo(runner, err.text);
+		else
+			end_job(runner, JOB_FAILED, err.text);
 		return;
 	}
 	log_info("job", "job=%s started", runner->record.job_id);
 	if (runner->is_open)
 		send_state(runner); /* for people who watch; the result follows for certain */
+}
+
+/* --- the way back ------------------------------------------------------------------------------- */
+
+static void take_save_point(struct runner *runner)
+{
+	const struct router_save_spec spec = {
+		.job_id = runner->record.job_id,
+		.script = runner->script,
+		.length = runner->script_length,
+		.rollback = runner->rollback_length > 0 ? runner->script + runner->script_length : NULL,
+		.rollback_length = runner->rollback_length,
+		.confirm_s = runner->record.confirm_s,
+	};
+
+	runner->phase = RUNNER_SAVING;
+	confirm_save(&runner->confirm, &spec);
+}
+
+static void prove(struct runner *runner)
+{
+	log_info("job", "job=%s applied, asking for its confirmation over a new session confirm_s=%" PRIu32,
+		 runner->record.job_id, runner->record.confirm_s);
+	runner->phase = RUNNER_PROVING;
+	if (runner->is_open)
+		send_state(runner);
+	confirm_prove(&runner->confirm, runner->record.job_id, runner->record.confirm_s, !runner->is_open);
+}
+
+/* The router went back, or could not. */
+static void on_undone(struct runner *runner, int result, const char *reason)
+{
+	struct journal_record *record = &runner->record;
+	char text[sizeof(record->reason)];
+
+	if (result == 0) {
+		end_job(runner, JOB_ROLLED_BACK, record->reason);
+	} else if (result == -ENOENT && record->phase == JOB_APPLIED) {
+		/* Only commit takes it away: the power went between that and the journal. */
+		end_job(runner, JOB_CONFIRMED, "after a restart there was no way back any more: what it did stays");
+	} else if (result == -ENOENT) {
+		end_job(runner, JOB_INTERRUPTED, "stopped without a save point: if the script had begun, it is half done");
+	} else {
+		trouble(runner, LOG_LEVEL_ERROR, "job %s: the router could not go back and may be half configured: %s",
+			record->job_id, reason);
+		snprintf(text, sizeof(text), "not rolled back, the router may be half configured: %s", reason);
+		end_job(runner, JOB_FAILED, text);
+	}
+}
+
+static void on_confirm_step(void *arg, int result, const char *reason)
+{
+	struct runner *runner = arg;
+	char text[sizeof(runner->record.reason)];
+
+	if (runner->phase == RUNNER_SAVING && result == 0) {
+		run(runner);
+	} else if (runner->phase == RUNNER_SAVING) {
+		snprintf(text, sizeof(text), "not run, no way back: %s", reason);
+		runner->record.attempt = 0;
+		end_job(runner, JOB_FAILED, text);
+	} else if (runner->phase == RUNNER_PROVING && result == 0) {
+		runner->phase = RUNNER_KEEPING;
+		confirm_keep(&runner->confirm, runner->record.job_id);
+	} else if (runner->phase == RUNNER_PROVING) {
+		undo(runner, reason);
+	} else if (runner->phase == RUNNER_KEEPING && result == 0) {
+		end_job(runner, JOB_CONFIRMED, "");
+	} else if (runner->phase == RUNNER_KEEPING) {
+		snprintf(text, sizeof(text), "confirmed, but the router could not keep it: %s", reason);
+		undo(runner, text);
+	} else if (runner->phase == RUNNER_UNDOING) {
+		on_undone(runner, result, reason);
+	}
 }
 
 /* --- jobs --------------------------------------------------------------------------------------- */
@@ -195,8 +291,12 @@ static void ask(struct runner *runner)
 /* The record is on the disk (or the disk is broken, which has been told). */
 static void next_step(struct runner *runner)
 {
-	if (runner->phase == RUNNER_STARTING) {
+	if (runner->phase == RUNNER_STARTING && runner->record.confirm_s > 0) {
+		take_save_point(runner);
+	} else if (runner->phase == RUNNER_STARTING) {
 		run(runner);
+	} else if (runner->phase == RUNNER_APPLYING) {
+		prove(runner);
 	} else if (runner->phase == RUNNER_ENDING) {
 		runner->phase = RUNNER_REPORTING;
 		if (runner->is_open)
@@ -204,33 +304,18 @@ static void next_step(struct runner *runner)
 	}
 }
 
-/* NULL, or why the job must not run. */
-static const char *refuse(const struct runner *runner, const struct link_job *job, enum job_phase *ret_phase)
-{
-	*ret_phase = JOB_FAILED;
-	if (!runner->scripts_unsigned)
-		return "refused: this router takes no scripts (scripts = off in its agent.conf)";
-	if (job->script_length == 0)
-		return "refused: the script is empty";
-	if (job->script_length > sizeof(runner->script))
-		return "refused: the script is larger than this router takes";
-	if (job->rollback_length > 0 || job->confirm_s > 0)
-		return "refused: this version of the agent cannot roll back";
-	if (strlen(job->interpreter) >= sizeof(runner->interpreter))
-		return "refused: no such interpreter on this router";
-	*ret_phase = JOB_EXPIRED;
-	if (job->not_after_ms != 0 && clock_mono_ms() + runner->wall_offset_ms > job->not_after_ms)
-		return "the job came after its time";
-	/* One of the two has or had a clock that was wrong. */
-	if (job->not_after_ms != 0 && wall_now_ms(runner) > job->not_after_ms)
-		return "by this router's journal it is later than by the collector; push it without --expires";
-	return NULL;
-}
-
 static void take(struct runner *runner, const struct link_job *job)
 {
+	const struct reason_facts facts = {
+		.scripts_unsigned = runner->scripts_unsigned,
+		.can_confirm = confirm_is_possible(&runner->confirm),
+		.script_bytes = sizeof(runner->script),
+		.interpreter_bytes = sizeof(runner->interpreter),
+		.now_ms = clock_mono_ms() + runner->wall_offset_ms,
+		.journal_now_ms = wall_now_ms(runner),
+	};
 	enum job_phase phase;
-	const char *reason = refuse(runner, job, &phase);
+	const char *reason = reason_refuse(&facts, job, &phase);
 
 	runner->record = (struct journal_record){
 		.hiwater = job->seq,
@@ -238,6 +323,7 @@ static void take(struct runner *runner, const struct link_job *job)
 		.phase = JOB_STARTED,
 		.seq = job->seq,
 		.exit_status = -1, /* until it has one */
+		.confirm_s = job->confirm_s,
 	};
 	memcpy(runner->record.job_id, job->job_id, strlen(job->job_id) + 1);
 	if (reason) {
@@ -246,6 +332,9 @@ static void take(struct runner *runner, const struct link_job *job)
 	}
 	memcpy(runner->script, job->script, job->script_length);
 	runner->script_length = job->script_length;
+	runner->rollback_length = job->rollback_length;
+	if (job->rollback_length > 0)
+		memcpy(runner->script + job->script_length, job->rollback, job->rollback_length);
 	memcpy(runner->interpreter, job->interpreter, strlen(job->interpreter) + 1);
 	runner->record.attempt = 1;
 	save(runner, RUNNER_STARTING);
@@ -285,14 +374,24 @@ void runner_on_wake(struct runner *runner, uint64_t job_seq)
 
 void runner_on_state_acked(struct runner *runner, uint64_t seq, int phase)
 {
-	if (runner->phase != RUNNER_REPORTING || seq != runner->record.seq)
+	bool is_of_now = phase == (int)runner->record.phase;
+
+	if (seq != runner->record.seq || (runner->phase != RUNNER_REPORTING && runner->phase != RUNNER_PROVING))
 		return;
-	if (phase != (int)runner->record.phase) { /* it was STARTED; the result could not go beside it */
-		send_state(runner);
-		return;
+	if (!is_of_now) { /* it was STARTED; what came after could not go beside it */
+		if (runner->phase == RUNNER_REPORTING || runner->confirm.phase == CONFIRM_TELLING)
+			send_state(runner);
+	} else if (runner->phase == RUNNER_PROVING) {
+		confirm_on_told(&runner->confirm);
+	} else {
+		runner->phase = RUNNER_IDLE;
+		ask(runner);
 	}
-	runner->phase = RUNNER_IDLE;
-	ask(runner);
+}
+
+void runner_on_confirmed(struct runner *runner, const char *refusal)
+{
+	confirm_on_answer(&runner->confirm, refusal);
 }
 
 void runner_on_open(struct runner *runner, int64_t wall_ms)
@@ -301,6 +400,8 @@ void runner_on_open(struct runner *runner, int64_t wall_ms)
 	runner_set_time(runner, wall_ms);
 	if (runner->phase == RUNNER_REPORTING)
 		send_state(runner);
+	else if (runner->phase == RUNNER_PROVING)
+		confirm_on_open(&runner->confirm);
 	else
 		ask(runner);
 }
@@ -310,6 +411,8 @@ void runner_on_closed(struct runner *runner)
 	runner->is_open = false;
 	if (runner->phase == RUNNER_ASKING)
 		runner->phase = RUNNER_IDLE;
+	else if (runner->phase == RUNNER_PROVING)
+		confirm_on_closed(&runner->confirm);
 }
 
 /* --- start and stop ------------------------------------------------------------------------------- */
@@ -323,6 +426,10 @@ static void load(struct runner *runner)
 	if (r < 0 && r != -ENOENT) {
 		runner->phase = RUNNER_REFUSING;
 		trouble(runner, LOG_LEVEL_ERROR, "%s", err.text);
+	} else if (runner->record.phase == JOB_APPLIED) {
+		undo(runner, "the agent or the router stopped before it was confirmed");
+	} else if (runner->record.phase == JOB_STARTED && runner->record.confirm_s > 0) {
+		undo(runner, "the agent or the router stopped while it ran");
 	} else if (runner->record.phase == JOB_STARTED) {
 		end_job(runner, JOB_INTERRUPTED, "the agent or the router stopped while it ran; it may be half done");
 	} else if (runner->record.phase != JOB_NONE) {
@@ -340,6 +447,7 @@ void runner_init(struct runner *runner, struct ev_loop *loop, const char *dir, b
 	runner->arg = arg;
 	runner->phase = RUNNER_IDLE;
 	child_init(&runner->writer);
+	confirm_init(&runner->confirm, loop, &ops->confirm, arg, on_confirm_step, runner);
 	load(runner);
 }
 
@@ -359,6 +467,7 @@ void runner_on_state_back(struct runner *runner)
 
 void runner_stop(struct runner *runner)
 {
+	confirm_stop(&runner->confirm);
 	child_abandon(&runner->writer);
 }
 
@@ -369,7 +478,8 @@ uint64_t runner_hiwater(const struct runner *runner)
 
 const char *runner_phase_name(const struct runner *runner)
 {
-	static const char *const names[] = { "idle", "asking", "starting", "running", "ending", "reporting", "refusing" };
+	static const char *const names[] = { "idle",    "asking",  "starting", "saving", "running",	  "applying",
+					     "proving", "keeping", "undoing",  "ending", "reporting", "refusing" };
 
 	return names[runner->phase];
 }

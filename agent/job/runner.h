@@ -5,6 +5,13 @@
  *            job?     journal:    script     journal:   until the collector
  *                     STARTED                result     has it durably
  *
+ * A job that has to be confirmed takes a longer way (confirm.h), which leads back whenever something is wrong:
+ *
+ *   starting -> saving -> running -> applying -> proving -> keeping -> ending (CONFIRMED)
+ *               save      |          journal:    over a new  the save point goes
+ *               point     |          APPLIED     session
+ *                         `-- fails --------------`-- not confirmed, or the power goes --> undoing -> ending (ROLLED_BACK)
+ *
  * The journal (journal.h) is on the disk before a script's first instruction, so a job that was
  * running when the power went is INTERRUPTED afterwards, never run again. Scripts run only with
  * scripts = unsigned in the agent's own file; every refusal is reported with its reason. One job at a
@@ -18,6 +25,7 @@
 #include <stdint.h>
 
 #include "agent/child.h"
+#include "agent/job/confirm.h"
 #include "agent/job/journal.h"
 #include "agent/link.h"
 #include "agent/router/router.h"
@@ -31,13 +39,19 @@ struct runner_ops { /* the link and the router, or their fakes */
 			  router_script_fn *on_done, void *done_arg, struct err *err);
 	void (*on_script_ended)(void *arg); /* the configuration may have changed */
 	void (*on_trouble)(void *arg, enum log_level level, const char *text);
+	struct confirm_ops confirm;
 };
 
 enum runner_phase {
 	RUNNER_IDLE,
 	RUNNER_ASKING,
 	RUNNER_STARTING,
+	RUNNER_SAVING,
 	RUNNER_RUNNING,
+	RUNNER_APPLYING,
+	RUNNER_PROVING,
+	RUNNER_KEEPING,
+	RUNNER_UNDOING,
 	RUNNER_ENDING,
 	RUNNER_REPORTING,
 	RUNNER_REFUSING, /* the journal is damaged: what was run before is not known */
@@ -57,9 +71,10 @@ struct runner {
 	struct journal_record record;
 	struct child writer;	 /* puts the journal on the disk ... */
 	char complaint[160];	 /* ... and says here why it could not */
+	struct confirm confirm;
 	char interpreter[16];
-	size_t script_length;
-	char script[LIMIT_JOB_BYTES];
+	size_t script_length, rollback_length;
+	char script[LIMIT_JOB_BYTES]; /* the rollback script behind it */
 	char output[LIMIT_OUTPUT_BYTES];
 };
 
@@ -77,6 +92,8 @@ void runner_set_time(struct runner *runner, int64_t wall_ms);
 void runner_on_wake(struct runner *runner, uint64_t job_seq);
 void runner_on_job(struct runner *runner, const struct link_job *job); /* NULL: there is none */
 void runner_on_state_acked(struct runner *runner, uint64_t seq, int phase);
+/* To ask_confirmation: NULL: acknowledged; else why not. */
+void runner_on_confirmed(struct runner *runner, const char *refusal);
 
 /* The state directory could not be written, perhaps not even read, and now can: what it says of jobs counts again. */
 void runner_on_state_back(struct runner *runner);

@@ -9,7 +9,7 @@
  *   wake SEQ SNAPSHOT     mute 0|1 (keep Acks back)   job SEQ BYTES (the next GET /job; 0: none)
  *   refuse 0|400|401 (batches)   liar 0|1 (Acks for what was never sent)
  *   busy SECONDS|0        have 0|1 (snapshots known)  garble 0|1 (answers are not protobuf)
- *   quiet 1               (no lines for batches)      counters   quit
+ *   quiet 1               (no lines for batches)      counters   quit      unconfirmed 0|1 (refuse confirmations)
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -34,7 +34,7 @@ struct fake {
 	struct coap_server *server;
 	uint32_t keepalive_s;
 	uint64_t epoch;
-	bool is_muted, is_quiet, has_snapshots, is_garbled, lies;
+	bool is_muted, is_quiet, has_snapshots, is_garbled, lies, refuses_confirmations;
 	unsigned busy_s, refusal;
 	uint64_t job_seq;
 	size_t job_bytes;
@@ -208,6 +208,19 @@ static void take_job_state(struct fake *fake, const struct coap_incoming *incomi
 	reply(fake, &incoming->ticket, COAP_CHANGED, &ack.base);
 }
 
+static void take_confirmation(struct fake *fake, const struct coap_incoming *incoming)
+{
+	Jaga__V1__ConfirmAck ack = JAGA__V1__CONFIRM_ACK__INIT;
+
+	printf("confirm %s\n", incoming->job_id);
+	ack.epoch = fake->epoch;
+	if (fake->refuses_confirmations)
+		coap_server_reply(fake->server, &incoming->ticket,
+				  &(struct coap_answer){ .code = COAP_CONFLICT, .body = "too old", .length = 7 });
+	else
+		reply(fake, &incoming->ticket, COAP_CHANGED, &ack.base);
+}
+
 static void on_request(void *arg, const struct coap_incoming *incoming)
 {
 	struct fake *fake = arg;
@@ -233,6 +246,9 @@ static void on_request(void *arg, const struct coap_incoming *incoming)
 		break;
 	case COAP_PATH_JOB_STATE:
 		take_job_state(fake, incoming);
+		break;
+	case COAP_PATH_JOB_CONFIRM:
+		take_confirmation(fake, incoming);
 		break;
 	}
 }
@@ -282,6 +298,8 @@ static void obey(struct fake *fake, const char *line)
 		fake->refusal = (unsigned)a;
 	else if (strcmp(word, "liar") == 0)
 		fake->lies = a != 0;
+	else if (strcmp(word, "unconfirmed") == 0)
+		fake->refuses_confirmations = a != 0;
 	else if (strcmp(word, "have") == 0)
 		fake->has_snapshots = a != 0;
 	else if (strcmp(word, "busy") == 0)

@@ -53,6 +53,7 @@ static void on_open(void *arg, int64_t wall_ms)
 	(void)wall_ms;
 	(void)link_ask_job(link, 0); /* an earlier one may be under way */
 	(void)link_offer_snapshot(link, text, sizeof(text) - 1);
+	(void)link_confirm_job(link, "J1");
 	(void)link_send_job_state(link, &(struct link_job_state){ .job_id = "J1", .output = text, .output_length = sizeof(text) });
 }
 static void on_closed(void *arg, const char *reason)
@@ -83,6 +84,12 @@ static void on_job_state_acked(void *arg, uint64_t seq, int phase)
 	(void)arg;
 	(void)seq;
 	(void)phase;
+}
+static void on_job_confirmed(void *arg, const char *refusal)
+{
+	(void)arg;
+	if (refusal && strlen(refusal) >= LIMIT_JOB_REASON)
+		abort();
 }
 static void on_snapshot_done(void *arg, int result, bool transferred)
 {
@@ -123,10 +130,11 @@ static void feed(struct link *link, const uint8_t *head, const uint8_t *body, si
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct link_events events = { on_open,	      on_closed,	on_wake,	  on_job,
-						   on_job_state_acked, on_snapshot_done, read_uplink_state };
+						   on_job_state_acked, on_job_confirmed, on_snapshot_done,
+						   read_uplink_state };
 	static const uint8_t boot_id[LIMIT_BOOT_ID_BYTES], psk[LIMIT_PSK_BYTES];
 	static struct agent_config config = { .identity = "dev1", .has_collector = true };
-	struct link_identity identity = { boot_id, "h", "m", "s", "linux", 0 };
+	struct link_identity identity = { boot_id, "h", "m", "s", "linux", true, 0 };
 	struct ev_loop *loop = ev_loop_new(0);
 	struct spool *spool = NULL;
 	struct link *link = NULL;

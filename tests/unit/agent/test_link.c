@@ -47,7 +47,8 @@ struct scene {
 	struct spool *spool;
 	struct link *link;
 
-	unsigned n_open, n_closed, n_wakes, n_jobs, n_state_acks, n_snapshots;
+	unsigned n_open, n_closed, n_wakes, n_jobs, n_state_acks, n_snapshots, n_confirmations;
+	char refusal[64];
 	uint64_t wake_seq;
 	bool wake_takes;
 	int64_t wake_ms;
@@ -113,6 +114,14 @@ static void on_job_state_acked(void *arg, uint64_t seq, int phase)
 	scene->n_state_acks++;
 }
 
+static void on_job_confirmed(void *arg, const char *refusal)
+{
+	struct scene *scene = arg;
+
+	scene->n_confirmations++;
+	snprintf(scene->refusal, sizeof(scene->refusal), "%s", refusal ? refusal : "");
+}
+
 static void on_snapshot_done(void *arg, int result, bool transferred)
 {
 	struct scene *scene = arg;
@@ -129,7 +138,7 @@ static int read_uplink_state(void *arg, unsigned uplink)
 }
 
 static const struct link_events events = {
-	on_open, on_closed, on_wake, on_job, on_job_state_acked, on_snapshot_done, read_uplink_state,
+	on_open, on_closed, on_wake, on_job, on_job_state_acked, on_job_confirmed, on_snapshot_done, read_uplink_state,
 };
 
 /* --- the collector's process ---------------------------------------------------------------------------- */
@@ -322,7 +331,7 @@ static int set_up(void **state)
 	strcpy(scene->config.uplinks[1].name, "lte");
 	memset(scene->psk, 0x42, sizeof(scene->psk));
 	memset(scene->boot_id, 7, sizeof(scene->boot_id));
-	scene->identity = (struct link_identity){ scene->boot_id, "host", "model", "system", "linux", 3 };
+	scene->identity = (struct link_identity){ scene->boot_id, "host", "model", "system", "linux", true, 3 };
 	assert_int_equal(spool_create(64 * 1024, &scene->spool), 0);
 	*state = scene;
 	return 0;
@@ -536,6 +545,31 @@ static void test_sends_job_states(void **state)
 	wait_for_line(scene, "output=65536 truncated=1\n");
 	strcpy(job_state.job_id, "a/b");
 	assert_int_equal(link_send_job_state(scene->link, &job_state), -EINVAL);
+}
+
+/* What was sent in the session that is given up is not asked for again by itself. */
+static void test_begins_a_new_session_and_asks_for_a_confirmation(void **state)
+{
+	struct scene *scene = *state;
+	int64_t began_ms;
+
+	open_link(scene);
+	began_ms = clock_mono_ms();
+	link_renew(scene->link, 30000);
+	assert_int_equal(link_confirm_job(scene->link, "a/b"), -EINVAL);
+	wait_for_count(scene, &scene->n_closed, 1);
+	assert_int_equal(link_confirm_job(scene->link, "J1"), -ENOTCONN);
+	wait_for_count(scene, &scene->n_open, 2);
+	assert_true(clock_mono_ms() - began_ms < LIMIT_BACKOFF_BASE_MS); /* at once */
+	assert_int_equal(link_confirm_job(scene->link, "J1"), 0);
+	assert_int_equal(link_confirm_job(scene->link, "J1"), -EBUSY);
+	wait_for_count(scene, &scene->n_confirmations, 1);
+	wait_for_line(scene, "confirm J1\n");
+	assert_string_equal(scene->refusal, "");
+	order(scene, "unconfirmed 1\n");
+	assert_int_equal(link_confirm_job(scene->link, "J1"), 0);
+	wait_for_count(scene, &scene->n_confirmations, 2);
+	assert_string_equal(scene->refusal, "too old");
 }
 
 static void check_snapshot(struct scene *scene, const char *text, size_t length, bool transferred)
@@ -800,6 +834,7 @@ int main(void)
 		scene_test(test_is_woken),
 		scene_test(test_fetches_jobs),
 		scene_test(test_sends_job_states),
+		scene_test(test_begins_a_new_session_and_asks_for_a_confirmation),
 		scene_test(test_hands_in_snapshots),
 		scene_test(test_wrong_key),
 		scene_test(test_unknown_identity),

@@ -90,7 +90,8 @@ static void on_trouble(void *arg, enum log_level level, const char *text)
 	snprintf(fake.trouble, sizeof(fake.trouble), "%s", text);
 }
 
-static const struct runner_ops ops = { ask_job, send_state, run_script, on_script_ended, on_trouble };
+static const struct runner_ops ops = { ask_job, send_state, run_script, on_script_ended, on_trouble,
+				       { NULL, NULL, NULL, NULL, NULL } }; /* a way back: test_confirm.c */
 
 /* --- helpers ----------------------------------------------------------------------------------- */
 
@@ -381,12 +382,12 @@ static void test_refusals(void **state)
 	runner->scripts_unsigned = true;
 
 	for (unsigned i = 0; i < 5; i++) {
-		static const char *const reasons[] = { "empty", "larger", "roll back", "roll back", "interpreter" };
+		static const char *const reasons[] = { "empty", "larger", "rollback", "no way back", "interpreter" };
 
 		job = make_job(2 + i);
 		job.script_length = i == 0 ? 0 : i == 1 ? LIMIT_JOB_BYTES + 1 : 7;
 		job.rollback_length = i == 2;
-		job.confirm_s = i == 3;
+		job.confirm_s = i == 3 ? 90 : 0;
 		job.interpreter = i == 4 ? "an-interpreter-of-another-world" : "sh";
 		assert_int_equal(runner->phase, RUNNER_ASKING);
 		runner_on_job(runner, &job);

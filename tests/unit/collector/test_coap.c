@@ -467,7 +467,9 @@ static void test_paths(void **state)
 		{ { 0, 1, { "job" }, .query = "after=7", .format = -1 }, 205 },
 		{ { 0, 1, { "job" }, .format = -1 }, 205 },
 		{ { 0, 3, { "job", "J1", "state" }, .format = WIRE_FORMAT_PROTOBUF }, 204 },
-		{ { 0, 2, { "job", "J1", "confirm" }, .format = -1 }, 501 },
+		{ { 0, 2, { "job", "J1", "confirm" }, .format = -1 }, 204 },
+		{ { 0, 2, { "job", "J1", "confirm" }, .format = -1, .body = "x", .length = 1 }, 400 },
+		{ { 0, 2, { "job", "../1", "confirm" }, .format = -1 }, 400 },
 		{ { 0, 2, { "enroll" }, .format = WIRE_FORMAT_PROTOBUF }, 501 },
 		{ { 0, 2, { "hello" }, .format = -1, .body = "hi", .length = 2 }, 415 },
 		{ { 0, 2, { "hello" }, .format = 60, .body = "hi", .length = 2 }, 415 },
@@ -501,7 +503,7 @@ static void test_paths(void **state)
 	assert_int_equal(scene->incoming.after_seq, 7);
 	assert_int_equal(ask(scene, &scene->client, &rows[6].sent), 204);
 	assert_string_equal(scene->incoming.job_id, "J1");
-	assert_int_equal(counters(scene).requests_refused, 17);
+	assert_int_equal(counters(scene).requests_refused, 18);
 }
 
 static void test_later_answers(void **state)

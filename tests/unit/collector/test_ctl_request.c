@@ -30,7 +30,15 @@ static void test_accepted(void **state)
 			       &err), 0);
 	assert_string_equal(request.script, "echo \xc3\xa4\n");
 	assert_int_equal(request.script_length, 8);
-	assert_string_equal(request.interpreter, "sh");
+	assert_string_equal(request.interpreter, ""); /* the device's own */
+	assert_true(request.confirm_s == 0 && !request.rollback);
+	ctl_request_finish(&request);
+	assert_int_equal(parse("{\"op\":\"push\",\"device\":\"r1\",\"name\":\"a.rsc\",\"script\":\"x\",\"confirm_s\":600,"
+			       "\"rollback\":\"undo\",\"interpreter\":\"routeros\"}", &request, &err), 0);
+	assert_int_equal(request.confirm_s, 600);
+	assert_int_equal(request.rollback_length, 4);
+	assert_string_equal(request.rollback, "undo");
+	assert_string_equal(request.interpreter, "routeros");
 	ctl_request_finish(&request);
 	assert_int_equal(parse("{\"op\":\"job\",\"job\":\"17\"}", &request, &err), 0);
 	assert_int_equal(request.job, 17);
@@ -67,6 +75,10 @@ static void test_refused(void **state)
 		{ "{\"op\":\"push\",\"device\":\"r\",\"name\":\"a/b\",\"script\":\"x\"}", "name: wanted" },
 		{ "{\"op\":\"push\",\"device\":\"r\",\"name\":\"a\\u001b\",\"script\":\"x\"}", "name: wanted" },
 		{ "{\"op\":\"push\",\"device\":\"r\",\"name\":\"a\",\"script\":\"a\\u0000b\"}", "not a JSON object" },
+		{ "{\"op\":\"push\",\"device\":\"r\",\"name\":\"a\",\"script\":\"x\",\"confirm_s\":29}", "confirm_s: wanted" },
+		{ "{\"op\":\"push\",\"device\":\"r\",\"name\":\"a\",\"script\":\"x\",\"confirm_s\":601}", "confirm_s: wanted" },
+		{ "{\"op\":\"push\",\"device\":\"r\",\"name\":\"a\",\"script\":\"x\",\"rollback\":\"\"}", "rollback: wanted" },
+		{ "{\"op\":\"jobs\",\"confirm_s\":90}", "confirm_s: jobs takes no" },
 		{ "{\"op\":\"push\",\"device\":\"r\",\"name\":\"a\",\"script\":\"x\",\"interpreter\":\"perl\"}", "interpreter: wanted" },
 		{ "{\"op\":\"push\",\"device\":\"r\",\"name\":\"a\",\"script\":\"x\",\"not_after_s\":0}", "not_after_s: wanted" },
 	};

@@ -18,6 +18,21 @@ static void on_pushed(void *arg, int result, const struct store_job *job)
 	pushed->job = *job;
 }
 
+static uint64_t push_to_confirm(struct rig *rig, const char *device, const char *script, const char *rollback,
+				uint32_t confirm_s)
+{
+	struct pushed pushed = { 0 };
+	struct jobs_order order = { .device = fleet_find(rig->ports.fleet, device), .name = "a.rsc", .interpreter = "routeros",
+				    .script = script, .length = strlen(script), .rollback = rollback,
+				    .rollback_length = strlen(rollback), .confirm_s = confirm_s, .done = on_pushed,
+				    .arg = &pushed };
+
+	assert_int_equal(jobs_push(rig->jobs, &order), 0);
+	rig_wait(rig, &pushed.n_done, 1);
+	assert_int_equal(pushed.result, 0);
+	return pushed.job.number;
+}
+
 static uint64_t push(struct rig *rig, const char *device, const char *script, int64_t not_after_ms)
 {
 	struct pushed pushed = { 0 };
@@ -76,6 +91,99 @@ static const struct rig_reply *report(struct rig *rig, const char *device, uint6
 	assert_int_equal(wire_pack(&message.base, &buf), 0);
 	incoming.length = buf.length;
 	return rig_ask(rig, &incoming);
+}
+
+static const struct rig_reply *confirm(struct rig *rig, const char *device, const char *job)
+{
+	struct coap_incoming incoming = { .path = COAP_PATH_JOB_CONFIRM, .device = device };
+
+	snprintf(incoming.job_id, sizeof(incoming.job_id), "%s", job);
+	return rig_ask(rig, &incoming);
+}
+
+/* Each request of the rig comes in a session of its own; this is what the next one's will be. */
+static uint64_t next_session(const struct rig *rig)
+{
+	return rig->n_replies + 1;
+}
+
+static void test_confirmation(void **state)
+{
+	struct rig *rig = *state;
+	struct fleet_device *device = fleet_find(rig->ports.fleet, "r1");
+	const struct rig_reply *reply;
+	Jaga__V1__SignedJob *whole;
+	Jaga__V1__ConfirmAck *ack;
+	Jaga__V1__Job *job;
+
+	push_to_confirm(rig, "r1", "change", "undo it", 90);
+	reply = get(rig, "r1", 0);
+	whole = jaga__v1__signed_job__unpack(NULL, reply->length, reply->body);
+	job = jaga__v1__job__unpack(NULL, whole->body.len, whole->body.data);
+	assert_int_equal(job->confirm_s, 90);
+	assert_string_equal(job->interpreter, "routeros");
+	assert_int_equal(job->script.len, 6);
+	assert_memory_equal(job->script.data, "change", 6);
+	assert_int_equal(job->rollback.len, 7);
+	assert_memory_equal(job->rollback.data, "undo it", 7);
+	jaga__v1__job__free_unpacked(job, NULL);
+	jaga__v1__signed_job__free_unpacked(whole, NULL);
+
+	/* In the session of the script, wherever it stands: it proves nothing. */
+	assert_true(device->has_script_session && device->script_session == next_session(rig) - 1);
+	device->script_session = next_session(rig);
+	assert_int_equal(confirm(rig, "r1", "1")->code, COAP_CONFLICT);
+	report(rig, "r1", 1, 3, -1, "");
+	assert_true(device->script_session == next_session(rig) - 1);
+	report(rig, "r1", 1, 4, 0, "");
+	assert_true(device->script_session == next_session(rig) - 1);
+	device->script_session = next_session(rig);
+	assert_int_equal(confirm(rig, "r1", "1")->code, COAP_CONFLICT);
+	assert_int_equal(read_job(rig, 1).phase, 4);
+
+	reply = confirm(rig, "r1", "1"); /* over another one */
+	assert_int_equal(reply->code, COAP_CHANGED);
+	ack = jaga__v1__confirm_ack__unpack(NULL, reply->length, reply->body);
+	assert_true(ack && ack->epoch == 7);
+	jaga__v1__confirm_ack__free_unpacked(ack, NULL);
+	assert_int_equal(confirm(rig, "r1", "1")->code, COAP_CHANGED); /* the answer was lost */
+	assert_int_equal(read_job(rig, 1).phase, 4); /* confirmed when the agent has made it so */
+	report(rig, "r1", 1, 5, 0, "done");
+	assert_true(device->script_session < next_session(rig) - 1);
+	assert_int_equal(confirm(rig, "r1", "1")->code, COAP_CHANGED);
+	assert_int_equal(read_job(rig, 1).phase, 5);
+	assert_int_equal(read_job(rig, 1).confirm_s, 90);
+}
+
+/* What was told in the old session never came: the confirmation itself says that the script has ended. */
+static void test_confirmation_of_a_job_that_was_not_reported(void **state)
+{
+	struct rig *rig = *state;
+
+	push_to_confirm(rig, "r1", "change", "", 30);
+	get(rig, "r1", 0);
+	assert_int_equal(confirm(rig, "r1", "1")->code, COAP_CHANGED);
+	assert_int_equal(read_job(rig, 1).phase, 4);
+	assert_int_equal(get(rig, "r1", 0)->code, COAP_NOT_FOUND);
+	report(rig, "r1", 1, 6, 2, "no"); /* the acknowledgement was lost for good */
+	assert_int_equal(read_job(rig, 1).phase, 6);
+	assert_int_equal(read_job(rig, 1).exit_status, 2);
+	assert_int_equal(read_job(rig, 1).is_final, 1);
+	assert_int_equal(confirm(rig, "r1", "1")->code, COAP_CONFLICT);
+}
+
+static void test_confirmations_that_are_refused(void **state)
+{
+	struct rig *rig = *state;
+
+	push(rig, "r1", "x", 0);
+	push_to_confirm(rig, "r1", "y", "", 90);
+	assert_int_equal(confirm(rig, "r1", "1")->code, COAP_CONFLICT); /* has nothing to confirm */
+	assert_int_equal(confirm(rig, "r2", "2")->code, COAP_NOT_FOUND);
+	assert_int_equal(confirm(rig, "r1", "9")->code, COAP_NOT_FOUND);
+	assert_int_equal(confirm(rig, "r1", "x")->code, COAP_NOT_FOUND);
+	assert_int_equal(read_job(rig, 1).phase, 1);
+	assert_int_equal(read_job(rig, 2).phase, 1);
 }
 
 static void test_down_and_up(void **state)
@@ -238,6 +346,10 @@ static void test_bounds(void **state)
 	assert_int_equal(jobs_push(rig->jobs, &order), -EMSGSIZE);
 	for (unsigned i = 0; i < LIMIT_JOBS_WAITING; i++)
 		push(rig, "r1", "x", 0);
+	order.length = order.rollback_length = LIMIT_JOB_BYTES / 2 + 1;
+	order.rollback = script;
+	assert_int_equal(jobs_push(rig->jobs, &order), -EMSGSIZE);
+	order.rollback_length = 0;
 	order.length = 1;
 	assert_int_equal(jobs_push(rig->jobs, &order), -EDQUOT);
 	assert_int_equal(pushed.n_done, 0);
@@ -263,7 +375,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, rig_tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(test_down_and_up),	  TEST(test_states_only_move_forward), TEST(test_bad_reports), TEST(test_wakes),
-		TEST(test_lost_journal_interrupts), TEST(test_expiry), TEST(test_bounds),
+		TEST(test_confirmation), TEST(test_confirmation_of_a_job_that_was_not_reported),
+		TEST(test_confirmations_that_are_refused), TEST(test_lost_journal_interrupts), TEST(test_expiry), TEST(test_bounds),
 		TEST(test_restart_counts_what_waits), TEST(test_numbers_go_on_from_the_device),
 	};
 

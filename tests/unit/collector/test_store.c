@@ -391,6 +391,65 @@ static void test_second_opening_is_refused(void **state)
 	assert_non_null(strstr(err.text, "another jaga-collector"));
 }
 
+static MDB_txn *begin_raw(const struct bench *bench, MDB_env **ret_env)
+{
+	MDB_txn *txn;
+
+	assert_int_equal(mdb_env_create(ret_env), 0);
+	assert_int_equal(mdb_env_set_maxdbs(*ret_env, 4), 0);
+	assert_int_equal(mdb_env_open(*ret_env, bench->directory, 0, 0600), 0);
+	assert_int_equal(mdb_txn_begin(*ret_env, NULL, 0, &txn), 0);
+	return txn;
+}
+
+/* Before jobs could be confirmed their records were shorter: such a store opens, and an older program no longer reads it. */
+static void test_a_store_of_schema_1(void **state)
+{
+	struct bench *bench = *state;
+	struct store_job job = { .number = 5, .device_number = 2, .phase = 1, .script_bytes = 4, .name = "old.sh", .reason = "r" };
+	struct store_job found;
+	uint32_t schema = 1;
+	uint64_t number = 5;
+	MDB_val meta = { 6, (void *)"schema" }, meta_value = { sizeof(schema), &schema };
+	MDB_val key = { sizeof(number), &number }, value = { 312, &job };
+	struct store_txn *txn;
+	MDB_env *env;
+	MDB_txn *raw;
+	MDB_dbi dbi;
+
+	store_close(bench->store);
+	raw = begin_raw(bench, &env);
+	assert_int_equal(mdb_dbi_open(raw, "meta", 0, &dbi), 0);
+	assert_int_equal(mdb_put(raw, dbi, &meta, &meta_value, 0), 0);
+	assert_int_equal(mdb_dbi_open(raw, "jobs", MDB_INTEGERKEY, &dbi), 0);
+	assert_int_equal(mdb_put(raw, dbi, &key, &value, 0), 0);
+	assert_int_equal(mdb_txn_commit(raw), 0);
+	mdb_env_close(env);
+
+	open_store(bench, 4 << 20);
+	txn = begin(bench);
+	assert_int_equal(store_get_job(txn, 5, &found), 0);
+	assert_memory_equal(&found, &job, sizeof(job)); /* confirm_s and what follows: 0 */
+	assert_int_equal(store_find_job_before(txn, UINT64_MAX, &found), 0);
+	assert_int_equal(found.number, 5);
+	found.confirm_s = 90; /* written anew it is as long as all others */
+	assert_int_equal(store_update_job(txn, &found, NULL, 0), 0);
+	assert_int_equal(store_find_waiting_job(txn, 2, 0, &found), 0);
+	assert_int_equal(found.confirm_s, 90);
+	assert_int_equal(store_add_job(txn, &job, "echo", 4), 0);
+	assert_int_equal(job.number, 6);
+	assert_int_equal(store_commit(txn), 0);
+	store_close(bench->store);
+	bench->store = NULL;
+
+	raw = begin_raw(bench, &env);
+	assert_int_equal(mdb_dbi_open(raw, "meta", 0, &dbi), 0);
+	assert_int_equal(mdb_get(raw, dbi, &meta, &meta_value), 0);
+	assert_memory_equal(meta_value.mv_data, &(uint32_t){ STORE_SCHEMA }, sizeof(schema));
+	mdb_txn_abort(raw);
+	mdb_env_close(env);
+}
+
 static void test_newer_schema_is_refused(void **state)
 {
 	struct bench *bench = *state;
@@ -457,6 +516,7 @@ int main(void)
 		TEST(test_jobs),
 		TEST(test_unfinished_jobs_do_not_block_the_others),
 		TEST(test_second_opening_is_refused),
+		TEST(test_a_store_of_schema_1),
 		TEST(test_newer_schema_is_refused),
 		TEST(test_files_are_private),
 		cmocka_unit_test(test_unusable_path),
