@@ -209,7 +209,7 @@ static void check_whole(struct parser *parser)
 	/* Contradictions between values that were refused would only confuse. */
 	if (ini->n_errors > 0)
 		return;
-	if (parser->config.driver == CONFIG_DRIVER_ROUTEROS && parser->config.n_uplinks > 0)
+	if (parser->config.driver == CONFIG_DRIVER_ROUTEROS)
 		config_derive_routeros(&parser->config);
 	config_check(&parser->config, on_contradiction, parser);
 }

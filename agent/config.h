@@ -47,6 +47,12 @@ enum config_monitor {
 	CONFIG_MONITORS,
 };
 
+enum config_tls {
+	CONFIG_TLS_OFF,
+	CONFIG_TLS_PINNED,   /* the router's certificate is known by its SHA-256 */
+	CONFIG_TLS_VERIFIED, /* it is signed by an authority of ca_file, and made out for the router's address */
+};
+
 struct config_uplink {
 	char name[LIMIT_NAME];
 	char interface[IFNAMSIZ];
@@ -95,6 +101,10 @@ struct agent_config {
 	struct parse_address router;
 	char router_user[LIMIT_NAME];
 	char password_file[LIMIT_PATH]; /* "": the password is empty */
+	enum config_tls tls;
+	bool has_pin;
+	uint8_t pin[LIMIT_ROS_PIN_BYTES];
+	char ca_file[LIMIT_PATH]; /* "": none */
 
 	unsigned n_lans;
 	char lans[LIMIT_LANS][IFNAMSIZ];

@@ -97,6 +97,15 @@ static void check_router(const struct check *check)
 		tell(check, CONFIG_SECTION_ROUTER, 0, "address", "is missing; write the router's numeric address");
 	if (config->router_user[0] == '\0')
 		tell(check, CONFIG_SECTION_ROUTER, 0, "user", "is missing; name a user of the router");
+	if (config->tls == CONFIG_TLS_PINNED && !config->has_pin)
+		tell(check, CONFIG_SECTION_ROUTER, 0, "pin", "is missing; jaga-agent --pin ADDRESS shows what the router presents");
+	if (config->tls == CONFIG_TLS_VERIFIED && config->ca_file[0] == '\0')
+		tell(check, CONFIG_SECTION_ROUTER, 0, "ca_file", "is missing; name the file of the authority that signs for the router");
+	/* What is written and not looked at would be relied on. */
+	if (config->tls != CONFIG_TLS_PINNED && config->has_pin)
+		tell(check, CONFIG_SECTION_ROUTER, 0, "pin", "counts with tls = pinned only; write that or take it out");
+	if (config->tls != CONFIG_TLS_VERIFIED && config->ca_file[0] != '\0')
+		tell(check, CONFIG_SECTION_ROUTER, 0, "ca_file", "counts with tls = verified only; write that or take it out");
 	for (unsigned i = 0; i < config->n_uplinks; i++)
 		check_routeros_uplink(check, i);
 }

@@ -209,10 +209,43 @@ static int set_router(const struct config_field *field, const char *value, struc
 {
 	(void)field;
 	(void)base;
-	if (parse_address(value, 8728, &config->router) < 0)
+	if (parse_address(value, 0, &config->router) < 0) /* 0: of the service, see config_derive_routeros() */
 		return err_set(err, -EINVAL, "'%s' is not a numeric address", value);
 	config->has_router = true;
 	return set_text(value, config->router_name, sizeof(config->router_name), err);
+}
+
+static int set_tls(const struct config_field *field, const char *value, struct agent_config *config, void *base,
+		   struct err *err)
+{
+	static const char *const names[] = {
+		[CONFIG_TLS_OFF] = "off", [CONFIG_TLS_PINNED] = "pinned", [CONFIG_TLS_VERIFIED] = "verified",
+	};
+
+	(void)field;
+	(void)base;
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(value, names[i]) == 0) {
+			config->tls = (enum config_tls)i;
+			return 0;
+		}
+	}
+	if (strcmp(value, "anonymous") == 0)
+		return err_set(err, -EINVAL,
+			       "'anonymous' proves nothing: whoever is in between reads the password; give api-ssl a "
+			       "certificate (/ip service set api-ssl certificate=NAME) and take its pin (jaga-agent --pin)");
+	return value_error(-EINVAL, value, err);
+}
+
+static int set_pin(const struct config_field *field, const char *value, struct agent_config *config, void *base,
+		   struct err *err)
+{
+	(void)field;
+	(void)base;
+	if (parse_hex(value, config->pin, sizeof(config->pin)) < 0)
+		return err_set(err, -EINVAL, "'%s' is not the SHA-256 of a certificate", value);
+	config->has_pin = true;
+	return 0;
 }
 
 /* An IPv4 address of its own; the flag beside it says that there is one. */
@@ -376,6 +409,10 @@ static const struct config_field fields[] = {
 	{ CONFIG_SECTION_ROUTER, "driver", .set = set_driver, .remedy = "write linux or routeros" },
 	{ CONFIG_SECTION_ROUTER, "address", .set = set_router,
 	  .remedy = "write the router's address, as in 192.168.88.1 or 192.168.88.1:8728" },
+	{ CONFIG_SECTION_ROUTER, "tls", .set = set_tls, .remedy = "write off, pinned or verified" },
+	{ CONFIG_SECTION_ROUTER, "pin", .set = set_pin, .remedy = "give the 64 hexadecimal digits that jaga-agent --pin prints" },
+	{ CONFIG_SECTION_ROUTER, "ca_file", .offset = offsetof(struct agent_config, ca_file), .set = set_path,
+	  .remedy = "give an absolute path" },
 	{ CONFIG_SECTION_ROUTER, "user", .offset = offsetof(struct agent_config, router_user), .set = set_name,
 	  .remedy = "name a user of the router whose group has the policies read, write, test and api" },
 	{ CONFIG_SECTION_ROUTER, "password_file", .offset = offsetof(struct agent_config, password_file), .set = set_path,

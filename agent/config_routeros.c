@@ -56,7 +56,10 @@ static bool is_named_elsewhere(const struct agent_config *config, unsigned uplin
 
 void config_derive_routeros(struct agent_config *config)
 {
-	config->n_buckets = count_buckets(config);
+	if (config->n_uplinks > 0)
+		config->n_buckets = count_buckets(config);
+	if (config->router.port == 0)
+		config->router.port = config->tls == CONFIG_TLS_OFF ? 8728 : 8729; /* api, api-ssl */
 	for (unsigned i = 0; i < config->n_uplinks; i++) {
 		struct config_uplink *uplink = &config->uplinks[i];
 

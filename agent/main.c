@@ -10,6 +10,7 @@
 
 #include "agent/agent.h"
 #include "agent/maintenance.h"
+#include "agent/router/router.h"
 #include "agent/script_unit.h"
 #include "common/log.h"
 
@@ -18,6 +19,7 @@ static const char usage[] =
 	"       jaga-agent [--config FILE] --check             look for what would break; changes nothing\n"
 	"       jaga-agent [--config FILE] --remove            take every trace of Jaga off the forwarding\n"
 	"       jaga-agent [--config FILE] --run-script        run one script for an agent that is not root (a unit)\n"
+	"       jaga-agent --pin ADDRESS                       show the certificate of a RouterOS router, to be compared\n"
 	"       jaga-agent [--config FILE] COMMAND             ask the agent that runs here:\n"
 	"\n"
 	"  status                      session with the collector, spool, plan\n"
@@ -33,10 +35,11 @@ static const char usage[] =
 	"\n"
 	"exit status: 0 done, 1 failed, 2 wrong configuration or usage, 3 refused by the doctor, 4 no agent runs\n";
 
-enum mode { MODE_RUN, MODE_CHECK, MODE_REMOVE, MODE_RUN_SCRIPT };
+enum mode { MODE_RUN, MODE_CHECK, MODE_REMOVE, MODE_RUN_SCRIPT, MODE_PIN };
 
 struct arguments {
 	const char *config_path;
+	const char *pin_address;
 	const char *script_socket; /* NULL: the agent runs scripts itself */
 	const char *for_duration;
 	const char *format; /* as table_format_parse() takes it */
@@ -53,7 +56,8 @@ static int parse_arguments(int argc, char **argv, struct arguments *arguments)
 		{ "json", no_argument, NULL, 'j' },	    { "kv", no_argument, NULL, 'k' },
 		{ "debug", no_argument, NULL, 'd' },	    { "version", no_argument, NULL, 'V' },
 		{ "help", no_argument, NULL, 'h' },	    { "run-script", no_argument, NULL, 'r' },
-		{ "script-socket", required_argument, NULL, 's' }, { NULL, 0, NULL, 0 },
+		{ "script-socket", required_argument, NULL, 's' }, { "pin", required_argument, NULL, 'p' },
+		{ NULL, 0, NULL, 0 },
 	};
 	int option;
 
@@ -64,6 +68,7 @@ static int parse_arguments(int argc, char **argv, struct arguments *arguments)
 		case 'C': arguments->mode = MODE_CHECK; break;
 		case 'r': arguments->mode = MODE_RUN_SCRIPT; break;
 		case 's': arguments->script_socket = optarg; break;
+		case 'p': arguments->pin_address = optarg; arguments->mode = MODE_PIN; break;
 		case 'R': arguments->mode = MODE_REMOVE; break;
 		case 'j': arguments->format = "json"; break;
 		case 'k': arguments->format = "kv"; break;
@@ -131,6 +136,25 @@ static bool set_script_socket(struct agent_config *config, const char *path)
 	return true;
 }
 
+static int show_pin(const char *address)
+{
+	struct err err;
+
+	if (router_show_pin(address, stdout, &err) == 0)
+		return EXIT_OK;
+	fprintf(stderr, "jaga-agent: %s\n", err.text);
+	return EXIT_FAILED;
+}
+
+static bool has_driver(const struct agent_config *config, const char *path)
+{
+	if (router_driver(config))
+		return true;
+	fprintf(stderr, "jaga-agent: %s: [router] driver: this program steers only the router that it runs on; for a RouterOS "
+		"router take the agent for arm, arm64 or x86_64, on a machine beside it or in a container on it\n", path);
+	return false;
+}
+
 /* OpenWrt keeps configuration elsewhere; the file itself says of which kind it is. */
 static const char *default_config_path(void)
 {
@@ -157,10 +181,14 @@ int main(int argc, char **argv)
 	log_init(arguments.level, getenv("JOURNAL_STREAM") != NULL);
 	if (arguments.mode == MODE_RUN_SCRIPT)
 		return script_serve(arguments.config_path, STDIN_FILENO);
+	if (arguments.mode == MODE_PIN)
+		return show_pin(arguments.pin_address);
 	if (config_load(arguments.config_path, stderr, &config) < 0 || !set_script_socket(&config, arguments.script_socket))
 		return EXIT_USAGE;
 	if (optind < argc)
 		return ask(&config, &arguments, argv + optind, argc - optind);
+	if (!has_driver(&config, arguments.config_path))
+		return EXIT_USAGE;
 	if (arguments.mode == MODE_REMOVE)
 		return maintenance_remove(&config);
 	if (arguments.mode == MODE_CHECK)

@@ -1,7 +1,7 @@
 # Sources of jaga-agent; each subsystem adds its own lines.
 AGENT_SRCS +=
 AGENT_SRCS += agent/main.c agent/agent.c agent/child.c agent/commands.c agent/condition.c agent/doctor.c agent/local.c agent/local_client.c agent/maintenance.c agent/prelude.c agent/remote.c \
-	agent/config.c agent/config_check.c agent/config_fields.c agent/config_routeros.c agent/report.c agent/snapshot.c agent/spool.c agent/steer.c \
+	agent/config.c agent/config_check.c agent/config_fields.c agent/config_routeros.c agent/report.c agent/report_watch.c agent/snapshot.c agent/spool.c agent/steer.c \
 	agent/script.c agent/script_serve.c agent/script_unit.c agent/system.c agent/table.c agent/upkeep.c agent/job/confirm.c agent/job/journal.c agent/job/reason.c agent/job/runner.c
 AGENT_SRCS += agent/router/canonical.c agent/router/linux_script.c agent/router/linux_snapshot.c
 AGENT_SRCS += agent/uplink/balance.c agent/uplink/detector.c agent/uplink/engine.c agent/uplink/rtt.c
@@ -10,11 +10,17 @@ AGENT_SRCS += agent/router/linux.c agent/router/linux_conntrack.c agent/router/l
 	agent/router/linux_doctor_net.c agent/router/linux_doctor_nft.c agent/router/linux_doctor_rules.c agent/router/linux_dump.c agent/router/linux_event.c \
 	agent/router/linux_gateway.c agent/router/linux_link.c agent/router/linux_nft.c agent/router/linux_nft_maps.c agent/router/linux_nft_read.c \
 	agent/router/linux_nft_rules.c agent/router/linux_route.c agent/router/linux_rule.c agent/router/linux_sysctl.c \
-	agent/router/netlink.c agent/router/nft.c agent/router/nl_socket.c agent/router/driver.c agent/router/router.c
+	agent/router/netlink.c agent/router/nft.c agent/router/nl_socket.c agent/router/router.c
+# Which drivers a target's program holds: toolchain/TARGET.mk. driver.c knows all, driver_linux.c says what is missing.
+ifeq ($(filter routeros,$(TARGET_DRIVERS)),)
+AGENT_SRCS += agent/router/driver_linux.c
+else
+AGENT_SRCS += agent/router/driver.c
 AGENT_SRCS += agent/router/ros_api.c agent/router/ros_codec.c agent/router/ros_export.c agent/router/ros_ftp.c agent/router/ros_plan.c agent/router/ros_script.c \
-	agent/router/ros_stream.c agent/router/routeros.c agent/router/routeros_doctor.c agent/router/routeros_keep.c \
+	agent/router/ros_pin.c agent/router/ros_stream.c agent/router/ros_tls.c agent/router/routeros.c agent/router/routeros_doctor.c agent/router/routeros_keep.c \
 	agent/router/routeros_read.c agent/router/routeros_site.c agent/router/routeros_snapshot.c agent/router/routeros_steer.c
-AGENT_SRCS += agent/report_watch.c agent/router/ros_watch.c agent/router/routeros_monitor.c agent/router/routeros_monitor_row.c
+AGENT_SRCS += agent/router/ros_watch.c agent/router/routeros_monitor.c agent/router/routeros_monitor_row.c
+endif
 AGENT_SRCS += agent/link.c agent/link_exchange.c agent/link_report.c agent/link_session.c agent/link_transfer.c
 
 # libcoap's glue is compiled for each side, against that side's libcoap.

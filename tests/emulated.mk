@@ -7,6 +7,8 @@
 EMULATED_TARGETS := mips armv5 arm64
 EMULATED_SKIPPED := $(shell sed -n 's/^\([a-z]*\/[^ ]*\)  .*/\1/p' tests/emulated.skip)
 EMULATED_TESTS   := $(filter-out $(EMULATED_SKIPPED),$(filter agent/% common/%,$(UNIT_TESTS)))
+# Where the agent has no RouterOS driver it cannot be tested.
+EMULATED_TESTS   := $(if $(filter routeros,$(TARGET_DRIVERS)),$(EMULATED_TESTS),$(filter-out agent/test_ros% agent/test_routeros%,$(EMULATED_TESTS)))
 
 # A program that sins on demand, and the same without what should stop it (tests/toolchain/test_hardening.py).
 HARDENING := $(B)/tests/toolchain/hardening $(B)/tests/toolchain/hardening-off

@@ -2,8 +2,8 @@
 # build.sh ROLE PREFIX MBEDTLS_DIR LIBCOAP_DIR: build mbedTLS and libcoap for ROLE (agent or collector) into PREFIX,
 # unless PREFIX holds just that already.
 #
-# Leaves PREFIX/include and PREFIX/lib with static libraries. The configuration header of the role is installed as
-# mbedtls/mbedtls_config.h, the one that mbedTLS's own headers include by default: whoever compiles against PREFIX
+# Leaves PREFIX/include and PREFIX/lib with static libraries. The configuration header of the role, MBEDTLS_CONFIG beside
+# this script, is installed as mbedtls/mbedtls_config.h, the one that mbedTLS's own headers include by default: whoever compiles against PREFIX
 # cannot see another configuration than the one its libraries were built with.
 # From the environment: TARGET_CC, TARGET_AR, TARGET_CFLAGS, TARGET_SMALL (beside, for libcoap), TARGET_CMAKE,
 # TARGET_SYSROOT; see toolchain/host.mk and musl.mk. V=1 shows everything;
@@ -17,7 +17,7 @@ here=$(cd "${0%/*}" && pwd)
 root=$(pwd)
 final=$root/$2
 prefix=$final.new
-config=$here/mbedtls_config_$role.h
+config=$here/$MBEDTLS_CONFIG
 
 case $role in
 agent)     log_level=4 ;; # warnings; their texts are flash
@@ -34,7 +34,7 @@ flock 9
 made_of=$({
 	echo "$TARGET_CC $TARGET_AR $TARGET_CFLAGS ${TARGET_SMALL:-} ${TARGET_CMAKE:-}"
 	[ -z "${TARGET_SYSROOT:-}" ] || cat "$TARGET_SYSROOT/built"
-	cat "$0" "$config" "$here/mbedtls_config.h" "$mbedtls/.unpacked" "$libcoap/.unpacked"
+	echo "$MBEDTLS_CONFIG" && cat "$0" "$here"/mbedtls_config*.h "$mbedtls/.unpacked" "$libcoap/.unpacked"
 } | sha256sum)
 if [ -f "$final/built" ] && [ "$(cat "$final/built")" = "$made_of" ]; then
 	touch "$final/built"
@@ -80,8 +80,11 @@ mkdir -p "$prefix"
 
 cmake_build mbedtls "$mbedtls" "$TARGET_CFLAGS" -DMBEDTLS_CONFIG_FILE="$config" \
 	-DENABLE_PROGRAMS=OFF -DENABLE_TESTING=OFF -DGEN_FILES=OFF -DMBEDTLS_FATAL_WARNINGS=OFF
-sed 's|"mbedtls_config.h"|"mbedtls/jaga_config.h"|' "$config" >"$prefix/include/mbedtls/mbedtls_config.h"
-cp "$here/mbedtls_config.h" "$prefix/include/mbedtls/jaga_config.h"
+for header in "$here"/mbedtls_config*.h; do
+	cp "$header" "$prefix/include/mbedtls/jaga_${header##*/mbedtls_}"
+done
+sed -i 's|"mbedtls_config\(.*\)\.h"|"mbedtls/jaga_config\1.h"|' "$prefix/include/mbedtls/"jaga_config*.h
+echo "#include \"mbedtls/jaga_${MBEDTLS_CONFIG#mbedtls_}\"" >"$prefix/include/mbedtls/mbedtls_config.h"
 
 # Off: what Jaga does not use and a remote party could reach. The thread locks: one thread owns a context. HAVE_IFADDRS_H:
 # a dump of all interfaces every 30 s, to recognise broadcasts, which no DTLS session comes from.

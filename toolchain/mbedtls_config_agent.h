@@ -6,7 +6,6 @@
 
 #include "mbedtls_config.h"
 
-#define MBEDTLS_MD5_C /* the login of RouterOS before 6.43; unused code is not linked */
 #define MBEDTLS_AES_ROM_TABLES
 #define MBEDTLS_AES_FEWER_TABLES
 #define MBEDTLS_AES_ONLY_128_BIT_KEY_LENGTH

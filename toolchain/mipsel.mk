@@ -9,3 +9,4 @@ TARGET_FLOAT := soft
 TARGET_OWN_LIBGCC := yes
 TARGET_PIE   :=
 TARGET_QEMU  := qemu-mipsel-static -cpu 24Kc
+TARGET_DRIVERS := linux

@@ -26,6 +26,12 @@ $(error TARGET=$(TARGET) is none of $(ROUTERS); leave it out for this machine)
 endif
 include toolchain/$(TARGET).mk
 
+# What the agent of this target drives: the machine it runs on, or a RouterOS router beside it too. That one is spoken to
+# over TLS, so it decides which mbedTLS is built.
+TARGET_DRIVERS ?= linux routeros
+MBEDTLS_CONFIG_agent     := mbedtls_config_agent$(if $(filter routeros,$(TARGET_DRIVERS)),_routeros).h
+MBEDTLS_CONFIG_collector := mbedtls_config_collector.h
+
 DEPS_SAN    := $(filter asan,$(SAN))
 DEPS_DIR    := build/$(addsuffix -,$(filter-out host,$(TARGET)))$(addsuffix -,$(DEPS_SAN))deps
 DEPS_CFLAGS  = $(TARGET_CFLAGS)
@@ -39,7 +45,7 @@ DEPS_AGENT_CFLAGS      = -isystem $(DEPS_DIR)/agent/include
 DEPS_COLLECTOR_CFLAGS  = -isystem $(DEPS_DIR)/collector/include
 DEPS_AGENT_LIBS        = $(addprefix $(DEPS_DIR)/agent/lib/,$(DEPS_ARCHIVES))
 DEPS_COLLECTOR_LIBS    = $(addprefix $(DEPS_DIR)/collector/lib/,$(DEPS_ARCHIVES))
-DEPS_ARCHIVES         := libcoap-3.a libmbedtls.a libmbedcrypto.a libeverest.a
+DEPS_ARCHIVES         := libcoap-3.a libmbedtls.a libmbedx509.a libmbedcrypto.a libeverest.a
 
 # Every source of versions.mk is fetched, verified, unpacked and patched in the same way; source_rules(PREFIX,name) makes
 # PREFIX_DIR of it. This machine has most of them as Debian's -dev packages, so only a router's libraries ask for those.
@@ -90,10 +96,10 @@ $(DEPS_DIR)/flags: FORCE
 	@mkdir -p $(@D)
 	@echo '$(strip $(DEPS_FLAGS))' | cmp -s - $@ || echo '$(strip $(DEPS_FLAGS))' >$@
 
-$(DEPS_DIR)/%/built: toolchain/mbedtls_config.h toolchain/mbedtls_config_%.h toolchain/build.sh $(DEPS_DIR)/flags \
+$(DEPS_DIR)/%/built: $(wildcard toolchain/mbedtls_config*.h) toolchain/build.sh $(DEPS_DIR)/flags \
 		$(DEPS_SYSROOT_STAMP) $(MBEDTLS_DIR)/.unpacked $(LIBCOAP_DIR)/.unpacked
 	+@TARGET_SYSROOT='$(SYSROOT)' TARGET_CC='$(TARGET_CC)' TARGET_AR='$(TARGET_AR)' TARGET_CFLAGS='$(DEPS_CFLAGS)' \
-		TARGET_SMALL='$(TARGET_SMALL)' TARGET_CMAKE='$(TARGET_CMAKE)' V='$(V)' \
+		TARGET_SMALL='$(TARGET_SMALL)' TARGET_CMAKE='$(TARGET_CMAKE)' MBEDTLS_CONFIG='$(MBEDTLS_CONFIG_$*)' V='$(V)' \
 		toolchain/build.sh $* $(@D) $(MBEDTLS_DIR) $(LIBCOAP_DIR)
 
 check-fresh:

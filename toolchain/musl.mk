@@ -4,6 +4,7 @@
 #   TARGET_UAPI   folders of the kernel's headers     TARGET_FLOAT soft: there is no FPU, and no instruction for one
 #   TARGET_PIE    yes: static-pie                     TARGET_QEMU  the emulator that runs its programs here
 #   TARGET_DENSE  flags for smaller, slower code      TARGET_OWN_LIBGCC  yes: Debian's is for an FPU
+#   TARGET_DRIVERS  linux: its agent runs on the router itself; unset: linux and routeros (module.mk)
 #
 # SYSROOT takes the place of Debian's -dev packages: C library, compiler support, zlib, protobuf-c, libev, libinih and
 # cmocka. SYSROOT/bin/cc compiles and links against it and nothing else, so every other rule is the host's.

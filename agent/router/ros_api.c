@@ -215,9 +215,12 @@ static void lose(struct ros_api *api)
 
 static void try_to_connect(struct ros_api *api)
 {
+	const struct ros_api_settings *settings = &api->settings;
+
 	api->state = CONNECTING;
 	api->is_broken = false;
-	if (ros_stream_open(&api->stream, &api->settings.address, &api->why) < 0)
+	if (ros_stream_open(&api->stream, &settings->address, settings->tls.mode == CONFIG_TLS_OFF ? NULL : &settings->tls,
+			    &api->why) < 0)
 		lose(api);
 }
 

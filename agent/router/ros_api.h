@@ -21,6 +21,7 @@
 #include <ev.h>
 
 #include "agent/router/ros_codec.h"
+#include "agent/router/ros_tls.h"
 #include "common/err.h"
 #include "common/limits.h"
 #include "common/parse.h"
@@ -31,7 +32,8 @@ struct ros_api_settings {
 	char name[LIMIT_HOST]; /* of the router in messages: its address as it was configured */
 	struct parse_address address;
 	char user[LIMIT_NAME];
-	char password[LIMIT_ROS_PASSWORD];
+	char password[LIMIT_ROS_PASSWORD]; /* is not sent before TLS, where wanted, has accepted the router */
+	struct ros_tls_settings tls;
 };
 
 struct ros_api_events {

@@ -179,7 +179,7 @@ static void open_data(struct ros_ftp *ftp)
 
 	if (ros_ftp_parse_port(ftp->line, &address.port) < 0)
 		fail(ftp, "the router names no port for the file");
-	else if (ros_stream_open(&ftp->data, &address, &err) < 0)
+	else if (ros_stream_open(&ftp->data, &address, NULL, &err) < 0)
 		fail(ftp, err.text);
 	else
 		command(ftp, RETR, "RETR", ftp->request.path);
@@ -280,7 +280,7 @@ int ros_ftp_fetch(struct ev_loop *loop, const struct ros_ftp_request *request, c
 	ev_init(&ftp->timer, on_time);
 	ftp->timer.repeat = LIMIT_ROS_ANSWER_MS / 1000.0;
 	ftp->timer.data = ftp;
-	r = ros_stream_open(&ftp->control, &request->address, err);
+	r = ros_stream_open(&ftp->control, &request->address, NULL, err);
 	if (r < 0) {
 		err_prefix(err, "FTP: ");
 		ftp->has_ended = true;

@@ -1,5 +1,6 @@
 /*
- * ros_stream: the bytes under RouterOS's API: one TCP connection, never waited for, with a bounded queue to send.
+ * ros_stream: the bytes under RouterOS's API: one TCP connection, with TLS or without, never waited for, with a bounded
+ * queue to send.
  *
  * The owner opens it, is told how it went, and closes it; it never opens by itself again. Everything runs on the loop's
  * thread, and no callback is called from within ros_stream_open() or ros_stream_close().
@@ -13,13 +14,14 @@
 
 #include <ev.h>
 
+#include "agent/router/ros_tls.h"
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/limits.h"
 #include "common/parse.h"
 
 struct ros_stream_events {
-	void (*on_open)(void *arg);
+	void (*on_open)(void *arg); /* with TLS: the router's certificate has been accepted */
 	/* May close the stream: then nothing else is said. */
 	void (*on_bytes)(void *arg, const uint8_t *bytes, size_t length);
 	/* It could not be opened, or it ended; the stream is closed already. Says why, without naming the router. */
@@ -31,7 +33,9 @@ struct ros_stream { /* contents are private */
 	const struct ros_stream_events *events;
 	void *arg;
 	int fd; /* -1: closed */
-	bool is_open;
+	enum { ROS_CONNECTING, ROS_SHAKING_HANDS, ROS_OPEN } phase;
+	const struct ros_tls_settings *tls_settings; /* NULL: no TLS */
+	struct ros_tls *tls; /* NULL: none, or not yet */
 	ev_io readable, writable;
 	ev_timer deadline; /* until it is open */
 	size_t sent;	   /* bytes of `out` that are gone */
@@ -41,8 +45,9 @@ struct ros_stream { /* contents are private */
 };
 
 void ros_stream_init(struct ros_stream *stream, struct ev_loop *loop, const struct ros_stream_events *events, void *arg);
-/* Starts to connect; LIMIT_ROS_CONNECT_MS at most. */
-int ros_stream_open(struct ros_stream *stream, const struct parse_address *address, struct err *err);
+/* Starts to connect, with the handshake LIMIT_ROS_CONNECT_MS at most. tls: NULL for none; must outlive the connection. */
+int ros_stream_open(struct ros_stream *stream, const struct parse_address *address, const struct ros_tls_settings *tls,
+		    struct err *err);
 void ros_stream_close(struct ros_stream *stream); /* also one that is not open */
 
 /*

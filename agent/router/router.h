@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "agent/config.h"
 #include "agent/uplink/plan.h"
@@ -215,8 +216,14 @@ struct router_ops {
 
 extern const struct router_ops router_linux, router_routeros;
 
-/* The driver that the configuration asks for. */
+/* The driver that the configuration asks for. NULL: this program does not hold it; main.c says so, once for all. */
 const struct router_ops *router_driver(const struct agent_config *config);
+
+/*
+ * jaga-agent --pin: prints the certificate that the RouterOS router at that address presents now, as the lines of a
+ * configuration that trusts it; nothing is sent to it. Runs a loop of its own. 0, or negative errno and err says why.
+ */
+int router_show_pin(const char *address, FILE *out, struct err *err);
 
 /* The mark of uplink i within config->mark_field: (i + 1) shifted to the field's lowest bit. */
 uint32_t router_uplink_mark(const struct agent_config *config, unsigned uplink);

@@ -217,6 +217,9 @@ static int routeros_open(struct ev_loop *loop, const struct agent_config *config
 	if (r < 0)
 		return r;
 	routeros_copy(settings.name, sizeof(settings.name), config->router_name);
+	settings.tls = (struct ros_tls_settings){ .mode = config->tls, .address = config->router };
+	memcpy(settings.tls.pin, config->pin, sizeof(settings.tls.pin));
+	memcpy(settings.tls.ca_file, config->ca_file, sizeof(settings.tls.ca_file));
 	routeros_copy(settings.user, sizeof(settings.user), config->router_user);
 	router = calloc(1, sizeof(*router));
 	if (!router) {

@@ -175,8 +175,13 @@ static void on_services(void *arg, const struct ros_result *result)
 static int ask_service(struct routeros_snapshot_job *job)
 {
 	static const struct ros_answer answer = { .on_re = on_service, .on_end = on_services };
-	struct buf *out = ros_api_begin(job->router->api, "/ip/service/print");
+	struct buf *out;
 
+	if (job->router->config->tls != CONFIG_TLS_OFF)
+		return err_set(&job->err, -EPERM,
+			       "the export has %llu bytes, more than this version's API hands out, and FTP would show it and the "
+			       "password on the wire, which tls is there to prevent; RouterOS 7.8 hands out all", (unsigned long long)job->size);
+	out = ros_api_begin(job->router->api, "/ip/service/print");
 	ros_put_word(out, "=.proplist=port,disabled");
 	ros_put_word(out, "?name=ftp");
 	job->request.address = job->router->config->router;

@@ -45,6 +45,7 @@ static int load(const char *text, size_t length)
 #define LAN "[lan]\ninterfaces = lan0\n"
 #define WATCHER "[agent]\nidentity = a\ncollector = 192.0.2.9\n"
 #define ROUTEROS "[router]\ndriver = routeros\naddress = 10.0.0.9\nuser = jaga\n"
+#define PIN  "00112233445566778899AABBCCDDEEFF00112233445566778899aabbccddeeff"
 #define ISP1 "[uplink isp1]\ninterface = wan1\ntargets = 192.0.2.1\n"
 
 static void test_defaults(void **state)
@@ -280,6 +281,20 @@ static const struct {
 	  "11: [uplink b] check_host: is missing, since every target is one of another uplink too; name a host that only this "
 	  "line has\n"
 	  "14: [uplink b] source: is that of uplink isp1 already; give each its own\n" },
+	{ ROUTEROS "tls = pinned\n" LAN ISP1 "source = 10.0.0.1\n",
+	  "1: [router] pin: is missing; jaga-agent --pin ADDRESS shows what the router presents\n" },
+	{ ROUTEROS "tls = verified\n" LAN ISP1 "source = 10.0.0.1\n",
+	  "1: [router] ca_file: is missing; name the file of the authority that signs for the router\n" },
+	{ ROUTEROS "pin = " PIN "\nca_file = /ca\n" LAN ISP1 "source = 10.0.0.1\n",
+	  "5: [router] pin: counts with tls = pinned only; write that or take it out\n"
+	  "6: [router] ca_file: counts with tls = verified only; write that or take it out\n" },
+	{ ROUTEROS "tls = yes\npin = 12\nca_file = ca\n" LAN ISP1,
+	  "5: [router] tls: 'yes' is not understood; write off, pinned or verified\n"
+	  "6: [router] pin: '12' is not the SHA-256 of a certificate; give the 64 hexadecimal digits that jaga-agent --pin prints\n"
+	  "7: [router] ca_file: 'ca' is not an absolute path; give an absolute path\n" },
+	{ ROUTEROS "tls = anonymous\n" LAN ISP1,
+	  "5: [router] tls: 'anonymous' proves nothing: whoever is in between reads the password; give api-ssl a certificate (/ip "
+	  "service set api-ssl certificate=NAME) and take its pin (jaga-agent --pin); write off, pinned or verified\n" },
 	{ "[router]\ndriver = ios\naddress = gw\n" LAN ISP1 "source = fe80::1\n",
 	  "2: [router] driver: 'ios' is not understood; write linux or routeros\n"
 	  "3: [router] address: 'gw' is not a numeric address; write the router's address, as in 192.168.88.1 or "
@@ -363,6 +378,27 @@ static void test_routeros(void **state)
 	}
 }
 
+static void test_routeros_tls(void **state)
+{
+	static const char pinned[] = ROUTEROS "tls = pinned\npin = " PIN "\n" LAN ISP1 "source = 10.0.0.1\n";
+	static const char verified[] = ROUTEROS "tls = verified\nca_file = /etc/ca.pem\n" LAN ISP1 "source = 10.0.0.1\n";
+	static const char port[] = "[agent]\ncollector = 192.0.2.1\nidentity = a\n[router]\ndriver = routeros\naddress = 10.0.0.9:443\n"
+				   "user = jaga\ntls = verified\nca_file = /etc/ca.pem\n";
+
+	(void)state;
+	assert_int_equal(load(pinned, strlen(pinned)), 0);
+	assert_int_equal(config.tls, CONFIG_TLS_PINNED);
+	for (unsigned i = 0; i < LIMIT_ROS_PIN_BYTES; i++)
+		assert_int_equal(config.pin[i], i % 16 * 0x11);
+	assert_int_equal(config.router.port, 8729);
+	assert_int_equal(load(verified, strlen(verified)), 0);
+	assert_int_equal(config.tls, CONFIG_TLS_VERIFIED);
+	assert_string_equal(config.ca_file, "/etc/ca.pem");
+	assert_int_equal(config.router.port, 8729);
+	assert_int_equal(load(port, strlen(port)), 0); /* one that only watches */
+	assert_int_equal(config.router.port, 443);
+}
+
 static void test_long_and_binary_lines(void **state)
 {
 	static const char expected[] =
@@ -429,7 +465,8 @@ int main(void)
 		cmocka_unit_test(test_defaults),	      cmocka_unit_test(test_whole_file),
 		cmocka_unit_test(test_wrong_files),	      cmocka_unit_test(test_long_and_binary_lines),
 		cmocka_unit_test(test_too_much),	      cmocka_unit_test(test_missing_file),
-		cmocka_unit_test(test_routeros),      cmocka_unit_test(test_watching),
+		cmocka_unit_test(test_routeros),
+		cmocka_unit_test(test_routeros_tls), cmocka_unit_test(test_watching),
 	};
 	int fd = mkstemp(path), r;
 

@@ -120,6 +120,25 @@ static void test_same_as_ini(void **state)
 	assert_memory_equal(&config, &other, sizeof(config));
 }
 
+/* Of a companion that runs OpenWrt. */
+static void test_routeros_tls(void **state)
+{
+	static const char router[] = "config agent\n\toption collector 192.0.2.1\n\toption identity a\n"
+				     "config router\n\toption driver routeros\n\toption address 10.0.0.9\n\toption user jaga\n"
+				     "\toption tls 'pinned'\n"
+				     "\toption pin '00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff'\n";
+	char text[512];
+
+	(void)state;
+	assert_int_equal(load(router), 0);
+	assert_int_equal(config.tls, CONFIG_TLS_PINNED);
+	assert_int_equal(config.pin[31], 0xff);
+	assert_int_equal(config.router.port, 8729);
+	snprintf(text, sizeof(text), "%s\toption ca_file /ca\n", router);
+	assert_int_equal(load(text), -EINVAL);
+	assert_string_equal(errors_text, "10: [router] ca_file: counts with tls = verified only; write that or take it out\n");
+}
+
 static void test_openwrt_defaults(void **state)
 {
 	(void)state;
@@ -254,6 +273,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_same_as_ini), cmocka_unit_test(test_openwrt_defaults),
+		cmocka_unit_test(test_routeros_tls),
 		cmocka_unit_test(test_wrong_files), cmocka_unit_test(test_long_words),
 		cmocka_unit_test(test_recognises),  cmocka_unit_test(test_watching),
 	};
