@@ -119,7 +119,7 @@ int maintenance_remove(const struct agent_config *config)
 	int claim_fd = -1, r;
 
 	/* A claim that fails for another reason than an agent is no reason to leave the plan in force. */
-	r = system_claim(&claim_fd, &errand.err);
+	r = system_claim(config->has_router ? &config->router : NULL, &claim_fd, &errand.err);
 	r = r == -EBUSY ? r : 0;
 	if (r == 0)
 		r = open_router(&errand, config);

@@ -4,6 +4,7 @@
  */
 #include "agent/system.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
@@ -144,17 +145,21 @@ void system_read_load(struct system_load *ret_load)
 	};
 }
 
-/* --- one agent in a network namespace ---------------------------------------------------------- */
+/* --- one agent a router ------------------------------------------------------------------------ */
 
 #define FIRST_USER 1000 /* uids from here on are people's, whose processes must not keep the agent out */
 
-static int claim_address(int flags, struct sockaddr_un *ret_address, socklen_t *ret_length)
+/* An abstract name: behind a NUL, without a file. */
+static int claim_address(const struct parse_address *router, int flags, struct sockaddr_un *ret_address, socklen_t *ret_length)
 {
-	static const char name[] = "jaga-agent"; /* abstract: behind a NUL, without a file */
+	char *name = ret_address->sun_path + 1, host[INET6_ADDRSTRLEN] = "";
+	int length;
 
 	*ret_address = (struct sockaddr_un){ .sun_family = AF_UNIX };
-	memcpy(ret_address->sun_path + 1, name, sizeof(name) - 1);
-	*ret_length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + sizeof(name));
+	if (router)
+		inet_ntop(router->family, &router->v4, host, sizeof(host)); /* v6 stands in the same place */
+	length = snprintf(name, sizeof(ret_address->sun_path) - 1, router ? "jaga-agent %s" : "jaga-agent", host);
+	*ret_length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length);
 	return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
 }
 
@@ -162,12 +167,12 @@ static int claim_address(int flags, struct sockaddr_un *ret_address, socklen_t *
  * Who holds the name. -ECONNREFUSED: it does not listen, as an agent does, or has just ended. -EAGAIN: its queue is
  * full, and it answered nobody for as long as an agent takes for that.
  */
-static int read_holder(struct ucred *ret_holder)
+static int read_holder(const struct parse_address *router, struct ucred *ret_holder)
 {
 	const struct timeval patience = { .tv_sec = LIMIT_UPKEEP_MS / 1000 + 2 };
 	struct sockaddr_un address;
 	socklen_t length, size = sizeof(*ret_holder);
-	int fd = claim_address(0, &address, &length), r = 0;
+	int fd = claim_address(router, 0, &address, &length), r = 0;
 
 	if (fd < 0)
 		return -errno;
@@ -179,10 +184,10 @@ static int read_holder(struct ucred *ret_holder)
 	return r;
 }
 
-static int refuse_claim(struct err *err)
+static int refuse_claim(const struct parse_address *router, struct err *err)
 {
 	struct ucred holder;
-	int r = read_holder(&holder);
+	int r = read_holder(router, &holder);
 
 	if (r == -ECONNREFUSED || r == -EAGAIN)
 		return err_set(err, -EPERM, "a process that is no agent holds the agent's name; going on beside it");
@@ -194,16 +199,16 @@ static int refuse_claim(struct err *err)
 	return err_set(err, -EBUSY, "another jaga-agent (pid %d) steers this router; stop it first", (int)holder.pid);
 }
 
-int system_claim(int *ret_fd, struct err *err)
+int system_claim(const struct parse_address *router, int *ret_fd, struct err *err)
 {
 	struct sockaddr_un address;
 	socklen_t length;
-	int fd = claim_address(SOCK_NONBLOCK, &address, &length), r = 0;
+	int fd = claim_address(router, SOCK_NONBLOCK, &address, &length), r = 0;
 
 	if (fd < 0)
 		return err_sys(err, -errno, "socket");
 	if (bind(fd, (struct sockaddr *)&address, length) < 0)
-		r = errno == EADDRINUSE ? refuse_claim(err) : err_sys(err, -errno, "the agent's name cannot be taken");
+		r = errno == EADDRINUSE ? refuse_claim(router, err) : err_sys(err, -errno, "the agent's name cannot be taken");
 	else if (listen(fd, CLAIM_QUEUE) < 0)
 		r = err_sys(err, -errno, "listen");
 	if (r < 0) {

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "common/parse.h"
 #include "common/limits.h"
 
 struct system_identity {
@@ -29,12 +30,12 @@ void system_read_load(struct system_load *ret_load);
 uint32_t system_parse_load(const char *text);
 
 /*
- * One agent in a network namespace, whatever its configuration: two would steer the same kernel. *ret_fd holds the
- * claim until closed. -EBUSY: an agent runs (its pid in err). -EPERM: a process of an ordinary user, or one that does
+ * One agent a router, whatever its configuration: two would steer the same. router: the one that is spoken to over the
+ * network, whatever its port; NULL: the kernel of this network namespace. *ret_fd holds the claim until closed. -EBUSY: an agent runs (its pid in err). -EPERM: a process of an ordinary user, or one that does
  * not answer as an agent does, stands in the way: worth a line and no reason to leave the router alone. Waits for an
  * agent that is asked much. Needs no file system.
  */
-int system_claim(int *ret_fd, struct err *err);
+int system_claim(const struct parse_address *router, int *ret_fd, struct err *err);
 /* Lets go of those who asked for our pid; now and then. fd -1 is fine. */
 void system_answer_claims(int fd);
 

@@ -127,7 +127,7 @@ int upkeep_claim(struct upkeep *upkeep, const struct agent_config *config, struc
 	int r;
 
 	*upkeep = (struct upkeep){ .config = config, .conditions = conditions, .claim_fd = -1, .lock_fd = -1 };
-	r = system_claim(&upkeep->claim_fd, err);
+	r = system_claim(config->has_router ? &config->router : NULL, &upkeep->claim_fd, err);
 	if (r == -EBUSY)
 		return r;
 	if (r < 0)

@@ -173,24 +173,29 @@ static void listen_with_a_full_queue(int fd)
 
 static void test_claim(void **state)
 {
+	struct parse_address router;
 	struct err err;
 	char pid[16];
-	int first = -1, second = -1;
+	int first = -1, second = -1, third = -1;
 
 	(void)state;
 	if (unshare(CLONE_NEWNET) < 0)
 		skip();
+	assert_int_equal(parse_address("192.0.2.1", 8728, &router), 0);
 	snprintf(pid, sizeof(pid), "(pid %d)", (int)getpid());
-	assert_int_equal(system_claim(&first, &err), 0);
+	assert_int_equal(system_claim(NULL, &first, &err), 0);
 	for (int i = 0; i < 30; i++) {
-		assert_int_equal(system_claim(&second, &err), -EBUSY);
+		assert_int_equal(system_claim(NULL, &second, &err), -EBUSY);
 		assert_int_equal(second, -1);
 		assert_non_null(strstr(err.text, pid));
 		if (i % 8 == 7)
 			system_answer_claims(first);
 	}
+	assert_int_equal(system_claim(&router, &second, &err), 0); /* beside it, a companion of another router */
+	assert_int_equal(system_claim(&router, &third, &err), -EBUSY);
+	close(second);
 	close(first);
-	assert_int_equal(system_claim(&first, &err), 0);
+	assert_int_equal(system_claim(NULL, &first, &err), 0);
 	close(first);
 	system_answer_claims(-1);
 }
@@ -215,11 +220,11 @@ static void test_claim_of_others(void **state)
 		struct err err;
 		int fd = -1;
 
-		assert_int_equal(system_claim(&fd, &err), -EPERM);
+		assert_int_equal(system_claim(NULL, &fd, &err), -EPERM);
 		assert_non_null(strstr(err.text, cases[i].said));
 		kill(user, SIGKILL);
 		assert_int_equal(waitpid(user, NULL, 0), user);
-		assert_int_equal(system_claim(&fd, &err), 0);
+		assert_int_equal(system_claim(NULL, &fd, &err), 0);
 		close(fd);
 	}
 }
