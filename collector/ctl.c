@@ -73,6 +73,7 @@ static void drop(struct ctl_client *client)
 	close(client->fd);
 	ctl_request_finish(&client->request);
 	free(client->cursor.ids);
+	free(client->cursor.takes);
 	if (client->out)
 		explicit_bzero(client->out, client->out_size); /* an enrolment holds a key */
 	free(client->in);
@@ -114,7 +115,11 @@ static void on_answer_late(struct ev_loop *loop, ev_timer *timer, int events)
 
 	(void)loop;
 	(void)events;
-	if (client->is_waiting)
+	if (!client->is_waiting)
+		return;
+	if (client->operation->late && client->operation->late(client) == CTL_MORE)
+		take_next(client, CTL_MORE);
+	else
 		take_next(client, ctl_fail(client, "busy", "try again, or look at `jaga status`",
 					   "no answer within %d s", LIMIT_CTL_ANSWER_MS / 1000));
 }

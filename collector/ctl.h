@@ -20,7 +20,9 @@
  *   {"op":"snapshots","device":D}    n hash taken_ms checked_ms bytes stored_bytes; oldest first, n counts from 1
  *   {"op":"cat","device":D,"n":N?}   one row: n hash taken_ms text; newest when n is absent. hex: the bytes,
  *                                    only when they are not UTF-8 without NUL
- *   {"op":"snapshot-take","device":D}  wakes the agent; one row when it has answered: n hash changed(bool); error busy when offline
+ *   {"op":"snapshot-take","device":D?}  wakes the agent; one row when it has answered: device n hash changed(bool); error busy when
+ *                                    offline. Without device: of all, a row for each as it answers; one that does not has
+ *                                    instead: device missing("offline", "no answer in time")
  *   {"op":"push","device":D,"name":FILE,"script":TEXT,"interpreter":"sh"|"routeros"?,"confirm_s":N?,"rollback":TEXT?,
  *                                    "not_after_s":N?}  one row: job device state
  *   {"op":"jobs","device":D?}        job device seq name state queued_ms changed_ms not_after_ms confirm_s exit_status reason output_bytes; newest first

@@ -35,12 +35,15 @@ struct ctl_operation {
 	enum ctl_next (*step)(struct ctl_client *client); /* NULL: begin never returns CTL_MORE */
 	/* Does this change concern the client that waits? NULL: changes never do. */
 	bool (*wants)(const struct ctl_client *client, enum port_change what, uint64_t subject);
+	/* ctl_limit_wait has run out: CTL_MORE, and step goes on; else the request fails with code busy, as without it. */
+	enum ctl_next (*late)(struct ctl_client *client);
 };
 
 /* One for each enum ctl_op, in the file of its family. */
 extern const struct ctl_operation ctl_devices, ctl_show, ctl_enroll, ctl_remove; /* ctl_fleet.c */
 extern const struct ctl_operation ctl_events;					  /* ctl_events.c */
-extern const struct ctl_operation ctl_snapshots, ctl_cat, ctl_snapshot_take;	  /* ctl_snapshots.c */
+extern const struct ctl_operation ctl_snapshots, ctl_cat;			  /* ctl_snapshots.c */
+extern const struct ctl_operation ctl_snapshot_take;				  /* ctl_take.c */
 extern const struct ctl_operation ctl_push, ctl_jobs, ctl_job;			  /* ctl_jobs.c */
 extern const struct ctl_operation ctl_status;					  /* ctl_status.c */
 
@@ -48,6 +51,8 @@ struct ctl_cursor { /* where a step goes on; each operation uses what it needs *
 	uint64_t next;
 	uint64_t *ids; /* freed with the client */
 	unsigned n_ids, at;
+	struct ctl_take *takes; /* freed with the client */
+	unsigned n_takes;
 	uint32_t phase;
 	struct fleet_device *device;
 	int64_t since_ms;
@@ -96,7 +101,7 @@ json_t *ctl_make_snapshot(const struct store_snapshot *snapshot); /* ctl_snapsho
 struct ctl_client *ctl_find_client(struct ctl *ctl, uint64_t serial);
 /* An operation that had been waited for has ended with `next`. */
 void ctl_resume(struct ctl_client *client, enum ctl_next next);
-/* Arms a deadline for a client that waits; then the request fails with code busy. */
+/* Arms a deadline for a client that waits; then the request fails with code busy, or goes on as its operation says. */
 void ctl_limit_wait(struct ctl_client *client, int64_t ms);
 
 #endif

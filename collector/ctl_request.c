@@ -33,7 +33,7 @@ static const struct {
 	[CTL_EVENTS] = { "events", 0, DEVICE | LIMIT | FOLLOW },
 	[CTL_SNAPSHOTS] = { "snapshots", DEVICE, 0 },
 	[CTL_CAT] = { "cat", DEVICE, N },
-	[CTL_SNAPSHOT_TAKE] = { "snapshot-take", DEVICE, 0 },
+	[CTL_SNAPSHOT_TAKE] = { "snapshot-take", 0, DEVICE },
 	[CTL_PUSH] = { "push", DEVICE | NAME | SCRIPT, INTERPRETER | NOT_AFTER | CONFIRM | ROLLBACK },
 	[CTL_JOBS] = { "jobs", 0, DEVICE },
 	[CTL_JOB] = { "job", JOB, FOLLOW },

@@ -1,6 +1,5 @@
 /*
- * ctl_snapshots: snapshots, cat, snapshot-take. The last wakes the agent and waits until its answer,
- * whichever of "still the same" and "a new one" it is, has become durable.
+ * ctl_snapshots: snapshots, cat. What is in the store; ctl_take.c asks the devices.
  */
 #include "collector/ctl_internal.h"
 
@@ -8,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "collector/jobs.h"
 #include "collector/snapshots.h"
 
 static enum ctl_next begin_snapshots(struct ctl_client *client)
@@ -83,39 +81,5 @@ static enum ctl_next begin_cat(struct ctl_client *client)
 	return next == CTL_MORE ? CTL_DONE : next;
 }
 
-static enum ctl_next begin_take(struct ctl_client *client)
-{
-	struct ctl_cursor *cursor = &client->cursor;
-
-	cursor->device = ctl_find_device(client);
-	if (!cursor->device)
-		return CTL_FAILED;
-	cursor->next = cursor->device->snapshot.n;
-	if (jobs_wake_for_snapshot(client->collector->jobs, cursor->device) < 0)
-		return ctl_fail(client, "busy", "it is taken when the device is back; see `jaga devices`", "%s is offline",
-				cursor->device->name);
-	ctl_limit_wait(client, LIMIT_CTL_ANSWER_MS);
-	return CTL_WAIT;
-}
-
-static bool take_wants(const struct ctl_client *client, enum port_change what, uint64_t subject)
-{
-	return what == PORT_CHANGE_SNAPSHOT && subject == client->cursor.device->number;
-}
-
-static enum ctl_next step_take(struct ctl_client *client)
-{
-	const struct store_snapshot *snapshot = &client->cursor.device->snapshot;
-	json_t *row = json_object();
-	enum ctl_next next;
-
-	json_row_set_number(row, "n", snapshot->n);
-	json_object_set_new(row, "hash", json_row_hex(snapshot->hash, sizeof(snapshot->hash)));
-	json_object_set_new(row, "changed", json_boolean(snapshot->n != client->cursor.next));
-	next = ctl_put_row(client, row);
-	return next == CTL_MORE ? CTL_DONE : next;
-}
-
 const struct ctl_operation ctl_snapshots = { .begin = begin_snapshots, .step = step_snapshots };
 const struct ctl_operation ctl_cat = { .begin = begin_cat };
-const struct ctl_operation ctl_snapshot_take = { .begin = begin_take, .step = step_take, .wants = take_wants };

@@ -68,6 +68,7 @@ struct fleet_device {
 	struct fleet_sample sample;
 
 	struct store_snapshot snapshot; /* newest; n 0: none */
+	uint64_t snapshot_reports;	/* times that it said which one it has, since the collector's start */
 	unsigned jobs_waiting;
 	bool can_confirm;     /* it can go back from a script */
 	bool has_script_session;

@@ -161,7 +161,10 @@ static void finish_write(struct lane_op *lane, int result)
 	} else if (result < 0) {
 		ports_refuse_write(ports, &op->ticket, result);
 	} else {
-		fleet_get(ports->fleet, op->device_number)->snapshot = op->snapshot;
+		struct fleet_device *device = fleet_get(ports->fleet, op->device_number);
+
+		device->snapshot = op->snapshot;
+		device->snapshot_reports++;
 		if (op->is_added)
 			snapshots->counters.stored++;
 		else

@@ -26,7 +26,7 @@ static int find_last_two(const struct invocation *invocation, int64_t *ret_old, 
 	size_t n;
 	int r;
 
-	r = invocation_ask_all(invocation, invocation_request("snapshots", device), &snapshots, failure);
+	r = invocation_ask_all(invocation, invocation_request("snapshots", device), LIMIT_CLI_SILENCE_MS, &snapshots, failure);
 	if (r < 0)
 		return r;
 	n = json_array_size(snapshots);

@@ -1,7 +1,7 @@
 /*
  * cmd_push: `jaga push DEVICE FILE`, a script down to a router. Without --wait it says under which
  * number the script waits and returns; with --wait it stays until the end, prints what the script
- * printed and exits as the script did, so that it reads like running it here.
+ * printed and exits as the script did, so that it reads like running it here. To all: push_all.c.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -12,6 +12,7 @@
 #include "collector/cli/command.h"
 #include "collector/cli/human.h"
 #include "collector/cli/job_view.h"
+#include "collector/cli/push.h"
 #include "collector/cli/row.h"
 #include "common/clock.h"
 #include "common/parse.h"
@@ -38,8 +39,7 @@ static const struct render_shape shape = {
 	.n_columns = 1,
 };
 
-/* *ret_script is a JSON string. */
-static int read_script(const char *path, json_t **ret_script, struct failure *failure)
+int push_read_script(const char *path, json_t **ret_script, struct failure *failure)
 {
 	FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
 	char *text = malloc(LIMIT_JOB_BYTES + 1);
@@ -73,24 +73,19 @@ static int read_script(const char *path, json_t **ret_script, struct failure *fa
 	return r;
 }
 
-static int make_request(const struct invocation *invocation, json_t **ret_request, struct failure *failure)
+int push_make_request(const struct invocation *invocation, const char *device, const char *path, json_t **ret_request,
+		      struct failure *failure)
 {
-	const char *path = invocation->operands[1];
 	const char *slash = strrchr(path, '/');
 	const char *name = strcmp(path, "-") == 0 ? "stdin" : slash ? slash + 1 : path;
 	const char *expires = invocation_value(invocation, "expires");
 	int64_t expires_ms = 0;
-	json_t *script = NULL, *request;
-	int r;
+	json_t *request;
 
 	if (expires && parse_duration_ms(expires, EXPIRES_MIN_MS, EXPIRES_MAX_MS, &expires_ms) < 0)
 		return failure_set(failure, -EINVAL, "write a number and a unit: 30m, 2h, 7d; up to a year",
 				   "\"%s\" is no time for --expires", expires);
-	r = read_script(path, &script, failure);
-	if (r < 0)
-		return r;
-	request = json_pack("{s:s, s:s, s:s, s:o, s:s}", "op", "push", "device", invocation->operands[0], "name", name,
-			    "script", script, "interpreter", "sh");
+	request = json_pack("{s:s, s:s, s:s, s:s}", "op", "push", "device", device, "name", name, "interpreter", "sh");
 	if (request && expires && json_object_set_new(request, "not_after_s", json_integer(expires_ms / 1000)) < 0) {
 		json_decref(request);
 		request = NULL;
@@ -147,14 +142,20 @@ static int wait_for_end(const struct invocation *invocation, const json_t *queue
 	return r;
 }
 
-static int run(const struct invocation *invocation, struct failure *failure)
+static int push_one(const struct invocation *invocation, const char *path, struct failure *failure)
 {
-	json_t *request = NULL, *queued = NULL;
+	json_t *script = NULL, *request = NULL, *queued = NULL;
 	int r;
 
-	r = make_request(invocation, &request, failure);
+	r = push_make_request(invocation, invocation->operands[0], path, &request, failure);
+	if (r == 0)
+		r = push_read_script(path, &script, failure);
+	if (r == 0 && json_object_set_new(request, "script", script) < 0)
+		r = invocation_output_failed(failure, -ENOMEM);
 	if (r == 0)
 		r = invocation_ask(invocation, request, &queued, failure);
+	else
+		json_decref(request);
 	if (r < 0)
 		return r;
 	if (invocation_value(invocation, "wait")) {
@@ -171,21 +172,35 @@ static int run(const struct invocation *invocation, struct failure *failure)
 	return r;
 }
 
+static int run(const struct invocation *invocation, struct failure *failure)
+{
+	bool is_all = invocation_value(invocation, "all");
+
+	if (invocation->n_operands != (is_all ? 1 : 2))
+		return failure_set(failure, -EINVAL, "it is used as `jaga push DEVICE FILE`, or `jaga push --all FILE|DIR`",
+				   is_all ? "--all goes without a device" : "which file, or --all?");
+	return is_all ? push_all(invocation, invocation->operands[0], failure)
+		      : push_one(invocation, invocation->operands[1], failure);
+}
+
 static const struct option_spec options[] = {
 	{ "wait", 'w', NULL, "until the script has ended: print its output, exit with its status" },
 	{ "expires", 'e', "TIME", "do not start it later than this from now: 30m, 2h, 7d" },
+	{ "all", 'a', NULL, "to every router; of a directory, to each the file with its name" },
 };
 
 const struct command command_push = {
 	.name = "push",
-	.operands = "DEVICE FILE",
-	.operands_min = 2,
+	.operands = "[DEVICE] FILE|DIR",
+	.operands_min = 1,
 	.operands_max = 2,
 	.summary = "run a shell script on a router",
 	.details = "The script starts at once when the router is online, and when it comes back otherwise; it\n"
 		   "runs once. FILE may be - for standard input. The router's agent.conf must say\n"
 		   "`scripts = unsigned`. With --wait the exit status is the script's; 125 when it has none\n"
-		   "(refused, expired, interrupted). `timeout 60 jaga push --wait ...` waits a minute at most.",
+		   "(refused, expired, interrupted). `timeout 60 jaga push --wait ...` waits a minute at most.\n"
+		   "With --all it goes to every router at once. DIR holds a script for each that is meant, named like\n"
+		   "it (rtr1, rtr1.rsc, rtr1.sh). A row tells what became of each; the exit status is 1 when one failed.",
 	.example = "jaga push rtr1 fix-dns.sh --wait --expires 2h",
 	.options = options,
 	.n_options = sizeof(options) / sizeof(options[0]),

@@ -1,6 +1,6 @@
 /*
  * cmd_snapshots: `jaga snapshots DEVICE`, the versions of a router's configuration; with --take the
- * router is asked for one now, and the answer says whether anything changed.
+ * router is asked for one now, and the answer says whether anything changed; with --all all routers are.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -50,11 +50,64 @@ static const struct render_shape taken_shape = {
 	.n_columns = 1,
 };
 
+/* --- of all ------------------------------------------------------------------------------------- */
+
+static void format_outcome(const json_t *row, int64_t now_ms, struct buf *buf)
+{
+	const char *missing = row_text(row, "missing");
+
+	(void)now_ms;
+	buf_puts(buf, missing ? missing : row_is_true(row, "changed") ? "changed" : "unchanged");
+}
+
+static enum paint paint_outcome(const json_t *row)
+{
+	return row_text(row, "missing") ? PAINT_BAD : row_is_true(row, "changed") ? PAINT_WARNING : PAINT_NONE;
+}
+
+static const struct column all_columns[] = {
+	{ .path = "device", .title = "DEVICE" },
+	{ .path = "n", .title = "SNAPSHOT", .type = COLUMN_NUMBER },
+	{ .title = "CONFIGURATION", .format = format_outcome, .paint = paint_outcome },
+};
+
+static const struct render_shape all_shape = {
+	.name = "snapshots",
+	.layout = LAYOUT_TABLE,
+	.columns = all_columns,
+	.n_columns = sizeof(all_columns) / sizeof(all_columns[0]),
+	.empty = "no devices yet: `jaga enroll NAME` makes the first",
+};
+
+/* Prints a row for each; one that is missing makes it a failure, told when all have been printed. */
+static int take_all(const struct invocation *invocation, struct failure *failure)
+{
+	json_t *rows = NULL, *row;
+	size_t index, n_missing = 0;
+	int r = invocation_ask_all(invocation, invocation_request("snapshot-take", NULL), LIMIT_CLI_TAKE_MS, &rows, failure);
+
+	if (r < 0)
+		return r;
+	json_array_foreach(rows, index, row)
+		n_missing += row_text(row, "missing") ? 1 : 0;
+	r = invocation_print_all(invocation, rows, &all_shape, failure);
+	if (r == 0 && n_missing > 0)
+		r = failure_set(failure, -EBUSY, "they hand it in when they are back; see `jaga devices`",
+				"%zu of the devices did not answer", n_missing);
+	return r;
+}
+
 static int run(const struct invocation *invocation, struct failure *failure)
 {
-	const char *device = invocation->operands[0];
+	const char *device = invocation->n_operands > 0 ? invocation->operands[0] : NULL;
+	bool is_all = invocation_value(invocation, "all"), is_take = invocation_value(invocation, "take");
 
-	if (invocation_value(invocation, "take"))
+	if (is_all && is_take && !device)
+		return take_all(invocation, failure);
+	if (is_all || !device)
+		return failure_set(failure, -EINVAL, "it is used as `jaga snapshots DEVICE`, or `jaga snapshots --all --take`",
+				   is_all ? "--all goes with --take, and without a device" : "which device?");
+	if (is_take)
 		return invocation_list(invocation, invocation_request("snapshot-take", device), &taken_shape,
 					    LIMIT_CLI_TAKE_MS, failure);
 	return invocation_list(invocation, invocation_request("snapshots", device), &shape, LIMIT_CLI_SILENCE_MS, failure);
@@ -62,16 +115,18 @@ static int run(const struct invocation *invocation, struct failure *failure)
 
 static const struct option_spec options[] = {
 	{ "take", 't', NULL, "ask the router for one now" },
+	{ "all", 'a', NULL, "with --take: ask every router at once" },
 };
 
 const struct command command_snapshots = {
 	.name = "snapshots",
-	.operands = "DEVICE",
-	.operands_min = 1,
+	.operands = "[DEVICE]",
+	.operands_min = 0,
 	.operands_max = 1,
 	.summary = "the versions of a router's configuration",
 	.details = "UNCHANGED tells when the router last said that it still has this one. A router hands in\n"
-		   "its configuration by itself when it changes; --take does not wait for that.",
+		   "its configuration by itself when it changes; --take does not wait for that. --take --all asks every router at\n"
+		   "once and says of each whether anything changed; the exit status is 5 when one did not answer.",
 	.example = "jaga snapshots rtr1 --take && jaga diff rtr1",
 	.options = options,
 	.n_options = sizeof(options) / sizeof(options[0]),

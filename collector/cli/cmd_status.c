@@ -142,7 +142,7 @@ static int run(const struct invocation *invocation, struct failure *failure)
 	json_t *rows = NULL;
 	int r;
 
-	r = invocation_ask_all(invocation, invocation_request("status", NULL), &rows, failure);
+	r = invocation_ask_all(invocation, invocation_request("status", NULL), LIMIT_CLI_SILENCE_MS, &rows, failure);
 	if (r < 0)
 		return r;
 	r = print_rows(invocation, rows, &n_problems);

@@ -76,10 +76,15 @@ int invocation_list(const struct invocation *invocation, json_t *request, const 
 int invocation_print(const struct invocation *invocation, json_t *row, const struct render_shape *shape,
 		     struct failure *failure);
 
+/* The same for an array of them. */
+int invocation_print_all(const struct invocation *invocation, json_t *rows, const struct render_shape *shape,
+			 struct failure *failure);
+
 /* client_call(), client_call_one() and client_call_all() for this invocation, the same way; all steal request. */
 int invocation_call(const struct invocation *invocation, json_t *request, int silence_ms, client_row_fn on_row, void *arg,
 		    struct failure *failure);
 int invocation_ask(const struct invocation *invocation, json_t *request, json_t **ret_row, struct failure *failure);
-int invocation_ask_all(const struct invocation *invocation, json_t *request, json_t **ret_rows, struct failure *failure);
+int invocation_ask_all(const struct invocation *invocation, json_t *request, int silence_ms, json_t **ret_rows,
+		       struct failure *failure);
 
 #endif

@@ -114,12 +114,13 @@ int invocation_ask(const struct invocation *invocation, json_t *request, json_t 
 			client_call_one(invocation->socket_path, request, LIMIT_CLI_SILENCE_MS, ret_row, failure), failure);
 }
 
-int invocation_ask_all(const struct invocation *invocation, json_t *request, json_t **ret_rows, struct failure *failure)
+int invocation_ask_all(const struct invocation *invocation, json_t *request, int silence_ms, json_t **ret_rows,
+		       struct failure *failure)
 {
 	if (!request)
 		return invocation_output_failed(failure, -ENOMEM);
 	return conclude(invocation, request,
-			client_call_all(invocation->socket_path, request, LIMIT_CLI_SILENCE_MS, ret_rows, failure), failure);
+			client_call_all(invocation->socket_path, request, silence_ms, ret_rows, failure), failure);
 }
 
 struct listing {
@@ -161,18 +162,27 @@ int invocation_list(const struct invocation *invocation, json_t *request, const 
 int invocation_print(const struct invocation *invocation, json_t *row, const struct render_shape *shape,
 		     struct failure *failure)
 {
+	return invocation_print_all(invocation, row ? json_pack("[o]", row) : NULL, shape, failure);
+}
+
+int invocation_print_all(const struct invocation *invocation, json_t *rows, const struct render_shape *shape,
+			 struct failure *failure)
+{
 	struct render *render = NULL;
 	struct render_target target;
-	int r = row ? 0 : -ENOMEM;
+	int r = rows ? 0 : -ENOMEM;
+	json_t *row;
+	size_t index;
 
 	invocation_target(invocation, &target);
 	if (r == 0)
 		r = render_create(invocation->format, shape, &target, false, &render);
-	if (r == 0)
-		r = render_row(render, row);
+	json_array_foreach(rows, index, row)
+		if (r == 0)
+			r = render_row(render, row);
 	if (r == 0)
 		r = render_finish(render);
 	render_destroy(render);
-	json_decref(row);
+	json_decref(rows);
 	return r < 0 ? invocation_output_failed(failure, r) : 0;
 }

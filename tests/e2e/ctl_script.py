@@ -72,7 +72,7 @@ EXAMPLE = {
                    "bytes": 48_123, "stored_bytes": 91}],
     "cat": lambda request: [{"n": request.get("n", 2), "hash": "ab" * 32, "taken_ms": NOW_MS - 30 * MINUTE_MS,
                              "text": OLD_TEXT if request.get("n") == 1 else NEW_TEXT}],
-    "snapshot-take": [{"n": 3, "hash": "ef" * 32, "changed": True}],
+    "snapshot-take": [{"device": "rtr1", "n": 3, "hash": "ef" * 32, "changed": True}],
     "push": [{"job": "17", "state": "queued"}],
     "jobs": [JOB, dict(JOB, job="16", name="big.sh", state="started", exit_status=None)],
     "job": [JOB],

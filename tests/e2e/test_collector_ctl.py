@@ -185,6 +185,35 @@ def test_snapshot_take_waits_for_the_device(collector, devices):
     assert collector.ctl(op="devices")[0]["snapshots"] == 2
 
 
+def hand_in(devices, name, text):
+    """As an agent does, woken for a snapshot."""
+    import hashlib
+    import zlib
+    path = f"snap/{hashlib.sha256(text).hexdigest()}"
+    if devices.ask(name, PUT, path).code == 404:
+        assert devices.ask(name, PUT, path, zlib.compress(text), content_format=65051).code == 204
+
+
+def test_snapshot_take_of_all_waits_for_each(collector, devices):
+    assert collector.ctl(op="snapshot-take") == []
+    keys = collector.enroll("r1", "r2", "r3")
+    devices.open({name: keys[name] for name in ("r1", "r2")})
+    hand_in(devices, "r2", b"two\n")
+    devices.pushed.clear()
+    take = collector.stream(op="snapshot-take")
+    assert take.next() == {"device": "r3", "missing": "offline"}
+    devices.wait(lambda: {name for name, _ in devices.pushed} == {"r1", "r2"}, "both are woken")
+    hand_in(devices, "r2", b"two\n")  # a row as soon as it has answered, whoever else has not
+    row = take.next()
+    assert (row["device"], row["n"], row["changed"]) == ("r2", 1, False)
+    hand_in(devices, "r2", b"three\n")  # it was counted already
+    hand_in(devices, "r1", b"one\n")
+    row = take.next()
+    assert (row["device"], row["n"], row["changed"]) == ("r1", 1, True)
+    assert take.next() is None
+    take.close()
+
+
 def test_status_names_what_is_wrong(collector, devices):
     keys = collector.enroll("r1", "r2")
     devices.open({"r1": keys["r1"]}, greet=False)
