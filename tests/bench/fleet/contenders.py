@@ -1,16 +1,7 @@
 """
-Who configures and backs up the fleet. A contender is made with a Fleet (lab.py) and does, in the server's namespace:
-
-    version()           what it is, with numbers
-    start(), stop()     whatever runs before and after, outside the timed parts
-    configure(scripts)  {router's name: lines} on all of them; {name: Result}: what the contender itself says became of each
-    backup()            {name: Result}, the texts in Result.text
-
-Both call self.begin() when the part that counts begins; Result.at_s is since then. The harness (__main__.py) looks afterwards at the
-routers themselves, and compares. CONTENDERS lists them; ratios are made when one of them is called jaga. Tools that are libraries work
+What people use today (contender.py says what a contender does), and Jaga (jaga.py). CONTENDERS lists all. Tools that are libraries work
 in clients.py, a process of their own, so that their processor time and memory are seen.
 """
-import dataclasses
 import json
 import os
 import pathlib
@@ -21,37 +12,13 @@ import sys
 import tempfile
 import time
 
+from tests.bench.fleet.contender import Contender, Result
+from tests.bench.fleet.jaga import Jaga, JagaUnconfirmed
 from tests.bench.fleet.lab import PASSWORD, USER
 from tests.lab.lab import LabError
-from tests.lab.programs import ROOT
 
 PLAYBOOKS = pathlib.Path(__file__).parent / "playbooks"
 FORKS = 10
-
-
-@dataclasses.dataclass
-class Result:
-    """What a contender says about one router. at_s: since the call; text: of a backup."""
-
-    ok: bool
-    error: str = None
-    at_s: float = 0.0
-    text: str = None
-
-
-class Contender:
-    name = None
-    repetitions = 3
-    recovers_within_s = 0  # how long it may take to bring a router back that its script cut off; 0: it has no such thing
-
-    def __init__(self, fleet, begin=lambda: None, progress=lambda _: None):
-        self.fleet, self.begin, self.progress = fleet, begin, progress
-
-    def start(self):
-        pass
-
-    def stop(self):
-        pass
 
 
 class Library(Contender):
@@ -103,11 +70,12 @@ class Library(Contender):
 
 class ParamikoAsPublished(Library):
     name = "paramiko"
-    repetitions = 1  # a sum of 5,000 waits: it varies little, and takes many minutes
+    repetitions = 1  # a sum of 5,000 waits: it varies little, and takes ten minutes
 
 
 class ParamikoThreads(Library):
     name = "paramiko10"
+    repetitions = 1  # ten such sums
 
 
 class ParamikoThreadsNoDelay(Library):
@@ -122,6 +90,7 @@ class Ansible(Contender):
     """community.routeros.command over network_cli, ten forks: as the collection's guide has it. Starting it is part of using it."""
 
     name = "ansible"
+    repetitions = 1  # two minutes
 
     def version(self):
         core = subprocess.run(["ansible", "--version"], text=True, capture_output=True, check=True).stdout.split("\n", 1)[0]
@@ -182,4 +151,4 @@ class Ansible(Contender):
         return results
 
 
-CONTENDERS = {kind.name: kind for kind in (ParamikoAsPublished, ParamikoThreads, ParamikoThreadsNoDelay, Netmiko, Ansible)}
+CONTENDERS = {kind.name: kind for kind in (Jaga, JagaUnconfirmed, ParamikoAsPublished, ParamikoThreads, ParamikoThreadsNoDelay, Netmiko, Ansible)}

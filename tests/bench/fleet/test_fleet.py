@@ -2,7 +2,8 @@
 import pytest
 
 from tests.bench.fleet.__main__ import measured, prove_backed_up, prove_configured
-from tests.bench.fleet.contenders import CONTENDERS, Result
+from tests.bench.fleet.contender import Result
+from tests.bench.fleet.contenders import CONTENDERS
 from tests.bench.fleet.lab import Device, Fleet, settings_of
 from tests.bench.fleet.usage import Watch, watched
 from tests.lab.lab import wait_until

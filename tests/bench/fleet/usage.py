@@ -33,6 +33,12 @@ def read_process(pid):
     return (int(fields[11]) + int(fields[12])) / TICKS, memory
 
 
+def machine_busy_s():
+    """What all processors together have worked, for whomever."""
+    fields = pathlib.Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:9]
+    return (sum(map(int, fields)) - int(fields[3]) - int(fields[4])) / TICKS
+
+
 class Server:
     """Samples every process in the server's namespace but the watch. One that lives less than a sample is not seen."""
 
@@ -117,14 +123,16 @@ class Meter:
     def begin(self):
         self.begun_s = time.monotonic()
         self.server.begin()
-        self.bytes, self.routers_s = self.fleet.count_bytes(), self.fleet.routers_cpu_s()
+        self.bytes, self.routers_s, self.busy_s = self.fleet.count_bytes(), self.fleet.routers_cpu_s(), machine_busy_s()
 
     def end(self):
         ended_s = time.monotonic()
         used = self.server.end()
         carried, routers_s = self.fleet.count_bytes() - self.bytes, self.fleet.routers_cpu_s() - self.routers_s
+        processors_s = (ended_s - self.begun_s) * (os.cpu_count() or 1)
+        machine_share = (machine_busy_s() - self.busy_s) / processors_s
         rows = self.watch.rows(self.begun_s, ended_s)
         pings = sum(1 + (one["rtt_ms"] is not None) for row in rows for one in row["routers"].values())
         return {**used, "bytes": carried - pings * ECHO_BYTES, "rosim_cpu_s": round(routers_s, 2),
-                "rosim_share": round(routers_s / (ended_s - self.begun_s) / (os.cpu_count() or 1), 3),
+                "rosim_share": round(routers_s / processors_s, 3), "machine_share": round(machine_share, 3),
                 "watch": {device.name: watched(rows, device) for device in self.fleet.devices}}
