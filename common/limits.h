@@ -108,6 +108,12 @@
 #define LIMIT_ROS_REFRESH_MS 10000    /* and is renewed after this: twice it may be late */
 #define LIMIT_ROS_VERIFY_MS 300000    /* between two looks at our items: others edit them now and then */
 #define LIMIT_ROS_SETTLE_MS 500	      /* after a change of addresses, which come in groups */
+#define LIMIT_ROS_NAME 48	      /* of an interface, a mark, a list of others that the doctor compares; longer ones are left out */
+#define LIMIT_ROS_FACTS 128	      /* rows of one kind that the doctor keeps: interfaces, marking rules; S4 has 20 and 20 */
+#define LIMIT_ROS_FEW_FACTS 32	      /* the same of kinds that nobody has many of: default routes, networks let by, clients */
+#define LIMIT_ROS_QUERY_BYTES 2048    /* of one print of the doctor: asks for a route to each network that is let by */
+#define LIMIT_ROS_TYPO 2	      /* letters by which two names differ that mean the same: to-ISP1 and to-ISPI */
+#define LIMIT_ROS_FLASH_BYTES (1024 * 1024) /* free: a backup before a script and a file of the next version's notes need as much */
 #define LIMIT_ROS_RETRY_MIN_MS 1000
 #define LIMIT_ROS_RETRY_MAX_MS 30000  /* a router that reboots is met within half a minute */
 

@@ -146,6 +146,7 @@ static void on_open(void *arg)
 	if (routeros_listen(router, &err) < 0)
 		routeros_trouble(router, LOG_LEVEL_WARNING, "does not tell changes: %s", err.text);
 	routeros_read(router);
+	routeros_doctor_begin(router);
 }
 
 /* `why` names the router. */
@@ -202,6 +203,7 @@ static void routeros_close(struct router *router)
 	routeros_snapshot_close(router);
 	ros_api_destroy(router->api);
 	routeros_monitor_destroy(router);
+	routeros_doctor_close(router);
 	free(router->keeper.wanted);
 	free(router);
 }

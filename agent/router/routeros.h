@@ -4,7 +4,7 @@
  *   routeros_read.c    the router as it is -> the model, and what of our items is missing or differs
  *   routeros_keep.c    what differs -> commands: the native plan as it should be
  *   routeros_steer.c   entries of address-lists with a time-out, flushes
- *   routeros_doctor.c, routeros_snapshot.c
+ *   routeros_doctor*.c, routeros_snapshot.c
  *   routeros_monitor.c      menus that are listened to and read -> ros_watch; routeros_monitor_row.c: what their rows say
  *   routeros_site.c    configuration and model -> what ros_plan needs to know
  *   routeros.c         the session and the table of operations
@@ -96,6 +96,7 @@ struct ros_steering {
 
 struct routeros_snapshot_job; /* routeros_snapshot.c */
 struct routeros_monitor;      /* routeros_monitor.c */
+struct routeros_doctor_job;   /* routeros_doctor.c */
 
 struct router {
 	struct ev_loop *loop;
@@ -112,7 +113,9 @@ struct router {
 	struct ros_keeper keeper;
 	struct ros_steering steering;
 	struct routeros_snapshot_job *snapshot_job; /* NULL: none runs */
+	struct routeros_doctor_job *doctor_job;	    /* likewise */
 	struct routeros_monitor *monitor;
+	char gateways[LIMIT_UPLINKS][INET_ADDRSTRLEN + IFNAMSIZ]; /* those that need their interface beside the address */
 	char check_hosts[LIMIT_UPLINKS][INET_ADDRSTRLEN], sources[LIMIT_UPLINKS][INET_ADDRSTRLEN];
 };
 
@@ -164,6 +167,10 @@ bool routeros_is_steered(const struct router *router);
 /* routeros_doctor.c, routeros_snapshot.c: as in struct router_ops. */
 int routeros_check(struct router *router, router_trap_fn *on_trap, router_check_fn *on_done, void *arg, struct err *err);
 int routeros_snapshot(struct router *router, router_snapshot_fn *on_done, void *arg, struct err *err);
+/* A session is open: a check under way begins anew. */
+void routeros_doctor_begin(struct router *router);
+/* Nobody waits for it any more; after the session was destroyed. */
+void routeros_doctor_close(struct router *router);
 /* Nobody waits for it any more; before the session is destroyed. */
 void routeros_snapshot_close(struct router *router);
 

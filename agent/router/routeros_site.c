@@ -3,6 +3,7 @@
  * routeros_keep.c and routeros_steer.c, which use it at once: it points into both. Pure.
  */
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "agent/router/routeros.h"
@@ -23,9 +24,29 @@ static void put_home(const struct agent_config *config, struct ros_site *site)
 	memcpy(site->home, plan.bucket, sizeof(site->home));
 }
 
-static const char *gateway_of(const struct ros_model_uplink *uplink)
+static bool shares_network(const struct router *router, unsigned uplink)
 {
-	return uplink->gateway[0] != '\0' ? uplink->gateway : uplink->last_gateway;
+	const struct ros_model_uplink *own = &router->model.uplinks[uplink], *other;
+
+	for (unsigned i = 0; own->has_address && i < router->config->n_uplinks; i++) {
+		other = &router->model.uplinks[i];
+		if (i != uplink && other->has_address && ((own->network ^ other->network) & own->mask & other->mask) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* "10.0.1.1%ether1" where the address alone may be on either of two lines. */
+static const char *gateway_of(struct router *router, unsigned uplink)
+{
+	const struct ros_model_uplink *model = &router->model.uplinks[uplink];
+	const char *gateway = model->gateway[0] != '\0' ? model->gateway : model->last_gateway;
+	struct in_addr address;
+
+	if (inet_pton(AF_INET, gateway, &address) != 1 || !shares_network(router, uplink))
+		return gateway;
+	snprintf(router->gateways[uplink], sizeof(router->gateways[0]), "%s%%%s", gateway, router->config->uplinks[uplink].interface);
+	return router->gateways[uplink];
 }
 
 void routeros_site(struct router *router, struct ros_site *ret_site)
@@ -58,7 +79,7 @@ void routeros_site(struct router *router, struct ros_site *ret_site)
 		ret_site->uplinks[i] = (struct ros_uplink){
 			.name = uplink->name,
 			.interface = uplink->interface,
-			.gateway = gateway_of(&router->model.uplinks[i]),
+			.gateway = gateway_of(router, i),
 			.target = router->check_hosts[i],
 			.source = router->sources[i],
 			.tier = uplink->tier,

@@ -24,6 +24,7 @@ SPECIAL = {
     ("/safe-mode", "release"): (set(), (7, 18)),
     ("/safe-mode", "unroll"): (set(), (7, 18)),
     ("/system", "reboot"): (set(), (6, 0)),
+    ("/system/device-mode", "update"): ({"mode", "scheduler", "fetch", "container"}, (7, 0)),
     ("/system/backup", "save"): ({"name", "password", "dont-encrypt", "encryption"}, (6, 0)),
     ("/system/backup", "load"): ({"name", "password"}, (6, 0)),
     ("/system/script", "run"): ({"numbers"}, (6, 0)),
@@ -303,6 +304,9 @@ class Commands:
             raise Trap("failure: wrong password")
         self.router.restore(state)
         raise Rebooted()
+
+    def run_system_device_mode_update(self, _interpreter, arguments, _keys):
+        self.router.update_device_mode(arguments)
 
     def run_system_reboot(self, _interpreter, _arguments, _keys):
         self.router.boot()

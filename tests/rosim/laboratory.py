@@ -49,6 +49,20 @@ MANGLE = "/ip firewall mangle\n" + "".join(
     for n in (1, 2))
 
 
+def configuration_of(router, personality):
+    """All that a real router keeps in its flash: {menu: rows}, without what is dynamic or only read."""
+    api, found = router.connect(), {}
+    try:
+        for path, menu in schema.menus(schema.PERSONALITIES[personality]).items():
+            if menu.kind not in ("status", "view"):
+                kept = {name for name, known in menu.properties.items() if not known.readonly}
+                found[path] = [{name: value for name, value in row.items() if name in kept}
+                               for row in api.path(*path.strip("/").split("/")) if not row.get("dynamic")]
+    finally:
+        api.close()
+    return found
+
+
 class Lab:
     """10.0.N.1 is provider N, 10.9.N.1 the internet behind it, 203.0.113.N a host that the router reaches through it."""
 
@@ -149,17 +163,7 @@ class CompanionLab(Lab):
                               inside=self.prefix + "rtr")
 
     def configuration(self):
-        """All that a real router keeps in its flash: {menu: rows}, without what is dynamic or only read."""
-        api, found = self.router.connect(), {}
-        try:
-            for path, menu in schema.menus(schema.PERSONALITIES[self.personality]).items():
-                if menu.kind not in ("status", "view"):
-                    kept = {name for name, known in menu.properties.items() if not known.readonly}
-                    found[path] = [{name: value for name, value in row.items() if name in kept}
-                                   for row in api.path(*path.strip("/").split("/")) if not row.get("dynamic")]
-        finally:
-            api.close()
-        return found
+        return configuration_of(self.router, self.personality)
 
     def entries(self):
         """{address-list that steers: its addresses}"""

@@ -44,6 +44,8 @@ class Router:
         self.listeners = []  # called with (path, item, is_gone)
         self.forwarding = None  # net.py, when packets go through this router
         self.config_writes = 0  # what a real router would write to its flash
+        self.max_connections = 1048576  # on a real one its memory decides
+        self.device_mode = {"mode": "advanced", "scheduler": "yes", "fetch": "yes", "container": "no"}
         self.next_number = 1
         self.config = {path: [] for path in self.menus}
         self.settings = {path: self._defaults(menu) for path, menu in self.menus.items() if menu.kind == "settings"}
@@ -116,6 +118,8 @@ class Router:
             return item.get("default-name")
         if name == "invalid":
             return "false"
+        if name == "hw-offload":
+            return "true" if item["hw"] == "yes" and self.can_offload(item) else "false"
         if name in ("bytes", "packets", "run-count", "rx-byte", "tx-byte", "rx-packet", "tx-packet", "link-downs"):
             return item.get(name, "0")
         return item.get(name)
@@ -125,7 +129,7 @@ class Router:
             if self.forwarding:
                 self.forwarding.read_counters()
             return [dict({".id": item.id, "name": item["name"], "type": interface_type(owner),
-                          "mtu": item.get("mtu", "1500"), **self.counters(item), "link-downs": item.get("link-downs", "0"), "running": self.dynamic_value(owner, item, "running"),
+                          "mtu": item.get("mtu", "1500"), "actual-mtu": self.actual_mtu(owner, item), **self.counters(item), "link-downs": item.get("link-downs", "0"), "running": self.dynamic_value(owner, item, "running"),
                           "dynamic": "true" if item.dynamic else "false",
                           "disabled": "true" if item.get("disabled") == "yes" else "false"},
                          **({"comment": item["comment"]} if item.get("comment") else {})) for owner, item in self.interfaces()]
@@ -136,6 +140,11 @@ class Router:
                     for number, (name, data) in enumerate(sorted(self.files.items()), 1)]
         if path == "/system/resource":
             return [self.resource()]
+        if path == "/system/device-mode":
+            return [{name: as_api(None, name, value) for name, value in self.device_mode.items()}]
+        if path == "/ip/firewall/connection/tracking":
+            return [{**self.settings[path], "total-entries": str(len(self.rows("/ip/firewall/connection"))),
+                     "max-entries": str(self.max_connections)}]
         if path == "/system/routerboard":
             return [{"routerboard": "true", "model": BOARDS[6]} if self.version[0] == 6 else {"routerboard": "false"}]
         if path == "/ip/firewall/connection" and self.forwarding:
@@ -144,6 +153,18 @@ class Router:
         if menu.is_single:
             return [{name: as_api(menu, name, value) for name, value in self.settings[path].items()}]
         return [{name: as_api(menu, name, value) for name, value in self.show(path, item).items()} for item in self.items(path)]
+
+    def actual_mtu(self, owner, item):
+        mtu = item.get("max-mtu", item.get("mtu", "auto"))
+        return mtu if mtu.isdigit() else "1480" if owner == "/interface/pppoe-client" else "1500"
+
+    def can_offload(self, port):
+        """A port of the board's switch chip, which knows no VLANs; a PC has none."""
+        bridge = next(item for item in self.items("/interface/bridge") if item["name"] == port["bridge"])
+        return self.version[0] == 6 and bridge["vlan-filtering"] != "yes" and self.find_interface_menu(port) == "/interface/ethernet"
+
+    def find_interface_menu(self, port):
+        return next((owner for owner, item in self.interfaces() if item["name"] == port["interface"]), None)
 
     def counters(self, item):
         received, sent = self.forwarding.counters(item) if self.forwarding else (0, 0)
@@ -156,7 +177,7 @@ class Router:
     def resource(self):
         return {"uptime": values.time_text(self.clock() - self.started), "version": self.version_text + " (stable)",
                 "free-memory": "33554432", "total-memory": "67108864", "cpu-count": "1", "cpu-load": "3",
-                "free-hdd-space": "8388608", "total-hdd-space": "16777216",
+                "free-hdd-space": str(self.FLASH_BYTES - sum(map(len, self.files.values()))), "total-hdd-space": "16777216",
                 "architecture-name": "mipsbe" if self.version[0] == 6 else "x86_64", "board-name": BOARDS[self.version[0]],
                 "platform": "MikroTik", **self.reported}
 
@@ -264,7 +285,7 @@ class Router:
             old_name = item.get("name")
             item.update(checked)
             for name, value in checked.items():  # a matcher that is set to nothing is gone
-                if value == "" and menu.properties[name].default is None:
+                if value == "" and menu.properties[name].default is None and menu.properties[name].kind != "flag":
                     del item[name]
             if path == "/ip/address" and "address" in checked and "network" not in checked:
                 item["network"] = network_of(item["address"])
@@ -321,6 +342,20 @@ class Router:
 
     # --- whole states -------------------------------------------------------------------------------
 
+    def hold_connections(self, count):
+        """Entries of the connection table that nobody answered, as a scan leaves them."""
+        for number in range(count):
+            self._insert("/ip/firewall/connection", {"protocol": "udp", "src-address": f"192.0.2.1:{1024 + number}",
+                                                     "dst-address": "198.51.100.1:53", "seen-reply": "false"}, dynamic=True)
+
+    def update_device_mode(self, arguments):
+        """Confirmed at once: there is no button."""
+        if "mode" in arguments:
+            is_home = arguments["mode"] == "home"
+            self.device_mode.update(mode=arguments["mode"], scheduler="no" if is_home else "yes", fetch="no" if is_home else "yes",
+                                    container="no")
+        self.device_mode.update({name: values.CHECKS["bool"](value, self) for name, value in arguments.items() if name != "mode"})
+
     def save(self):
         """What a save point holds: all that is not dynamic."""
         return copy.deepcopy(({path: [i for i in items if not i.dynamic] for path, items in self.config.items()}, self.settings))
@@ -351,7 +386,7 @@ def file_type(name):
 
 def as_api(menu, name, value):
     """The API says true and false where a terminal says yes and no."""
-    property_ = menu.properties.get(name)
-    if property_ is not None and property_.kind == "bool":
+    property_ = menu.properties.get(name) if menu else None
+    if menu is None or (property_ is not None and property_.kind == "bool"):
         return {"yes": "true", "no": "false"}.get(value, value)
     return value

@@ -22,7 +22,7 @@ MENUS = """
 /system/note              settings  show-at-login:bool=yes note=~
 /system/resource          status    -uptime -version -free-memory -total-memory -cpu -cpu-count -cpu-load -free-hdd-space -total-hdd-space -architecture-name -board-name -platform
 /system/routerboard       status    -routerboard -model -serial-number
-/system/device-mode       settings@7 mode=advanced scheduler:bool=yes fetch:bool=yes container:bool=no
+/system/device-mode       status@7  -mode -scheduler -fetch -container
 /system/script            list      name! source=~ owner=admin policy=ftp,reboot,read,write,policy,test,password,sniff,sensitive,romon dont-require-permissions:bool=no comment=~ -run-count
 /system/scheduler         list      name! start-date:text start-time=startup interval:time=0s on-event=~ owner=admin policy=ftp,reboot,read,write,policy,test,password,sniff,sensitive,romon disabled:bool=no comment=~ -run-count -next-run
 /system/package           view      -name -version
@@ -31,10 +31,10 @@ MENUS = """
 /log                      view      -time -topics -message
 /certificate              list      name common-name=~ trusted:bool=no
 
-/interface                view      name -type mtu disabled:bool=no comment=~ -running -mac-address -rx-byte -tx-byte -rx-packet -tx-packet -link-downs -last-link-up-time
+/interface                view      name -type mtu -actual-mtu disabled:bool=no comment=~ -running -mac-address -rx-byte -tx-byte -rx-packet -tx-packet -link-downs -last-link-up-time
 /interface/ethernet       fixed     name! -default-name mtu:int=1500 mac-address arp=enabled comment=~ disabled:bool=no -running
 /interface/bridge         list      name:name! mtu=auto arp=enabled protocol-mode=rstp vlan-filtering:bool=no pvid:int=1 fast-forward:bool=yes comment=~ disabled:bool=no -running
-/interface/bridge/port    list      bridge:bridge! interface:interface! pvid:int=1 frame-types=admit-all ingress-filtering:bool=no@6 ingress-filtering:bool=yes@7 horizon=none hw:bool=yes path-cost=10 priority=0x80 comment=~ disabled:bool=no
+/interface/bridge/port    list      bridge:bridge! interface:interface! pvid:int=1 frame-types=admit-all ingress-filtering:bool=no@6 ingress-filtering:bool=yes@7 horizon=none hw:bool=yes path-cost=10 priority=0x80 comment=~ disabled:bool=no -hw-offload
 /interface/bridge/vlan    list      bridge:bridge! vlan-ids! tagged=~ untagged=~ comment=~ disabled:bool=no
 /interface/vlan           list      name:name! interface:interface! vlan-id:int! mtu:int=1500 arp=enabled use-service-tag:bool=no comment=~ disabled:bool=no -running
 /interface/veth           list@7    name:name! address! gateway=~ comment=~ disabled:bool=no -running
