@@ -48,6 +48,7 @@ class Forwarding:
         self.alive = {}  # gateway of a route with check-gateway -> does it answer
         self.state = {}  # what was written last, by kind
         self.links = {}  # of the namespace: name -> has carrier
+        self.on_link = None  # called with (menu path, item) of an interface whose carrier changed
         self.bytes = {}  # name -> (received, sent)
         self.listed = {}  # connections, as listed last
         run(netns, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.default.rp_filter=0")
@@ -68,10 +69,15 @@ class Forwarding:
         return self.links.get(item.get("default-name", item["name"]), False)
 
     def read_links(self):
-        self.links = {}
+        """Whoever reads, every change is told: who compares later would miss what was read in between."""
+        before, self.links = self.links, {}
         for line in run(self.netns, "ip", "-o", "link", "show").splitlines():
             name, flags = re.match(r"\d+: ([^:@]+)[^<]*<([^>]*)>", line).groups()
             self.links[name] = "LOWER_UP" in flags.split(",")
+        for path, item in self.router.interfaces():
+            device = item.get("default-name", item["name"])
+            if self.on_link and before.get(device) != self.links.get(device):
+                self.on_link(path, item)
 
     def sync_interfaces(self):
         commands = []
@@ -101,18 +107,18 @@ class Forwarding:
     def active(self, path):
         return [item for item in self.router.items(path) if item.get("disabled") != "yes"] if path in self.router.menus else []
 
-    def batch(self, commands):
+    def batch(self, commands, *options, check=True):
         if commands:
-            run(self.netns, "ip", "-batch", "-", text="\n".join(commands) + "\n")
+            run(self.netns, "ip", *options, "-batch", "-", text="\n".join(commands) + "\n", check=check)
 
     def reconcile(self, kind, desired, verb, has_replace=False):
-        """desired: {key: words}. What is as it was is left alone; what is new comes before what is old goes."""
+        """desired: {key: words}. What is as it was is left alone; what is new comes before what is old goes: no packet is without."""
         old = self.state.get(kind, {})
         changed = [key for key in desired if old.get(key) != desired[key]]
         gone = [key for key in old if key not in desired or (key in changed and not has_replace)]
-        order = [f"{verb} del {old[key]}" for key in gone]
-        order_new = [f"{verb} {'replace' if has_replace else 'add'} {desired[key]}" for key in changed]
-        self.batch(order_new + order if has_replace else order + order_new)
+        self.batch([f"{verb} {'replace' if has_replace else 'add'} {desired[key]}" for key in changed])
+        # The kernel may have taken away what hung on a link that went; the rest must go all the same.
+        self.batch([f"{verb} del {old[key]}" for key in gone], "-force", check=False)
         self.state[kind] = desired
 
     # --- routes ---------------------------------------------------------------------------------------
@@ -430,6 +436,7 @@ class Kernel:
         self.router.listeners.append(lambda path, item, is_gone: self.on_change(path, item, is_gone))
         self.router.forwarding = self.forwarding
         self.forwarding.sync()
+        self.forwarding.on_link = self.router._tell
         self.tasks = [asyncio.ensure_future(self.gateways.watch()), asyncio.ensure_future(self.watch_links())]
 
     async def watch_links(self):
@@ -438,12 +445,7 @@ class Kernel:
                                                        stdout=subprocess.PIPE)
         try:
             while await process.stdout.readline():
-                before = dict(self.forwarding.links)
                 self.forwarding.read_links()
-                for path, item in self.router.interfaces():
-                    device = item.get("default-name", item["name"])
-                    if before.get(device) != self.forwarding.links.get(device):
-                        self.router._tell(path, item)
         finally:
             process.kill()
 
