@@ -67,16 +67,6 @@ static void report(struct steer *steer, const struct steer_held *held)
 	steer->events->on_change(steer->arg, &held->change, clock_mono_us() - held->change.decided_us, held->flows);
 }
 
-void steer_on_applied(struct steer *steer)
-{
-	unsigned n = steer->n_held;
-
-	steer->is_told = false;
-	steer->n_held = 0;
-	for (unsigned i = 0; i < n; i++)
-		report(steer, &steer->held[i]);
-}
-
 /* A router that cannot be reached for long keeps nobody from hearing of it: the oldest are reported as they are. */
 static void hold_or_report(struct steer *steer, const struct steer_held *held)
 {
@@ -116,6 +106,34 @@ static void apply_plan(struct steer *steer)
 	steer->flush_pending = 0;
 }
 
+static void on_reply(void *arg, unsigned target, uint16_t sequence);
+
+/* Opens or binds anew what an interface that comes and goes needs; failing is an uplink that is down. */
+static void bind_prober(struct steer *steer, unsigned uplink)
+{
+	const struct config_uplink *config = &steer->config->uplinks[uplink];
+	struct steer_prober *prober = &steer->probers[uplink];
+	const struct probe_config probe_config = {
+		.interface = config->interface,
+		.mark = router_uplink_mark(steer->config, uplink),
+		.mark_field = steer->config->mark_field,
+		.source = steer->config->driver == CONFIG_DRIVER_ROUTEROS ? &config->source : NULL,
+		.n_targets = config->n_targets,
+		.targets = config->targets,
+	};
+	struct err err = { "" };
+	int r;
+
+	prober->unanswered = 0;
+	if (prober->probe)
+		r = steer->probe_ops->rebind(prober->probe, &err);
+	else
+		r = steer->probe_ops->create(steer->loop, &probe_config, on_reply, prober, &prober->probe, &err);
+	if (r < 0)
+		log_warning("probe", "uplink=%s cannot be probed, trying again when its interface changes: %s",
+			    config->name, err.text);
+}
+
 static void note_unsent(struct steer *steer, unsigned uplink, unsigned target, uint16_t sequence)
 {
 	if (steer->n_unsent == sizeof(steer->unsent) / sizeof(steer->unsent[0]))
@@ -132,6 +150,8 @@ static void send_probes(struct steer *steer, unsigned uplink, uint8_t targets, u
 {
 	struct steer_prober *prober = &steer->probers[uplink];
 
+	if (prober->unanswered >= LIMIT_UNANSWERED)
+		bind_prober(steer, uplink);
 	for (unsigned t = 0; t < steer->config->uplinks[uplink].n_targets; t++) {
 		int r;
 
@@ -143,6 +163,8 @@ static void send_probes(struct steer *steer, unsigned uplink, uint8_t targets, u
 				log_debug("probe", "not sent uplink=%s error=%s", steer->config->uplinks[uplink].name,
 					  strerror(-r));
 			note_unsent(steer, uplink, t, sequence);
+		} else {
+			prober->unanswered++;
 		}
 		prober->last_error = r;
 	}
@@ -218,35 +240,11 @@ static void on_reply(void *arg, unsigned target, uint16_t sequence)
 {
 	struct steer_prober *prober = arg;
 
+	prober->unanswered = 0;
 	handle(prober->steer, &(struct engine_event){ .type = ENGINE_PROBE_REPLY,
 						      .uplink = prober->uplink,
 						      .target = target,
 						      .sequence = sequence });
-}
-
-/* Opens or binds anew what an interface that comes and goes needs; failing is an uplink that is down. */
-static void bind_prober(struct steer *steer, unsigned uplink)
-{
-	const struct config_uplink *config = &steer->config->uplinks[uplink];
-	struct steer_prober *prober = &steer->probers[uplink];
-	const struct probe_config probe_config = {
-		.interface = config->interface,
-		.mark = router_uplink_mark(steer->config, uplink),
-		.mark_field = steer->config->mark_field,
-		.source = steer->config->driver == CONFIG_DRIVER_ROUTEROS ? &config->source : NULL,
-		.n_targets = config->n_targets,
-		.targets = config->targets,
-	};
-	struct err err = { "" };
-	int r;
-
-	if (prober->probe)
-		r = steer->probe_ops->rebind(prober->probe, &err);
-	else
-		r = steer->probe_ops->create(steer->loop, &probe_config, on_reply, prober, &prober->probe, &err);
-	if (r < 0)
-		log_warning("probe", "uplink=%s cannot be probed, trying again when its interface changes: %s",
-			    config->name, err.text);
 }
 
 void steer_on_uplink(struct steer *steer, unsigned uplink, const struct router_uplink_state *state)
@@ -383,6 +381,13 @@ static void catch_up(struct steer *steer)
 	}
 }
 
+static void begin(struct steer *steer)
+{
+	steer->is_started = true;
+	schedule(steer);
+	catch_up(steer);
+}
+
 int steer_start(struct steer *steer, struct router *router, bool *ret_adopted, struct err *err)
 {
 	bool has_plan;
@@ -404,10 +409,23 @@ int steer_start(struct steer *steer, struct router *router, bool *ret_adopted, s
 	steer->flush_pending = 0;
 	if (has_plan && !*ret_adopted)
 		log_warning("agent", "the plan of an earlier agent was replaced; flows it carried may be cut");
-	steer->is_started = true;
-	schedule(steer);
-	catch_up(steer);
+	/* A probe through a half-made plan proves nothing, and what routers remember of it stays. */
+	steer->is_told = r == ROUTER_TOLD;
+	if (!steer->is_told)
+		begin(steer);
 	return 0;
+}
+
+void steer_on_applied(struct steer *steer)
+{
+	unsigned n = steer->n_held;
+
+	steer->is_told = false;
+	steer->n_held = 0;
+	for (unsigned i = 0; i < n; i++)
+		report(steer, &steer->held[i]);
+	if (!steer->is_started)
+		begin(steer);
 }
 
 void steer_stop(struct steer *steer)
@@ -418,5 +436,5 @@ void steer_stop(struct steer *steer)
 		steer->probe_ops->destroy(steer->probers[i].probe);
 		steer->probers[i].probe = NULL;
 	}
-	steer->is_started = false;
+	steer->is_started = steer->is_told = false;
 }

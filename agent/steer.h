@@ -35,6 +35,7 @@ struct steer_prober {
 	struct probe *probe;
 	struct router_uplink_state at_start; /* what the first plan was made of */
 	int last_error; /* of sending; a run of the same error is logged once */
+	unsigned unanswered; /* probes in a row */
 };
 
 struct steer {
@@ -69,7 +70,7 @@ void steer_init(struct steer *steer, struct ev_loop *loop, const struct agent_co
 		const struct router_ops *router_ops, const struct probe_ops *probe_ops,
 		const struct steer_events *events, void *arg);
 /*
- * Takes over the forwarding plan of `router`, or adopts the one in force, and begins to probe.
+ * Takes over the forwarding plan of `router`, or adopts the one in force, and begins to probe as soon as it is.
  * On failure the router forwards as before and steer_stop() may be called or not.
  */
 int steer_start(struct steer *steer, struct router *router, bool *ret_adopted, struct err *err);

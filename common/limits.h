@@ -22,6 +22,7 @@
 
 /* --- fail-over engine ----------------------------------------------------------------------- */
 #define LIMIT_ROUNDS 64		 /* probe rounds remembered: 3 s of time-out at 10 a second are 30, and as many evidence */
+#define LIMIT_UNANSWERED 64	 /* probes in a row, 6 s on a dead line; then they take an identifier that no NAT knows */
 
 /* --- protocol (../proto/README.md) ---------------------------------------------------------------- */
 #define LIMIT_BODY_BYTES (1024 * 1024)	    /* any request body, also after inflation: biggest export seen 400 KB */

@@ -8,7 +8,9 @@
  * that other programs' pings do not wake the agent.
  *
  * A socket is either bound to the uplink's interface, or address, or sends nothing: a probe that leaves by
- * another uplink would prove the wrong one alive. Replies are read at the highest priority of the
+ * another uplink would prove the wrong one alive. A rebound prober has sockets and identifiers that nobody has
+ * seen yet: a router that tracks connections keeps what it once decided of an identifier (no NAT, since the rule
+ * was not there yet) for as long as probes go on. Replies are read at the highest priority of the
  * loop, before timers: a busy agent must not take a reply that it has for a late one.
  */
 #include <errno.h>
@@ -140,11 +142,8 @@ static int bind_address(struct family *family, const struct parse_address *sourc
 
 static int bind_source(struct family *family, struct err *err)
 {
-	int r;
+	int r = bind_address(family, &family->probe->source);
 
-	if (family->is_bound)
-		return 0;
-	r = bind_address(family, &family->probe->source);
 	family->is_bound = r == 0;
 	if (r == -EADDRNOTAVAIL)
 		return -ENODEV;
@@ -187,13 +186,36 @@ static int open_family(struct family *family, struct err *err)
 	if (!probe->has_source && setsockopt(family->fd, SOL_SOCKET, SO_MARK, &probe->mark, sizeof(probe->mark)) < 0)
 		return err_sys(err, -errno, "probe: cannot mark packets (needs root or CAP_NET_ADMIN)");
 	r = bind_uplink(family, err);
-	if (r < 0 && r != -ENODEV)
-		return r;
+	return r == -ENODEV ? 0 : r;
+}
+
+static void listen_to(struct family *family)
+{
 	ev_io_init(&family->io, on_readable, family->fd, EV_READ);
 	ev_set_priority(&family->io, EV_MAXPRI);
 	family->io.data = family;
-	ev_io_start(probe->loop, &family->io);
-	return 0;
+	ev_io_start(family->probe->loop, &family->io);
+}
+
+/* What cannot be had anew stays as it was. */
+static int reopen_family(struct family *family, struct err *err)
+{
+	struct family old = *family;
+	int r;
+
+	ev_io_stop(family->probe->loop, &family->io);
+	family->is_bound = false;
+	random_fill(&family->key, sizeof(family->key));
+	r = open_family(family, err);
+	if (r == 0) {
+		close(old.fd);
+	} else {
+		if (family->fd >= 0)
+			close(family->fd);
+		*family = old;
+	}
+	listen_to(family);
+	return r;
 }
 
 /* --- operations ------------------------------------------------------------------------------- */
@@ -245,8 +267,11 @@ static int icmp_create(struct ev_loop *loop, const struct probe_config *config, 
 		struct family *family = family_of(probe, config->targets[i].family);
 
 		probe->targets[i] = config->targets[i];
-		if (family->fd < 0)
-			r = open_family(family, err);
+		if (family->fd >= 0)
+			continue;
+		r = open_family(family, err);
+		if (r == 0)
+			listen_to(family);
 	}
 	if (r < 0) {
 		icmp_destroy(probe);
@@ -283,13 +308,15 @@ static int icmp_send(struct probe *probe, unsigned target, uint16_t sequence)
 static int icmp_rebind(struct probe *probe, struct err *err)
 {
 	for (unsigned i = 0; i < N_FAMILIES; i++) {
-		int r = probe->families[i].fd < 0 ? 0 : bind_uplink(&probe->families[i], err);
+		struct family *family = &probe->families[i];
+		int r = family->fd < 0 ? 0 : reopen_family(family, err);
 
-		if (r == -ENODEV)
-			return err_sys(err, r, probe->has_source ? "probe: the source address for %s" : "probe: interface %s",
-				       probe->interface);
 		if (r < 0)
 			return r;
+		if (family->fd >= 0 && !family->is_bound)
+			return err_sys(err, -ENODEV,
+				       probe->has_source ? "probe: the source address for %s" : "probe: interface %s",
+				       probe->interface);
 	}
 	return 0;
 }

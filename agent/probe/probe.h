@@ -38,7 +38,10 @@ struct probe_ops {
 		      struct probe **ret_probe, struct err *err);
 	/* 0, or the negative errno of sending. */
 	int (*send)(struct probe *probe, unsigned target, uint16_t sequence);
-	/* The interface came (back), perhaps with another index: bind again. Call it whenever its link returns. */
+	/*
+	 * The interface came (back), perhaps with another index: binds again, and probes get an identifier that no router on
+	 * the way has seen. Call it whenever the link returns, and when no answer comes for long. Answers under way are lost.
+	 */
 	int (*rebind)(struct probe *probe, struct err *err);
 	void (*destroy)(struct probe *probe); /* NULL is fine */
 };

@@ -110,7 +110,7 @@ typedef void router_thing_fn(void *arg, const struct router_thing *thing);
 struct router_events { /* callbacks into the agent, from the loop; arg is events_arg of open. NULL: nobody asks */
 	/* Once: the device has been read. Nothing but close may be called before. */
 	void (*on_ready)(void *arg);
-	/* All that apply, flush or remove was told of and called ROUTER_TOLD is in force. */
+	/* All that take_over, apply, flush or remove was told of and called ROUTER_TOLD is in force, or refused and on_trouble said so. */
 	void (*on_applied)(void *arg);
 	/* Carrier or address of the uplink changed, or may have changed unseen. */
 	void (*on_uplink)(void *arg, unsigned uplink, const struct router_uplink_state *state);
@@ -148,7 +148,7 @@ struct router_save_spec {
 	uint32_t confirm_s;
 };
 
-/* Of apply and remove, instead of 0: the device has been told. */
+/* Of take_over, apply and remove, instead of 0: the device has been told. */
 #define ROUTER_TOLD 1
 
 struct router_ops {
@@ -169,7 +169,7 @@ struct router_ops {
 	/*
 	 * Installs the forwarding plan, or adopts the one that an earlier agent left when it fits the
 	 * configuration (*ret_adopted): then no rule is replaced and no flow is cut.
-	 * All or nothing: on failure the device forwards as before.
+	 * All or nothing: on failure the device forwards as before. 0: in force, ROUTER_TOLD: on_applied follows.
 	 */
 	int (*take_over)(struct router *router, const struct forwarding_plan *plan, bool *ret_adopted, struct err *err);
 	/* Desired against observed: the smallest change. 0: in force, ROUTER_TOLD: on_applied follows. */

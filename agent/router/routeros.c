@@ -109,7 +109,10 @@ void routeros_on_kept(struct router *router)
 
 static bool is_settled(const struct router *router)
 {
-	return router->steering.is_told && routeros_is_steered(router) && (!router->is_removed || routeros_is_kept(router));
+	const struct ros_steering *steering = &router->steering;
+
+	return steering->is_told && (routeros_is_steered(router) || steering->is_stuck) &&
+	       (!steering->is_plan_told || routeros_is_kept(router));
 }
 
 void routeros_settle(struct router *router)
@@ -127,7 +130,7 @@ static void on_settled(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)revents;
 	if (!is_settled(router))
 		return;
-	router->steering.is_told = false;
+	router->steering.is_told = router->steering.is_plan_told = false;
 	if (router->events.on_applied)
 		router->events.on_applied(router->events_arg);
 }
@@ -266,10 +269,11 @@ static int routeros_take_over(struct router *router, const struct forwarding_pla
 	*ret_adopted = routeros_is_whole(router);
 	router->is_installed = true;
 	router->steering.plan = *plan;
+	router->steering.is_told = router->steering.is_plan_told = true;
 	if (router->keeper.state == ROS_KEPT)
 		routeros_change(router);
 	routeros_steer(router);
-	return 0;
+	return ROUTER_TOLD;
 }
 
 static int routeros_apply(struct router *router, const struct forwarding_plan *plan, struct err *err)
@@ -314,7 +318,7 @@ static int routeros_remove(struct router *router, struct err *err)
 	(void)err;
 	router->is_removed = true;
 	router->is_installed = false;
-	router->steering.is_told = true;
+	router->steering.is_told = router->steering.is_plan_told = true;
 	routeros_read(router);
 	routeros_steer(router);
 	return ROUTER_TOLD;

@@ -26,10 +26,13 @@
 struct ros_model { /* the router as it told; kept by listen */
 	unsigned major, minor;
 	struct ros_model_uplink {
+		/* told by listen and by polls, too, whatever is being read */
 		char id[LIMIT_ROS_ID]; /* of its interface; "": there is none */
-		bool is_running, has_address;
-		uint32_t network, mask; /* of its address, host order */
+		bool is_running;
 		struct router_counters counters;
+		/* by readings */
+		bool has_address;
+		uint32_t network, mask; /* of its address, host order */
 		char gateway[LIMIT_HOST];      /* found now; "": none */
 		char last_gateway[LIMIT_HOST]; /* that our own routes name */
 		struct router_uplink_state reported;
@@ -85,6 +88,7 @@ struct ros_steering {
 	struct forwarding_plan plan;
 	bool is_known; /* the entries are those of the router */
 	bool is_told;  /* somebody waits for on_applied */
+	bool is_plan_told; /* ... and for the native plan, too */
 	bool is_stuck; /* the router refused something: not before the next round */
 	uint32_t round;
 	unsigned n_under_way;
@@ -110,6 +114,8 @@ struct router {
 	bool is_lost_told;
 	ev_timer verify, round, applied;
 	struct ros_model model;
+	struct ros_model next; /* what is being read */
+	uint32_t printed, polled; /* bit per uplink: its interface was there */
 	struct ros_keeper keeper;
 	struct ros_steering steering;
 	struct routeros_snapshot_job *snapshot_job; /* NULL: none runs */

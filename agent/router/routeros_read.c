@@ -5,8 +5,9 @@
  *
  *   read() -> version, interfaces, addresses, DHCP clients, default routes -> want() -> the menus of the plan -> on_read()
  *
- * Between two readings /interface and /ip/address are listened to: a port without carrier is an uplink without
- * carrier, at once; a change of addresses asks for another reading. Called by routeros.c.
+ * Meanwhile and between two readings /interface and /ip/address are listened to: a port without carrier is an uplink without
+ * carrier, at once; a change of addresses asks for another reading. What is read becomes the model when all of it
+ * is known. What a listen should have told and did not, the poll of the counters sees. Called by routeros.c.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -28,11 +29,11 @@ static const char *text_of(const struct ros_sentence *row, const char *key)
 	return value ? value : "";
 }
 
-static struct ros_model_uplink *uplink_by_interface(struct router *router, const char *name)
+static struct ros_model_uplink *uplink_by_interface(struct router *router, struct ros_model *model, const char *name)
 {
 	for (unsigned i = 0; i < router->config->n_uplinks; i++)
 		if (strcmp(router->config->uplinks[i].interface, name) == 0)
-			return &router->model.uplinks[i];
+			return &model->uplinks[i];
 	return NULL;
 }
 
@@ -47,8 +48,8 @@ static void take_resource(struct router *router, const struct ros_sentence *row)
 		return;
 	if (*at++ == '.' && parse_leading_u32(&at, &minor) < 0)
 		minor = 0;
-	router->model.major = major;
-	router->model.minor = minor;
+	router->next.major = major;
+	router->next.minor = minor;
 }
 
 static void take_counter(const struct ros_sentence *row, const char *key, uint64_t *ret_bytes)
@@ -59,37 +60,72 @@ static void take_counter(const struct ros_sentence *row, const char *key, uint64
 		*ret_bytes = 0;
 }
 
-/* Also what listen tells: only what changed may be there then, and always the id. */
-static void take_interface(struct router *router, const struct ros_sentence *row)
+static void lose_interface(struct ros_model_uplink *uplink)
+{
+	uplink->id[0] = '\0';
+	uplink->is_running = false;
+}
+
+/*
+ * The uplink that an interface is. Of what listen tells only what changed may be there, and always the id; an interface that was
+ * given another name is that uplink no more. NULL: of none.
+ */
+static struct ros_model_uplink *uplink_of_interface(struct router *router, const struct ros_sentence *row)
 {
 	const char *id = text_of(row, ".id"), *name = ros_find(row, "name");
-	struct ros_model_uplink *uplink = name ? uplink_by_interface(router, name) : NULL;
+	struct ros_model_uplink *uplink = NULL;
 
-	for (unsigned i = 0; name && i < router->config->n_lans; i++)
-		if (strcmp(router->config->lans[i], name) == 0)
-			router->model.has_lan[i] = true;
-	for (unsigned i = 0; !name && i < router->config->n_uplinks; i++)
+	for (unsigned i = 0; i < router->config->n_uplinks; i++)
 		if (strcmp(router->model.uplinks[i].id, id) == 0)
 			uplink = &router->model.uplinks[i];
+	if (!name)
+		return uplink;
+	if (uplink && uplink != uplink_by_interface(router, &router->model, name))
+		lose_interface(uplink);
+	return uplink_by_interface(router, &router->model, name);
+}
+
+/* Its bit; 0: no uplink's. */
+static uint32_t take_running(struct router *router, const struct ros_sentence *row)
+{
+	struct ros_model_uplink *uplink = uplink_of_interface(router, row);
+
 	if (!uplink)
-		return;
+		return 0;
 	if (ros_find(row, ".dead")) {
-		uplink->id[0] = '\0';
-		uplink->is_running = false;
-		return;
+		lose_interface(uplink);
+		return 0;
 	}
-	routeros_copy(uplink->id, sizeof(uplink->id), id);
+	routeros_copy(uplink->id, sizeof(uplink->id), text_of(row, ".id"));
 	if (ros_find(row, "running"))
 		uplink->is_running = is_yes(ros_find(row, "running"));
 	if (is_yes(ros_find(row, "disabled")))
 		uplink->is_running = false;
 	take_counter(row, "rx-byte", &uplink->counters.rx_bytes);
 	take_counter(row, "tx-byte", &uplink->counters.tx_bytes);
+	return 1u << (uplink - router->model.uplinks);
+}
+
+static void take_interface(struct router *router, const struct ros_sentence *row)
+{
+	for (unsigned i = 0; i < router->config->n_lans; i++)
+		if (strcmp(router->config->lans[i], text_of(row, "name")) == 0)
+			router->next.has_lan[i] = true;
+	router->printed |= take_running(router, row);
+}
+
+/* There is no interface any more of an uplink that was not among them all. */
+static void lose_others(struct router *router, uint32_t seen)
+{
+	for (unsigned i = 0; i < router->config->n_uplinks; i++)
+		if (!(seen & 1u << i))
+			lose_interface(&router->model.uplinks[i]);
+	routeros_report_uplinks(router);
 }
 
 static void take_network(struct router *router, uint32_t network, uint32_t prefix)
 {
-	struct ros_model *model = &router->model;
+	struct ros_model *model = &router->next;
 	struct in_addr address = { htonl(network) };
 	char text[INET_ADDRSTRLEN], whole[sizeof(model->networks[0])];
 
@@ -110,7 +146,7 @@ static void take_network(struct router *router, uint32_t network, uint32_t prefi
 /* Networks of interfaces that are no uplinks are inside. */
 static void take_address(struct router *router, const struct ros_sentence *row)
 {
-	struct ros_model_uplink *uplink = uplink_by_interface(router, text_of(row, "interface"));
+	struct ros_model_uplink *uplink = uplink_by_interface(router, &router->next, text_of(row, "interface"));
 	const char *slash = strchr(text_of(row, "address"), '/');
 	char text[INET_ADDRSTRLEN] = "";
 	struct in_addr address;
@@ -134,7 +170,7 @@ static void take_address(struct router *router, const struct ros_sentence *row)
 
 static void take_dhcp_client(struct router *router, const struct ros_sentence *row)
 {
-	struct ros_model_uplink *uplink = uplink_by_interface(router, text_of(row, "interface"));
+	struct ros_model_uplink *uplink = uplink_by_interface(router, &router->next, text_of(row, "interface"));
 
 	if (uplink && uplink->gateway[0] == '\0')
 		routeros_copy(uplink->gateway, sizeof(uplink->gateway), text_of(row, "gateway"));
@@ -149,7 +185,7 @@ static void take_default_route(struct router *router, const struct ros_sentence 
 	bool is_address = inet_pton(AF_INET, gateway, &address) == 1;
 
 	for (unsigned i = 0; i < router->config->n_uplinks; i++) {
-		struct ros_model_uplink *uplink = &router->model.uplinks[i];
+		struct ros_model_uplink *uplink = &router->next.uplinks[i];
 		const struct config_uplink *config = &router->config->uplinks[i];
 
 		if (strncmp(comment, head, sizeof(head) - 1) == 0 && strcmp(comment + sizeof(head) - 1, config->name) == 0)
@@ -244,6 +280,8 @@ static void on_print_end(void *arg, const struct ros_result *result)
 		fail(router, &result->err);
 		return;
 	}
+	if (router->keeper.reading < N_PRINTS && prints[router->keeper.reading].take == take_interface)
+		lose_others(router, router->printed);
 	router->keeper.reading++;
 	read_next(router);
 }
@@ -265,18 +303,26 @@ static int send_print(struct router *router, const char *path, const struct prin
 /* Before the items: gateways that are written in the configuration, and what must be there. */
 static int settle_model(struct router *router, struct err *err)
 {
-	if (router->model.major < 6 || (router->model.major == 6 && router->model.minor < 43))
-		return err_set(err, -ENOTSUP, "its version is %u.%u; Jaga needs 6.43 or newer", router->model.major,
-			       router->model.minor);
+	struct ros_model *next = &router->next;
+
 	for (unsigned i = 0; i < router->config->n_uplinks; i++) {
 		const struct config_uplink *config = &router->config->uplinks[i];
-		struct ros_model_uplink *uplink = &router->model.uplinks[i];
+		struct ros_model_uplink *uplink = &next->uplinks[i], *live = &router->model.uplinks[i];
 
+		memcpy(uplink->id, live->id, sizeof(uplink->id));
+		uplink->is_running = live->is_running;
+		uplink->counters = live->counters;
+		uplink->reported = live->reported;
 		if (config->gateway_kind[0] == CONFIG_GATEWAY_ADDRESS)
 			inet_ntop(AF_INET, &config->gateway4, uplink->gateway, sizeof(uplink->gateway));
 		else if (config->gateway_kind[0] == CONFIG_GATEWAY_NONE)
 			routeros_copy(uplink->gateway, sizeof(uplink->gateway), config->interface);
 	}
+	router->model = *next;
+	routeros_report_uplinks(router);
+	if (router->model.major < 6 || (router->model.major == 6 && router->model.minor < 43))
+		return err_set(err, -ENOTSUP, "its version is %u.%u; Jaga needs 6.43 or newer", router->model.major,
+			       router->model.minor);
 	return routeros_want(router, err);
 }
 
@@ -307,7 +353,7 @@ static void read_next(struct router *router)
 
 void routeros_read(struct router *router)
 {
-	struct ros_model *model = &router->model;
+	struct ros_model *next = &router->next;
 
 	if (router->keeper.state == ROS_READING || router->keeper.state == ROS_CHANGING) {
 		router->keeper.is_due = true;
@@ -315,11 +361,13 @@ void routeros_read(struct router *router)
 	}
 	router->keeper.state = ROS_READING;
 	router->keeper.reading = 0;
-	model->n_networks = 0;
-	memset(model->has_lan, 0, sizeof(model->has_lan));
+	router->printed = 0;
+	*next = router->model;
+	next->n_networks = 0;
+	memset(next->has_lan, 0, sizeof(next->has_lan));
 	for (unsigned i = 0; i < router->config->n_uplinks; i++) {
-		model->uplinks[i].id[0] = model->uplinks[i].gateway[0] = '\0';
-		model->uplinks[i].has_address = model->uplinks[i].is_running = false;
+		next->uplinks[i].gateway[0] = '\0';
+		next->uplinks[i].has_address = false;
 	}
 	read_next(router);
 }
@@ -354,10 +402,9 @@ static int on_interface(void *arg, const struct ros_sentence *row)
 {
 	struct router *router = arg;
 
-	take_interface(router, row);
+	take_running(router, row);
 	routeros_monitor_take_interface(router, row);
-	if (router->keeper.state != ROS_READING)
-		routeros_report_uplinks(router);
+	routeros_report_uplinks(router);
 	return 0;
 }
 
@@ -390,18 +437,23 @@ int routeros_listen(struct router *router, struct err *err)
 	return ros_api_send(router->api, 0, &addresses, router, NULL, err);
 }
 
-/* --- counters ---------------------------------------------------------------------------------------- */
+/* --- counters, and what listen missed ---------------------------------------------------------------------------------------- */
 
 static int on_counters(void *arg, const struct ros_sentence *row)
 {
-	take_interface(arg, row);
+	struct router *router = arg;
+
+	router->polled |= take_running(router, row);
 	return 0;
 }
 
+/* Counters that are not told stand still; a session that is lost is told by others. */
 static void on_counters_end(void *arg, const struct ros_result *result)
 {
-	(void)arg;
-	(void)result; /* counters that are not told stand still; a session that is lost is told by others */
+	struct router *router = arg;
+
+	if (result->status == 0)
+		lose_others(router, router->polled);
 }
 
 void routeros_poll_counters(struct router *router)
@@ -410,7 +462,8 @@ void routeros_poll_counters(struct router *router)
 	char query[LIMIT_ROS_VALUE];
 	struct buf *out = ros_api_begin(router->api, "/interface/print");
 
-	ros_put_word(out, "=.proplist=.id,name,rx-byte,tx-byte");
+	ros_put_word(out, "=.proplist=.id,name,running,disabled,rx-byte,tx-byte");
+	router->polled = 0;
 	for (unsigned i = 0; i < router->config->n_uplinks; i++) {
 		snprintf(query, sizeof(query), "?name=%s", router->config->uplinks[i].interface);
 		ros_put_word(out, query);

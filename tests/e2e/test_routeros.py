@@ -57,14 +57,17 @@ class Agent:
     def run(self, *arguments):
         return subprocess.run(self.argv(*arguments), text=True, capture_output=True, check=False, timeout=30)
 
-    def state_of(self, number):
+    def uplink(self, number, key):
         done = self.run("--json", "uplinks")
-        return {row["name"]: row for row in json.loads(done.stdout)}[f"isp{number}"]["state"] if done.returncode == 0 else None
+        return {row["name"]: row for row in json.loads(done.stdout)}[f"isp{number}"][key] if done.returncode == 0 else None
+
+    def state_of(self, number):
+        return self.uplink(number, "state")
 
     def wait_online(self):
         """Took over, and both lines are proven up by probes: then a cut is seen as fast as it is promised."""
         wait_for("the agent started", lambda: "agent: started" in self.log_now())
-        wait_for("both uplinks are up", lambda: self.state_of(1) == self.state_of(2) == "up")
+        wait_for("both uplinks are up", lambda: all(self.state_of(n) == "up" and self.uplink(n, "rtt_us") for n in (1, 2)))
         wait_for("both carry flows", lambda: set(self.lab.providers_of(8)) == {1, 2})
         return self
 
@@ -76,9 +79,9 @@ class Agent:
 
 @pytest.fixture
 def lab(request, tmp_path):
-    personality = getattr(request, "param", "7.20")
+    personality, *options = getattr(request, "param", "7.20").split()
     script = ADDRESSES + "add address=192.168.89.1/24 interface=ether4\n" + (TUNED if personality == "7.20" else "") + OTHERS
-    with contextlib.closing(CompanionLab(tmp_path, personality, script)) as lab:
+    with contextlib.closing(CompanionLab(tmp_path, personality, script, *options)) as lab:
         yield lab
 
 
@@ -143,6 +146,44 @@ def test_a_line_without_carrier_is_down_at_once(lab, agent):
     wait_for("the other line carries all", lambda: set(lab.providers_of(6)) == {2}, 5)
     lab.ip("isp1", "link", "set", "router", "up")
     wait_for("both carry flows again", lambda: set(lab.providers_of(8)) == {1, 2}, 30)
+
+
+def test_no_change_of_a_carrier_is_missed(lab, agent):
+    agent.start().wait_online()
+    api = lab.router.connect()
+    for cycle in range(20):
+        for state in ("down", "up"):
+            lab.ip("isp1", "link", "set", "router", state)
+            wait_for(f"the agent sees the carrier {state}, cycle {cycle}", lambda s=state: agent.uplink(1, "carrier") == (s == "up"), 5)
+            if cycle % 4 == 0:  # it reads the router anew meanwhile
+                number = api.path("ip", "address").add(address=f"10.77.{cycle}.1/24", interface="ether5")
+                api.path("ip", "address").remove(number)
+    api.close()
+    assert agent.log().count("isp2 is down") == 0  # the other line was never in doubt
+
+
+@pytest.mark.parametrize("lab", ["7.20 --untold /interface"], indirect=True)
+def test_a_change_that_was_not_told_is_seen(lab, agent):
+    """A real router may lose one; here none is ever told."""
+    agent.start().wait_online()
+    lab.ip("isp1", "link", "set", "router", "down")
+    wait_for("the line is down", lambda: agent.state_of(1) == "down", 5)
+    lab.ip("isp1", "link", "set", "router", "up")
+    wait_for("its carrier is seen", lambda: agent.uplink(1, "carrier"), 15)
+    lab.router.connect().path("interface", "ethernet").update(**{".id": "ether2", "disabled": "yes"})
+    wait_for("the other line's is missed", lambda: not agent.uplink(2, "carrier"), 15)
+
+
+def test_probes_that_nat_remembers_wrongly_heal(lab, agent):
+    """As when the router tracked them before its rules were there: what it once decided it keeps while they go on."""
+    agent.start().wait_online()
+    nat = lab.router.connect().path("ip", "firewall", "nat")
+    number = next(row[".id"] for row in nat if row.get("comment") == "jaga: out to isp1")
+    nat.update(**{".id": number, "disabled": "yes"})
+    lab.on("rtr", "conntrack", "-D", "-s", "192.168.89.11")
+    wait_for("no probe comes back", lambda: agent.state_of(1) == "down", 10)
+    nat.update(**{".id": number, "disabled": "no"})
+    wait_for("the line is up", lambda: agent.state_of(1) == "up", 20)
 
 
 def test_steering_is_renewed_and_ends_with_the_agent(lab, agent):

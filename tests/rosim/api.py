@@ -181,6 +181,7 @@ class Session:
                 raise Trap("no such item" if verb != "set" else "missing =.id=")
             self.check_parameters(path, verb, attributes)
             result = self.commands.run(interpreter, path, verb, attributes, keys)
+            self.router.settle()
             if isinstance(result, list):
                 for row in result:
                     self.send("!re", row.items(), tag)
@@ -227,7 +228,7 @@ class Session:
         loop = asyncio.get_running_loop()
 
         def on_change(changed, item, is_gone):
-            if changed == path and item is not None:
+            if changed == path and item is not None and path != self.server.untold:
                 row = {".id": item.id, ".dead": "true" if self.router.version[0] == 7 else "yes"} if is_gone else \
                     next((row for row in self.router.rows(path) if row.get(".id") == item.id), None)
                 if row is not None and (is_gone or Query(queries).matches(row)):
@@ -283,6 +284,7 @@ class Server:
         self.old_login = old_login
         self.sessions = set()
         self.commands_seen = 0
+        self.untold = None
 
     def is_full(self, session):
         return session.user is None and sum(s.user is not None for s in self.sessions) >= self.MAX_SESSIONS

@@ -68,7 +68,7 @@ class Lab:
 
     NAMES = ("rtr", "lan", "isp1", "isp2", "inet")
 
-    def __init__(self, tmp_path, personality, script):
+    def __init__(self, tmp_path, personality, script, *options):
         self.prefix, self.personality = f"rosim{os.getpid()}-", personality
         self.ports = itertools.count(20000)  # a flow that the router knows keeps its line
         self.router = None
@@ -76,13 +76,13 @@ class Lab:
             self.lay()
             path = tmp_path / "start.rsc"
             path.write_text(script)
-            self.router = self.start_router(personality, path)
+            self.router = self.start_router(personality, path, *options)
         except BaseException:
             self.close()
             raise
 
-    def start_router(self, personality, path):
-        return test_api.Rosim(personality, "--netns", self.prefix + "rtr", "--import", str(path))
+    def start_router(self, personality, path, *options):
+        return test_api.Rosim(personality, "--netns", self.prefix + "rtr", "--import", str(path), *options)
 
     def ip(self, name, *command):
         return sh("ip", "-n", self.prefix + name, *command)
@@ -158,8 +158,9 @@ class CompanionLab(Lab):
             self.ip("box", "addr", "add", f"192.168.89.1{n}/24", "dev", "port")
         self.ip("box", "route", "add", "default", "via", self.ROUTER)
 
-    def start_router(self, personality, path):
-        return test_api.Rosim(personality, "--netns", self.prefix + "rtr", "--import", str(path), "--ftp", f"{self.ROUTER}:21", host=self.ROUTER,
+    def start_router(self, personality, path, *options):
+        return test_api.Rosim(personality, "--netns", self.prefix + "rtr", "--import", str(path), "--ftp", f"{self.ROUTER}:21",
+                              *options, host=self.ROUTER,
                               inside=self.prefix + "rtr")
 
     def configuration(self):

@@ -17,6 +17,12 @@ import subprocess
 from . import values
 from .errors import Trap
 
+PARTS = ("interfaces", "addresses", "routes", "rules", "firewall")
+TOUCHES = {  # menu -> what of the kernel it is; any other: all of it
+    "/ip/address": ("addresses", "routes"), "/ip/route": ("routes",), "/routing/rule": ("rules",), "/ip/route/rule": ("rules",),
+    "/routing/table": ("routes", "rules"), "/ip/firewall/mangle": ("rules", "firewall"), "/ip/firewall/nat": ("firewall",),
+    "/ip/firewall/filter": ("firewall",), "/ip/firewall/address-list": ("firewall",), "/interface/list": (),
+    "/interface/list/member": ("firewall",), "/log": (), "/file": ()}
 TABLES_FROM = 1000  # routing tables by name: numbers of our own
 MATCHED = {"chain", "action", "comment", "disabled", "log", "log-prefix", "passthrough", "place-before"}
 
@@ -52,6 +58,9 @@ class Forwarding:
         self.bytes = {}  # name -> (received, sent)
         self.listed = {}  # connections, as listed last
         run(netns, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.default.rp_filter=0")
+        # What another one left here. The kernel says "nothing to do" when there was none.
+        self.batch(["addr flush scope global", "route flush table all proto 250", "rule flush", "rule add pref 32766 lookup main",
+                    "rule add pref 32767 lookup default"], "-4", "-force", check=False)
 
     # --- interfaces and addresses ---------------------------------------------------------------------
 
@@ -324,19 +333,20 @@ class Forwarding:
                 raise Trap(f"failure: the simulated router has no {kind} chain {item['chain']}")
             self.expression(item, action(item)[1])
 
-    def sync(self):
-        self.read_links()
-        self.sync_interfaces()
-        self.read_links()
-        self.sync_addresses()
-        self.sync_routes()
-        self.sync_rules()
-        self.sync_firewall()
+    def sync(self, parts=PARTS):
+        if "interfaces" in parts:
+            self.read_links()
+            self.sync_interfaces()
+            self.read_links()
+        for part in PARTS[1:]:
+            if part in parts:
+                getattr(self, f"sync_{part}")()
 
     # --- connections --------------------------------------------------------------------------------------
 
     def tuples(self):
         """{item id: (protocol, source, destination, ports, mark, has it been answered)} of what the kernel tracks."""
+        self.router.settle()  # what begins anew must find the rules as they are
         found = self.listed = {}
         for line in run(self.netns, "conntrack", "-L", "-o", "id").splitlines():
             match = re.match(r"(\w+)\s.*?src=(\S+) dst=(\S+)(?: sport=(\d+) dport=(\d+))?.*?mark=(\d+).*?id=(\d+)", line)
@@ -421,20 +431,22 @@ class Gateways:
 
 
 class Kernel:
-    """Keeps the namespace as the configuration says: soon after each change, and when an address-list entry expires."""
-
-    DELAY_S = 0.005  # a script of 500 lines is one change
+    """
+    Keeps the namespace as the configuration says: before a command is answered, and when a port, a gateway or the end of an
+    address-list entry changes it. A script of 500 lines is one change.
+    """
 
     def __init__(self, router, netns):
         self.router = router
         self.forwarding = Forwarding(router, netns)
-        self.gateways = Gateways(self.forwarding, self.plan_sync)
+        self.gateways = Gateways(self.forwarding, lambda: self.touch(("routes",)))
         self.timer = self.expiry = None
+        self.touched = set()  # parts that are not yet as the configuration says
         self.tasks = []
 
     def start(self):
         self.router.listeners.append(lambda path, item, is_gone: self.on_change(path, item, is_gone))
-        self.router.forwarding = self.forwarding
+        self.router.forwarding, self.router.settle = self.forwarding, self.settle
         self.forwarding.sync()
         self.forwarding.on_link = self.router._tell
         self.tasks = [asyncio.ensure_future(self.gateways.watch()), asyncio.ensure_future(self.watch_links())]
@@ -452,18 +464,33 @@ class Kernel:
     def on_change(self, path, item, is_gone):
         if item is not None and not is_gone:
             self.forwarding.check(path, item)
-        self.plan_sync()
+        self.touch(TOUCHES.get(path, PARTS))
 
-    def plan_sync(self):
+    def touch(self, parts):
+        self.touched.update(parts)
         if self.timer is None:
-            self.timer = asyncio.get_running_loop().call_later(self.DELAY_S, self.sync)
+            self.timer = asyncio.get_running_loop().call_soon(self.settle)
 
-    def sync(self):
+    def settle(self):
+        """Packets go by the configuration as it is now when this returns."""
+        if self.timer is None:
+            return
+        self.timer.cancel()
         self.timer = None
-        self.forwarding.sync()
-        entries = [item.expires for item in self.router.items("/ip/firewall/address-list") if item.expires is not None]
+        parts, self.touched = self.touched, set()
+        try:
+            self.forwarding.sync(parts)
+        except Trap:
+            self.touched |= parts  # to be done yet
+            raise
+        if "firewall" in parts:
+            self.plan_expiry()
+
+    def plan_expiry(self):
+        ends = [item.expires for item in self.router.items("/ip/firewall/address-list") if item.expires is not None]
         if self.expiry is not None:
             self.expiry.cancel()
             self.expiry = None
-        if entries:
-            self.expiry = asyncio.get_running_loop().call_later(max(0, min(entries) - self.router.clock()) + 0.001, self.plan_sync)
+        if ends:
+            self.expiry = asyncio.get_running_loop().call_later(max(0, min(ends) - self.router.clock()) + 0.001, self.touch,
+                                                                ("firewall",))

@@ -310,6 +310,48 @@ static void test_source_address(void **state)
 	check_source(false);
 }
 
+/* What a router on the way remembers of an identifier is of no use to the next one. */
+static void check_rebound(bool ping_sockets)
+{
+	struct seen seen = { .loop = ev_loop_new(EVFLAG_AUTO) };
+	struct parse_address target, source;
+	struct probe_config config = { .interface = "ether1", .n_targets = 1, .targets = &target, .source = &source };
+	struct probe *probe = NULL;
+	struct err err = { "" };
+	uint16_t identifiers[2] = { 0, 0 };
+	int fd = socket(AF_INET, SOCK_RAW, IPPROTO_ICMP); /* sees every ping */
+
+	if (geteuid() != 0)
+		skip();
+	assert_true(fd >= 0);
+	set_ping_sockets(ping_sockets);
+	assert_int_equal(parse_address("127.0.0.1", 0, &target), 0);
+	assert_int_equal(parse_address("127.0.0.8", 0, &source), 0);
+	assert_int_equal(probe_icmp.create(seen.loop, &config, on_reply, &seen, &probe, &err), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(probe_icmp.send(probe, 0, (uint16_t)i), 0);
+		while (identifiers[i] == 0) { /* to 127.0.0.1 from ours: type, identifier */
+			uint8_t bytes[128];
+			ssize_t n = recv(fd, bytes, sizeof(bytes), 0);
+
+			if (n >= 28 && bytes[15] == 8 && bytes[20] == 8)
+				memcpy(&identifiers[i], bytes + 24, 2);
+		}
+		assert_int_equal(probe_icmp.rebind(probe, &err), 0);
+	}
+	assert_int_not_equal(identifiers[0], identifiers[1]);
+	probe_icmp.destroy(probe);
+	close(fd);
+	ev_loop_destroy(seen.loop);
+}
+
+static void test_rebound_probes_are_new(void **state)
+{
+	(void)state;
+	check_rebound(true);
+	check_rebound(false);
+}
+
 /* Without its interface a prober is silent, and says so. */
 static void test_absent_interface(void **state)
 {
@@ -369,6 +411,7 @@ int main(void)
 		cmocka_unit_test(test_ping_sockets),
 		cmocka_unit_test(test_raw_sockets),
 		cmocka_unit_test(test_source_address),
+		cmocka_unit_test(test_rebound_probes_are_new),
 		cmocka_unit_test(test_absent_interface),
 		cmocka_unit_test(test_send_errors),
 	};

@@ -29,7 +29,7 @@ struct probe {
 	struct { unsigned target; uint16_t sequence; } waiting[64];
 	unsigned n_waiting;
 	ev_timer answer;
-	unsigned rebinds;
+	unsigned rebinds, sent;
 };
 
 static struct {
@@ -90,6 +90,7 @@ static int probe_send(struct probe *probe, unsigned target, uint16_t sequence)
 	if (fake.send_result[probe->uplink] < 0)
 		return fake.send_result[probe->uplink];
 	assert_true(probe->n_waiting < 64);
+	probe->sent++;
 	probe->waiting[probe->n_waiting].target = target;
 	probe->waiting[probe->n_waiting++].sequence = sequence;
 	ev_timer_set(&probe->answer, 0.001, 0);
@@ -132,7 +133,7 @@ static int take_over(struct router *router, const struct forwarding_plan *plan, 
 		steer_on_uplink(steer, 1, &fake.state[1]); /* as the driver does, once */
 	}
 	*ret_adopted = fake.has_observed;
-	return 0;
+	return fake.take_over_result;
 }
 
 static int apply(struct router *router, const struct forwarding_plan *plan, struct err *err)
@@ -348,6 +349,37 @@ static void test_a_plan_that_is_told(void **state)
 	assert_true(steer_is_plan_in_force(steer));
 }
 
+/* Nothing is sent through a plan that does not stand yet. */
+static void test_a_take_over_that_is_told(void **state)
+{
+	struct router_uplink_state lost = { false, true };
+
+	(void)state;
+	fake.take_over_result = ROUTER_TOLD;
+	start();
+	assert_false(steer_is_plan_in_force(steer));
+	assert_false(ev_is_active(&steer->tick));
+	fake.state[1] = lost;
+	steer_on_uplink(steer, 1, &lost); /* is seen all the same, when it begins */
+	steer_on_applied(steer);
+	assert_true(steer_is_plan_in_force(steer));
+	assert_int_equal(state_of(1), UPLINK_DOWN);
+	WAIT_FOR(fake.probes[0].n_waiting > 0);
+}
+
+static void test_probes_without_an_answer_begin_anew(void **state)
+{
+	(void)state;
+	config.uplinks[0].timeout_min_us = config.uplinks[0].timeout_max_us = 10000;
+	start();
+	fake.dead[0] = true;
+	WAIT_FOR(state_of(0) == UPLINK_DOWN);
+	assert_int_equal(fake.probes[0].rebinds, 0);
+	WAIT_FOR(fake.probes[0].rebinds == 2);
+	assert_true(fake.probes[0].sent >= 2 * LIMIT_UNANSWERED);
+	assert_int_equal(fake.probes[1].rebinds, 0);
+}
+
 static void test_flows_that_cannot_be_flushed(void **state)
 {
 	struct router_uplink_state lost = { false, true };
@@ -447,6 +479,8 @@ int main(void)
 		TEST(test_probes_that_cannot_be_sent),
 		TEST(test_a_plan_that_cannot_be_applied),
 		TEST(test_a_plan_that_is_told),
+		TEST(test_a_take_over_that_is_told),
+		TEST(test_probes_without_an_answer_begin_anew),
 		TEST(test_flows_that_cannot_be_flushed),
 		TEST(test_start_without_an_interface),
 		TEST(test_carrier_during_the_take_over),
