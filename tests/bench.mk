@@ -1,5 +1,6 @@
 # Benchmarks; each writes build/bench/NAME.json. Nothing else should run beside them.
 #   make bench-failover   outage of a LAN client at each kind of fault, beside a ping loop and keepalived (13 minutes)
+#   make bench-ros-failover  the same behind a simulated RouterOS router, with the agent, without, and set up by hand (7 minutes)
 #   make bench-agent      memory and processor time of the running agent (a minute)
 #   make bench-collector  acknowledged batches, handshakes and memory with 2,000 sessions (a minute)
 #   make bench-detector   false fail-overs and detection time on simulated lines
@@ -32,6 +33,13 @@ bench-plan: ready $(B)/tests/netns/routerctl
 	@$(PYTHON) -m tests.bench.plan --build $(B)
 
 .PHONY: bench-plan
+
+# A simulated RouterOS router whose line dies. ROS='--shrink 5' tries a part of it.
+ROS ?=
+bench-ros-failover: ready
+	@$(PYTHON) -m tests.bench.ros_failover --build $(B) $(ROS)
+
+.PHONY: bench-ros-failover
 
 # Ten simulated routers behind slow lines. FLEET='--routers 3 --lines 50 --only netmiko' tries a part of it.
 FLEET ?=

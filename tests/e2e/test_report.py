@@ -66,6 +66,7 @@ def test_hello_makes_the_device_appear(lab, cli):
 
 def test_a_restart_is_told_under_a_new_boot_id(lab, cli, reporting_agent):
     first = cli.rows("show", reporting_agent.name)[0]["boot_id"]
+    cli.wait_event(reporting_agent.name, TOLD_S, kind="started")
     reporting_agent.kill()
     reporting_agent.start()
     wait_until(lambda: cli.rows("show", reporting_agent.name)[0]["boot_id"] != first, RECONNECT_S, "a new boot_id is shown")

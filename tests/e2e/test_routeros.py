@@ -223,7 +223,8 @@ def test_a_restart_while_steering_is_not_noticed(lab, agent):
     agent.start()
     wait_for("it started", lambda: "agent: started" in agent.log_now())
     assert "adopted=yes" in agent.log_now()
-    assert agent.state_of(1) == "down" and len(lab.entries()) == 2
+    wait_for("it knows the line as it left it", lambda: agent.state_of(1) == "down", 2)
+    assert len(lab.entries()) == 2
     assert set(lab.providers_of(6)) == {2}
     assert lab.configuration() == before
 

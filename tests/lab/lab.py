@@ -36,7 +36,7 @@ import time
 
 RUN_DIR = pathlib.Path("/run/jaga-lab")
 NAMES = ("lan", "rtr", "isp1", "isp2", "inet", "srv")
-NAMESPACE = re.compile(r"^(jaga-[a-z0-9_]{8})-(" + "|".join(NAMES) + ")$")
+NAMESPACE = re.compile(r"^(jaga-[a-z0-9_]{8})-(" + "|".join((*NAMES, "box")) + ")$")  # box: of labs made from this one
 CLIENTS = [f"10.0.0.{i}" for i in range(2, 52)]
 CLIENTS6 = [f"2001:db8:a::{i}" for i in range(2, 12)]
 INTERNET = [f"203.0.113.{i}" for i in range(1, 21)]
@@ -278,12 +278,7 @@ class Lab:
         self._configure(self.lan, ["lan0"],
                         [("lan0", f"{a}/24") for a in CLIENTS] + [("lan0", f"{a}/64") for a in CLIENTS6],
                         ["default via 10.0.0.1", "default via 2001:db8:a::1"])
-        self._configure(self.rtr, ["lan0", "wan1", "wan2"],
-                        [("lan0", "10.0.0.1/24"), ("lan0", "2001:db8:a::1/64"),
-                         ("wan1", "192.0.2.2/24"), ("wan1", "2001:db8:1::2/64"),
-                         ("wan2", "198.51.100.2/24"), ("wan2", "2001:db8:2::2/64")],
-                        [f"default via {UPLINKS[n][g]} dev wan{n} metric {10 * n}"
-                         for n in UPLINKS for g in ("gateway", "gateway6")])
+        self._address_router()
         for n, host in ((1, self.isp1), (2, self.isp2)):
             self._configure(host, ["cpe", "upl"],
                             [("cpe", f"{UPLINKS[n]['gateway']}/24"), ("cpe", f"{UPLINKS[n]['gateway6']}/64"),
@@ -298,6 +293,14 @@ class Lab:
                         [f"{UPLINKS[n]['net6']} via 2001:db8:f{n}::1" for n in UPLINKS])
         self._configure(self.srv, ["eth0"], [("eth0", f"{COLLECTOR}/24"), ("eth0", "2001:db8:c::2/64")],
                         ["default via 198.18.0.1", "default via 2001:db8:c::1"])
+
+    def _address_router(self):
+        self._configure(self.rtr, ["lan0", "wan1", "wan2"],
+                        [("lan0", "10.0.0.1/24"), ("lan0", "2001:db8:a::1/64"),
+                         ("wan1", "192.0.2.2/24"), ("wan1", "2001:db8:1::2/64"),
+                         ("wan2", "198.51.100.2/24"), ("wan2", "2001:db8:2::2/64")],
+                        [f"default via {UPLINKS[n][g]} dev wan{n} metric {10 * n}"
+                         for n in UPLINKS for g in ("gateway", "gateway6")])
 
     def _filter_isp(self, number):
         net, net6 = UPLINKS[number]["net"], UPLINKS[number]["net6"]
@@ -318,6 +321,9 @@ class Lab:
     def isp(self, number):
         return {1: self.isp1, 2: self.isp2}[number]
 
+    def device(self, number):
+        return UPLINKS[number]["dev"]
+
     def carried(self, number):
         """Packets that the ISP has forwarded for the router, up and down."""
         return self.isp(number).counter("isp", "up") + self.isp(number).counter("isp", "down")
@@ -326,7 +332,7 @@ class Lab:
 
     def reach(self, number):
         """(has carrier, gateway answers ping, internet answers ping) by this uplink of the router."""
-        dev = UPLINKS[number]["dev"]
+        dev = self.device(number)
         flags = json.loads(self.rtr.ip("-j", "link", "show", "dev", dev))[0]["flags"]
         return ("LOWER_UP" in flags,
                 self.rtr.ping(UPLINKS[number]["gateway"], dev),

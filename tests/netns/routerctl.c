@@ -89,15 +89,23 @@ static void print_trap(void *arg, const struct router_trap *trap)
 	printf("trap %s %s\t%s\t%s\n", level_names[trap->level], trap->id, trap->what, trap->fix);
 }
 
+static void on_checked(void *arg, enum router_trap_level worst, const struct err *error)
+{
+	char rest[32];
+
+	(void)arg;
+	snprintf(rest, sizeof(rest), "worst=%s", level_names[worst]);
+	answer(error ? -EIO : 0, error, rest);
+}
+
+/* The Linux driver answers at once. */
 static void run_check(struct ctl *ctl)
 {
-	enum router_trap_level worst = ROUTER_TRAP_OK;
 	struct err err = {0};
-	char rest[32];
-	int ret = router_linux.check(ctl->router, print_trap, NULL, &worst, &err);
+	int ret = router_linux.check(ctl->router, print_trap, on_checked, NULL, &err);
 
-	snprintf(rest, sizeof(rest), "worst=%s", level_names[worst]);
-	answer(ret, &err, rest);
+	if (ret < 0)
+		answer(ret, &err, "");
 }
 
 static void run_read_plan(struct ctl *ctl)

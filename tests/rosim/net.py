@@ -1,20 +1,19 @@
 """
 The forwarding of a simulated router: its configuration made into a real network namespace.
 
-    Router ──(changed)──▶ Forwarding.sync() ──▶ addresses, routes, rules (ip), one nftables table (nft)
-                 ▲                 ▲
-    connection menu ── conntrack   └── Gateways: pings, because of check-gateway
+    Router ──(changed)──▶ Kernel ──▶ Forwarding.sync() ──▶ addresses, routes, rules (ip), one nftables table (nft)
+                 ▲          ▲
+    connection menu ── conntrack   kernel.py: when, and the pings of check-gateway
 
 The namespace has the links already, named as the router's ports were from the factory (ether1...); a test laid them. Each sync
 makes the whole desired state and changes what differs. What cannot be translated is a Trap at the command that asks for it
 (check()): a rule that is not carried out must not look as if it were.
 """
-import asyncio
 import ipaddress
 import re
 import subprocess
 
-from . import values
+from .conntrack import Forgetter
 from .errors import Trap
 
 PARTS = ("interfaces", "addresses", "routes", "rules", "firewall")
@@ -57,6 +56,7 @@ class Forwarding:
         self.on_link = None  # called with (menu path, item) of an interface whose carrier changed
         self.bytes = {}  # name -> (received, sent)
         self.listed = {}  # connections, as listed last
+        self.forgetter = Forgetter(netns)
         run(netns, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.default.rp_filter=0")
         # What another one left here. The kernel says "nothing to do" when there was none.
         self.batch(["addr flush scope global", "route flush table all proto 250", "rule flush", "rule add pref 32766 lookup main",
@@ -345,21 +345,24 @@ class Forwarding:
     # --- connections --------------------------------------------------------------------------------------
 
     def tuples(self):
-        """{item id: (protocol, source, destination, ports, mark, has it been answered)} of what the kernel tracks."""
+        """{item id: (protocol, source, destination, ports, mark, has it been answered, state of TCP)} of what the kernel tracks."""
         self.router.settle()  # what begins anew must find the rules as they are
         found = self.listed = {}
         for line in run(self.netns, "conntrack", "-L", "-o", "id").splitlines():
-            match = re.match(r"(\w+)\s.*?src=(\S+) dst=(\S+)(?: sport=(\d+) dport=(\d+))?.*?mark=(\d+).*?id=(\d+)", line)
+            match = re.match(r"(\w+)\s+\d+\s+\d+ (?:([A-Z]\w+) )?src=(\S+) dst=(\S+)(?: sport=(\d+) dport=(\d+))?.*?mark=(\d+).*?id=(\d+)", line)
             if match:
-                protocol, source, target, sport, dport, mark, identity = match.groups()
-                found[f"*{int(identity):X}"] = protocol, source, target, sport, dport, int(mark), "[UNREPLIED]" not in line
+                protocol, state, source, target, sport, dport, mark, identity = match.groups()
+                found[f"*{int(identity):X}"] = (protocol, source, target, sport, dport, int(mark), "[UNREPLIED]" not in line,
+                                                (state or "").lower().replace("_", "-"))
         return found
 
     def connections(self):
         rows = []
-        for identity, (protocol, source, target, sport, dport, mark, is_answered) in self.tuples().items():
+        for identity, (protocol, source, target, sport, dport, mark, is_answered, state) in self.tuples().items():
             rows.append({".id": identity, "protocol": protocol, "src-address": with_port(source, sport),
                          "dst-address": with_port(target, dport), "seen-reply": "true" if is_answered else "false"})
+            if state:
+                rows[-1]["tcp-state"] = state
             if mark:
                 rows[-1]["connection-mark"] = self.connection_marks.name(mark)
         return rows
@@ -377,9 +380,11 @@ class Forwarding:
         known = self.listed if identity in self.listed else self.tuples()
         if identity not in known:
             raise Trap("no such item")
-        protocol, source, target, sport, dport, _, _ = known[identity]
-        ports = ["--sport", sport, "--dport", dport] if sport else []
-        run(self.netns, "conntrack", "-D", "-p", protocol, "-s", source, "-d", target, *ports)
+        protocol, source, target, sport, dport = known[identity][:5]
+        if not self.forgetter.knows(protocol):
+            run(self.netns, "conntrack", "-D", "-p", protocol, "-s", source, "-d", target)
+        elif self.forgetter.forget(protocol, source, target, sport, dport) != 0:
+            raise Trap("no such item")
 
 
 def with_port(address, port):
@@ -388,109 +393,3 @@ def with_port(address, port):
 
 def set_name(name):
     return "list_" + re.sub(r"\W", lambda match: f"_{ord(match.group()):02x}", name)
-
-
-class Gateways:
-    """check-gateway: one ping an interval; so many misses in a row, and the routes through it are no more."""
-
-    def __init__(self, forwarding, on_change):
-        self.forwarding, self.on_change = forwarding, on_change
-        self.misses = {}
-
-    def settings(self):
-        """(interval, time-out, attempts): fixed but on versions that let them be tuned."""
-        tuned = self.forwarding.router.settings.get("/routing/settings", {})
-        return (values.seconds(tuned.get("check-gateway-interval", "10s")), values.seconds(tuned.get("check-gateway-timeout", "1s")),
-                int(tuned.get("check-gateway-attempts", "2")))
-
-    def checked(self):
-        return sorted({item["gateway"] for item in self.forwarding.active("/ip/route") if item.get("check-gateway", "none") != "none"
-                       and not self.forwarding.router.has_interface(item["gateway"])})
-
-    async def ping(self, gateway, timeout_s):
-        process = await asyncio.create_subprocess_exec(
-            "ip", "netns", "exec", self.forwarding.netns, "ping", "-n", "-q", "-c", "1", "-W", str(timeout_s), gateway,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        return await process.wait() == 0
-
-    def judge(self, gateway, answered, attempts):
-        self.misses[gateway] = 0 if answered else self.misses.get(gateway, 0) + 1
-        alive = self.misses[gateway] < attempts
-        if alive != self.forwarding.alive.get(gateway, True):
-            self.forwarding.alive[gateway] = alive
-            self.on_change()
-
-    async def watch(self):
-        while True:
-            interval_s, timeout_s, attempts = self.settings()
-            gateways = self.checked()
-            started = asyncio.get_running_loop().time()
-            for gateway, answered in zip(gateways, await asyncio.gather(*(self.ping(g, timeout_s) for g in gateways))):
-                self.judge(gateway, answered, attempts)
-            await asyncio.sleep(max(0, interval_s - (asyncio.get_running_loop().time() - started)))
-
-
-class Kernel:
-    """
-    Keeps the namespace as the configuration says: before a command is answered, and when a port, a gateway or the end of an
-    address-list entry changes it. A script of 500 lines is one change.
-    """
-
-    def __init__(self, router, netns):
-        self.router = router
-        self.forwarding = Forwarding(router, netns)
-        self.gateways = Gateways(self.forwarding, lambda: self.touch(("routes",)))
-        self.timer = self.expiry = None
-        self.touched = set()  # parts that are not yet as the configuration says
-        self.tasks = []
-
-    def start(self):
-        self.router.listeners.append(lambda path, item, is_gone: self.on_change(path, item, is_gone))
-        self.router.forwarding, self.router.settle = self.forwarding, self.settle
-        self.forwarding.sync()
-        self.forwarding.on_link = self.router._tell
-        self.tasks = [asyncio.ensure_future(self.gateways.watch()), asyncio.ensure_future(self.watch_links())]
-
-    async def watch_links(self):
-        """A port that loses its carrier is told at once, as RouterOS does."""
-        process = await asyncio.create_subprocess_exec("ip", "-n", self.forwarding.netns, "monitor", "link",
-                                                       stdout=subprocess.PIPE)
-        try:
-            while await process.stdout.readline():
-                self.forwarding.read_links()
-        finally:
-            process.kill()
-
-    def on_change(self, path, item, is_gone):
-        if item is not None and not is_gone:
-            self.forwarding.check(path, item)
-        self.touch(TOUCHES.get(path, PARTS))
-
-    def touch(self, parts):
-        self.touched.update(parts)
-        if self.timer is None:
-            self.timer = asyncio.get_running_loop().call_soon(self.settle)
-
-    def settle(self):
-        """Packets go by the configuration as it is now when this returns."""
-        if self.timer is None:
-            return
-        self.timer.cancel()
-        self.timer = None
-        parts, self.touched = self.touched, set()
-        try:
-            self.forwarding.sync(parts)
-        except Trap:
-            self.touched |= parts  # to be done yet
-            raise
-        if "firewall" in parts:
-            self.plan_expiry()
-
-    def plan_expiry(self):
-        ends = [item.expires for item in self.router.items("/ip/firewall/address-list") if item.expires is not None]
-        if self.expiry is not None:
-            self.expiry.cancel()
-            self.expiry = None
-        if ends:
-            self.expiry = asyncio.get_running_loop().call_later(max(0, min(ends) - self.router.clock()) + 0.001, self.touch,
-                                                                ("firewall",))

@@ -180,7 +180,7 @@ class Router:
                 "free-memory": "33554432", "total-memory": "67108864", "cpu-count": "1", "cpu-load": "3",
                 "free-hdd-space": str(self.FLASH_BYTES - sum(map(len, self.files.values()))), "total-hdd-space": "16777216",
                 "architecture-name": "mipsbe" if self.version[0] == 6 else "x86_64", "board-name": BOARDS[self.version[0]],
-                "platform": "MikroTik", **self.reported}
+                "platform": "MikroTik", "write-sect-since-reboot": str(self.config_writes), **self.reported}
 
     @property
     def version_text(self):

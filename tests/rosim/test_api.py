@@ -1,6 +1,5 @@
 """The simulated router's API, asked by a client that was not written here (python3-librouteros)."""
 import concurrent.futures
-import ctypes
 import re
 import socket
 import subprocess
@@ -11,6 +10,7 @@ import pytest
 from librouteros.query import Key
 
 from tests.rosim import wire
+from tests.rosim.conntrack import enter_namespace
 
 HOST = "127.0.0.1"
 
@@ -19,13 +19,6 @@ def free_port():
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return probe.getsockname()[1]
-
-
-def enter_namespace(name):
-    """Of this thread alone."""
-    with open(f"/run/netns/{name}", encoding="ascii") as namespace:
-        if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), 0) != 0:
-            raise OSError(ctypes.get_errno(), f"setns {name}")
 
 
 class Rosim:
