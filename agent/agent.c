@@ -30,10 +30,17 @@ const char *agent_state_name(enum uplink_state state)
 
 /* --- what happens ------------------------------------------------------------------------------ */
 
+static void on_condition(void *arg, enum log_level level, const char *subsystem, const char *text, enum notice_span span)
+{
+	struct agent *agent = arg;
+
+	log_write(level, subsystem, "%s", text);
+	report_notice(&agent->report, level, subsystem, text, span, clock_mono_ms());
+}
+
 void agent_notice(struct agent *agent, enum log_level level, const char *subsystem, const char *text)
 {
-	log_write(level, subsystem, "%s", text);
-	report_notice(&agent->report, level, subsystem, text, clock_mono_ms());
+	on_condition(agent, level, subsystem, text, NOTICE_PASSING);
 }
 
 static void on_record_added(void *arg, bool urgent)
@@ -76,11 +83,6 @@ static void on_uplink(void *arg, unsigned uplink, const struct router_uplink_sta
 	steer_on_uplink(&agent->steer, uplink, state);
 }
 
-static void on_condition(void *arg, enum log_level level, const char *subsystem, const char *text)
-{
-	agent_notice(arg, level, subsystem, text);
-}
-
 /* --- time and signals ---------------------------------------------------------------------------- */
 
 static void on_sample_time(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -95,6 +97,8 @@ static void on_sample_time(struct ev_loop *loop, ev_timer *timer, int revents)
 		struct router_counters counters = { 0, 0 };
 		struct engine_uplink_status status;
 
+		if (!agent->is_router_known)
+			break;
 		/* An interface that is away has no counters: zero says so. */
 		(void)agent->router_ops->read_counters(agent->router, i, &counters);
 		steer_read_status(&agent->steer, i, &status);
@@ -112,7 +116,8 @@ static void on_sample_time(struct ev_loop *loop, ev_timer *timer, int revents)
 	sample.mem_available_kb = load.mem_available_kb;
 	sample.load_permille = load.load_permille;
 	report_sample(&agent->report, &sample, clock_mono_ms());
-	report_watched(&agent->report, agent->router_ops, agent->router, &sample, clock_mono_ms());
+	if (agent->is_router_known)
+		report_watched(&agent->report, agent->router_ops, agent->router, &sample, clock_mono_ms());
 }
 
 static void on_stop_signal(struct ev_loop *loop, ev_signal *signal, int revents)
@@ -216,6 +221,22 @@ static int prepare(struct agent *agent, struct err *err)
 	return EXIT_OK;
 }
 
+/* All but forwarding: what people and the collector can ask. */
+static void serve(struct agent *agent)
+{
+	ev_tstamp interval_s = (ev_tstamp)agent->config->sample_interval_ms / 1000;
+
+	if (agent->is_serving)
+		return;
+	agent->is_serving = true;
+	remote_init(agent);
+	upkeep_start(&agent->upkeep, agent->loop, &upkeep_ops, agent);
+	remote_start(agent);
+	ev_timer_init(&agent->sample_timer, on_sample_time, interval_s, interval_s);
+	agent->sample_timer.data = agent;
+	ev_timer_start(agent->loop, &agent->sample_timer);
+}
+
 /* The router is known, and the doctor has been there if his findings matter. */
 static int begin(struct agent *agent, enum router_trap_level worst, struct err *err)
 {
@@ -228,18 +249,15 @@ static int begin(struct agent *agent, enum router_trap_level worst, struct err *
 		watch(agent);
 	if (r != EXIT_OK)
 		return r;
-	agent->started_ms = clock_mono_ms();
+	/* Forwarding has begun: from here on nothing is worth giving it up. */
 	report_started(&agent->report, agent->adopted,
 		       agent->adopted ? "adopted the plan in force" : config->take_over ? "" : "watches, steers nothing",
-		       agent->started_ms);
-	/* Forwarding has begun: from here on nothing is worth giving it up. */
-	remote_init(agent);
-	upkeep_start(&agent->upkeep, agent->loop, &upkeep_ops, agent);
-	remote_start(agent);
-	ev_timer_init(&agent->sample_timer, on_sample_time, (ev_tstamp)config->sample_interval_ms / 1000,
-		      (ev_tstamp)config->sample_interval_ms / 1000);
-	agent->sample_timer.data = agent;
-	ev_timer_start(agent->loop, &agent->sample_timer);
+		       clock_mono_ms());
+	if (agent->link) /* it is older than the plan, by which it may have lost its way */
+		link_path_changed(agent->link);
+	serve(agent);
+	agent->has_begun = true;
+	remote_on_begun(agent);
 	log_info("agent", "started version=%s uplinks=%u mode=%s adopted=%s scripts=%s", JAGA_VERSION, config->n_uplinks,
 		 config->take_over ? "steers" : "watches", agent->adopted ? "yes" : "no",
 		 config->scripts_unsigned ? "unsigned" : "off");
@@ -272,6 +290,7 @@ static void on_ready(void *arg)
 	struct agent *agent = arg;
 	struct err err = { "" };
 
+	agent->is_router_known = true;
 	if (!agent->config->take_over) {
 		on_checked(agent, ROUTER_TRAP_OK, NULL);
 		return;
@@ -279,6 +298,19 @@ static void on_ready(void *arg)
 	if (agent->router_ops->check(agent->router, on_trap, on_checked, agent, &err) < 0) {
 		err_prefix(&err, "the router cannot be read: ");
 		give_up(agent, EXIT_FAILED, &err);
+	}
+}
+
+/* Who has to mend it must hear of it, so nobody else waits for the router. */
+static void on_reach(void *arg, const struct err *why)
+{
+	struct agent *agent = arg;
+
+	if (why) {
+		condition_set(&agent->conditions, CONDITION_ROUTER, LOG_LEVEL_ERROR, "%s", why->text);
+		serve(agent);
+	} else {
+		condition_clear(&agent->conditions, CONDITION_ROUTER, "the router is connected again");
 	}
 }
 
@@ -310,6 +342,7 @@ static const struct router_events router_events = {
 	.on_uplink = on_uplink,
 	.on_watch = on_watch,
 	.on_restart = on_restart,
+	.on_reach = on_reach,
 	.on_trouble = on_trouble,
 };
 
@@ -354,6 +387,7 @@ static struct agent *create(const struct agent_config *config)
 		return NULL;
 	}
 	agent->config = config;
+	agent->started_ms = clock_mono_ms();
 	agent->router_ops = router_driver(config);
 	agent->local.fd = -1;
 	return agent;

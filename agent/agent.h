@@ -4,7 +4,8 @@
  * Start   claim, router; when that has been read: doctor, take-over, probes, journal, local socket, then the link: key
  *         and random numbers may come later (prelude.h), as may all that upkeep.h looks after. Nothing on the router
  *         is changed before the doctor has found no fatal trap; only a plan that an earlier agent left in
- *         force is taken on in spite of one.
+ *         force is taken on in spite of one. A router that cannot be reached is not waited for with the rest: journal,
+ *         socket and link begin when it first fails to answer, and the take-over moves under them when it does.
  * Stop    (SIGTERM, SIGINT) the other way round. The forwarding plan stays in force: routing goes on,
  *         by the last decisions, until the next start adopts it or `jaga-agent --remove` takes it away.
  *
@@ -32,6 +33,12 @@
 #include "agent/upkeep.h"
 #include "common/err.h"
 
+struct agent_late_undo { /* a job of the journal that waits for a router that cannot be reached */
+	const char *job_id;
+	router_done_fn *on_done; /* NULL: there is none */
+	void *arg;
+};
+
 struct agent {
 	const struct agent_config *config;
 	struct ev_loop *loop;
@@ -56,7 +63,13 @@ struct agent {
 	struct system_identity system;
 	struct link_identity identity;
 	int64_t started_ms;
+	uint64_t collector_epoch; /* of the last session; 0: there was none */
+	int64_t wall_offset_ms; /* from the monotonic clock to the collector's, as the session began */
+	struct agent_late_undo late_undo;
 	bool adopted;
+	bool is_router_known; /* on_ready came: its operations may be called */
+	bool has_begun;	      /* and it is steered, or watched */
+	bool is_serving;      /* socket, session and all */
 	int exit_status; /* enum local_exit, once the loop has ended */
 };
 
@@ -72,6 +85,8 @@ void agent_notice(struct agent *agent, enum log_level level, const char *subsyst
 /* remote.c: jobs, snapshots and the session with the collector. The journal is read by init, the session begins with start. */
 void remote_init(struct agent *agent);
 void remote_start(struct agent *agent);
+/* The router is steered, or watched: jobs and snapshots may begin. */
+void remote_on_begun(struct agent *agent);
 void remote_stop(struct agent *agent);
 /* The state directory can be written again (upkeep.h). */
 void remote_on_state_back(void *arg);

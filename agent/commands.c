@@ -73,7 +73,7 @@ static void answer_status(struct agent *agent, struct local_client *client, cons
 	table_put_text(&agent->table, "%s", JAGA_VERSION);
 	table_put_text(&agent->table, "%s", agent->config->identity);
 	table_put_number(&agent->table, (clock_mono_ms() - agent->started_ms) / 1000);
-	table_put_text(&agent->table, "%s", agent->config->take_over ? "steers" : "watches");
+	table_put_text(&agent->table, "%s", !agent->has_begun ? "waits" : agent->config->take_over ? "steers" : "watches");
 	table_put_bool(&agent->table, agent->adopted);
 	table_put_bool(&agent->table, steer_is_plan_in_force(&agent->steer));
 	table_put_text(&agent->table, "%s", agent->config->scripts_unsigned ? "unsigned" : "off");
@@ -143,7 +143,7 @@ static void put_uplink(struct agent *agent, unsigned i, enum table_format format
 	bool is_carried;
 
 	steer_read_status(&agent->steer, i, &status);
-	if (!agent->config->take_over)
+	if (!agent->config->take_over && agent->is_router_known)
 		read_interface(agent, i, &status);
 	is_carried = status.carried_by < agent->config->n_uplinks;
 	table_put_text(table, "%s", config->name);
@@ -186,8 +186,9 @@ static void answer_force(struct agent *agent, struct local_client *client, const
 	int uplink = config_find_uplink(agent->config, request->words[1]);
 	int64_t for_ms;
 
-	if (!agent->config->take_over) {
-		buf_puts(out, "this agent only watches, there is nothing to force; take_over = yes makes it steer\n");
+	if (!agent->has_begun || !agent->config->take_over) {
+		buf_puts(out, agent->has_begun ? "this agent only watches, there is nothing to force; take_over = yes makes it steer\n"
+					       : "nothing is steered yet, there is nothing to force; status says what it waits for\n");
 		answer_text(client, EXIT_FAILED, out);
 		return;
 	}
@@ -215,7 +216,7 @@ static void answer_unforce(struct agent *agent, struct local_client *client, con
 {
 	(void)request;
 	log_info("agent", "an operator takes the force back");
-	if (agent->config->take_over)
+	if (agent->has_begun && agent->config->take_over)
 		steer_unforce(&agent->steer);
 	buf_puts(out, "no uplink is forced any more\n");
 	answer_text(client, EXIT_OK, out);

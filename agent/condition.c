@@ -1,4 +1,4 @@
-/* condition: see condition.h. Set and cleared by upkeep.c and prelude.c, shown by commands.c. */
+/* condition: see condition.h. Set and cleared by upkeep.c, prelude.c and agent.c, shown by commands.c. */
 #include "agent/condition.h"
 
 #include <stdarg.h>
@@ -7,7 +7,7 @@
 
 static const char *const subsystems[N_CONDITIONS] = {
 	[CONDITION_STATE] = "state", [CONDITION_SOCKET] = "local", [CONDITION_CLOCK] = "clock",
-	[CONDITION_KEY] = "key",     [CONDITION_RANDOM] = "random",
+	[CONDITION_KEY] = "key",     [CONDITION_RANDOM] = "random", [CONDITION_ROUTER] = "router",
 };
 
 void conditions_init(struct conditions *conditions, condition_tell_fn *tell, void *arg)
@@ -26,7 +26,7 @@ void condition_set(struct conditions *conditions, enum condition_id id, enum log
 	if (strcmp(conditions->texts[id], text) == 0)
 		return;
 	memcpy(conditions->texts[id], text, sizeof(text));
-	conditions->tell(conditions->arg, level, subsystems[id], text);
+	conditions->tell(conditions->arg, level, subsystems[id], text, NOTICE_BEGINS);
 }
 
 void condition_clear(struct conditions *conditions, enum condition_id id, const char *text)
@@ -34,12 +34,19 @@ void condition_clear(struct conditions *conditions, enum condition_id id, const 
 	if (!condition_is_set(conditions, id))
 		return;
 	conditions->texts[id][0] = '\0';
-	conditions->tell(conditions->arg, LOG_LEVEL_INFO, subsystems[id], text);
+	conditions->tell(conditions->arg, LOG_LEVEL_INFO, subsystems[id], text, NOTICE_ENDS);
 }
 
 bool condition_is_set(const struct conditions *conditions, enum condition_id id)
 {
 	return conditions->texts[id][0] != '\0';
+}
+
+void conditions_repeat(const struct conditions *conditions)
+{
+	for (unsigned i = 0; i < N_CONDITIONS; i++)
+		if (condition_is_set(conditions, i))
+			conditions->tell(conditions->arg, LOG_LEVEL_WARNING, subsystems[i], conditions->texts[i], NOTICE_BEGINS);
 }
 
 void conditions_put(const struct conditions *conditions, struct buf *buf)

@@ -41,6 +41,18 @@ static void on_answer(void *arg)
 	end(arg, 0);
 }
 
+static void on_reach(void *arg, const struct err *why)
+{
+	struct errand *errand = arg;
+
+	if (!why)
+		return;
+	if (errand->is_awaited)
+		end(errand, err_set(&errand->err, -EIO, "%s", why->text));
+	else
+		log_error("router", "%s", why->text);
+}
+
 static void on_trouble(void *arg, enum log_level level, const char *text)
 {
 	struct errand *errand = arg;
@@ -51,7 +63,8 @@ static void on_trouble(void *arg, enum log_level level, const char *text)
 		log_write(level, "router", "%s", text);
 }
 
-static const struct router_events events = { .on_ready = on_answer, .on_applied = on_answer, .on_trouble = on_trouble };
+static const struct router_events events = { .on_ready = on_answer, .on_applied = on_answer, .on_reach = on_reach,
+					     .on_trouble = on_trouble };
 
 static int await(struct errand *errand)
 {

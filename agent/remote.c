@@ -11,19 +11,33 @@
 #include <string.h>
 
 #include "agent/agent.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/random.h"
 
 /* --- the link's side --------------------------------------------------------------------------- */
 
+/* There is a session, and a router that jobs and snapshots can be of. */
+static void begin_exchange(struct agent *agent)
+{
+	runner_on_open(&agent->runner, clock_mono_ms() + agent->wall_offset_ms);
+	snapshot_on_open(&agent->snapshot);
+}
+
 static void on_link_open(void *arg, int64_t wall_ms)
 {
 	struct agent *agent = arg;
+	struct link_status status;
 
 	log_info("link", "session open");
+	link_read_status(agent->link, &status);
+	if (agent->collector_epoch != 0 && status.epoch != agent->collector_epoch)
+		conditions_repeat(&agent->conditions); /* it started anew: it may not remember */
+	agent->collector_epoch = status.epoch;
 	agent->identity.job_hiwater = runner_hiwater(&agent->runner);
-	runner_on_open(&agent->runner, wall_ms);
-	snapshot_on_open(&agent->snapshot);
+	agent->wall_offset_ms = wall_ms - clock_mono_ms();
+	if (agent->has_begun)
+		begin_exchange(agent);
 }
 
 static void on_link_closed(void *arg, const char *reason)
@@ -154,6 +168,10 @@ static int roll_back(void *arg, const char *job_id, router_done_fn *on_done, voi
 {
 	struct agent *agent = arg;
 
+	if (!agent->is_router_known) { /* of the journal: remote_on_begun() does it */
+		agent->late_undo = (struct agent_late_undo){ job_id, on_done, done_arg };
+		return 0;
+	}
 	return agent->router_ops->roll_back(agent->router, job_id, on_done, done_arg, err);
 }
 
@@ -197,6 +215,8 @@ static int take_snapshot(void *arg, router_snapshot_fn *on_done, void *done_arg,
 {
 	struct agent *agent = arg;
 
+	if (!agent->is_router_known)
+		return err_set(err, -ENOTCONN, "the router has not been reached yet");
 	return agent->router_ops->snapshot(agent->router, on_done, done_arg, err);
 }
 
@@ -273,6 +293,26 @@ void remote_init(struct agent *agent)
 	runner_init(&agent->runner, agent->loop, agent->config->state_dir, agent->config->scripts_unsigned,
 		    can_confirm ? &runner_ops : &plain_runner_ops, agent);
 	agent->identity.job_hiwater = runner_hiwater(&agent->runner);
+}
+
+void remote_on_begun(struct agent *agent)
+{
+	struct agent_late_undo undo = agent->late_undo;
+	struct link_status status;
+	struct err err = { "" };
+	int r;
+
+	if (undo.on_done) {
+		agent->late_undo.on_done = NULL;
+		r = roll_back(agent, undo.job_id, undo.on_done, undo.arg, &err);
+		if (r < 0)
+			undo.on_done(undo.arg, r, err.text);
+	}
+	if (!agent->link)
+		return;
+	link_read_status(agent->link, &status);
+	if (status.phase == LINK_OPEN)
+		begin_exchange(agent);
 }
 
 void remote_stop(struct agent *agent)

@@ -104,7 +104,7 @@ void report_started(struct report *report, bool adopted, const char *reason, int
 }
 
 void report_notice(struct report *report, enum log_level level, const char *subsystem, const char *text,
-		   int64_t now_ms)
+		   enum notice_span span, int64_t now_ms)
 {
 	Jaga__V1__Event event = JAGA__V1__EVENT__INIT;
 	Jaga__V1__Notice out = JAGA__V1__NOTICE__INIT;
@@ -114,6 +114,7 @@ void report_notice(struct report *report, enum log_level level, const char *subs
 	out.subsystem = (char *)subsystem;
 	out.level = (uint32_t)level;
 	out.text = cut;
+	out.span = (uint32_t)span;
 	event.seq = spool_next_seq(report->spool);
 	event.at_ms = now_ms;
 	event.kind_case = JAGA__V1__EVENT__KIND_NOTICE;

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "agent/condition.h"
 #include "agent/config.h"
 #include "agent/router/router.h"
 #include "agent/spool.h"
@@ -31,7 +32,7 @@ void report_uplink_change(struct report *report, const struct engine_change *cha
 void report_started(struct report *report, bool adopted, const char *reason, int64_t now_ms);
 /* A line for people, cut at 200 characters. */
 void report_notice(struct report *report, enum log_level level, const char *subsystem, const char *text,
-		   int64_t now_ms);
+		   enum notice_span span, int64_t now_ms);
 
 struct report_uplink_sample {
 	enum uplink_state state;

@@ -103,7 +103,7 @@ static void look_at_clock(struct upkeep *upkeep)
 	snprintf(text, sizeof(text), "the clock was set %s by %" PRId64 " %s: times in this router's own log jump, nothing else",
 		 step_ms < 0 ? "back" : "forward", (size_ms + unit_ms / 2) / unit_ms,
 		 unit_ms == DAY_MS ? "days" : "s");
-	upkeep->conditions->tell(upkeep->conditions->arg, LOG_LEVEL_WARNING, "clock", text);
+	upkeep->conditions->tell(upkeep->conditions->arg, LOG_LEVEL_WARNING, "clock", text, NOTICE_PASSING);
 }
 
 /* --- start and stop ---------------------------------------------------------------------------- */

@@ -146,6 +146,20 @@ static enum ctl_next put_uplinks(struct ctl_client *client, const struct fleet_d
 	return next;
 }
 
+static enum ctl_next put_troubles(struct ctl_client *client, const struct fleet_device *device)
+{
+	enum ctl_next next = CTL_MORE;
+
+	for (unsigned i = 0; i < device->n_troubles && next == CTL_MORE; i++) {
+		struct problem problem = { .kind = "trouble", .device = device->name, .since_ms = device->troubles[i].since_ms,
+					   .hint = "jaga-agent status, there, says when it is over" };
+
+		snprintf(problem.text, sizeof(problem.text), "%s", device->troubles[i].text);
+		next = put_problem(client, &problem);
+	}
+	return next;
+}
+
 static enum ctl_next put_device(struct ctl_client *client, const struct fleet_device *device)
 {
 	struct problem problem = { .device = device->name };
@@ -161,6 +175,8 @@ static enum ctl_next put_device(struct ctl_client *client, const struct fleet_de
 		return put_problem(client, &problem); /* what it said of its uplinks is old */
 	}
 	next = put_uplinks(client, device);
+	if (next == CTL_MORE)
+		next = put_troubles(client, device);
 	if (next != CTL_MORE || (device->dropped_events == 0 && device->dropped_samples == 0) ||
 	    clock_wall_ms() - device->dropped_since_ms > DAY_MS)
 		return next;

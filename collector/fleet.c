@@ -5,6 +5,7 @@
 #include "collector/fleet.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,6 +63,7 @@ void fleet_destroy(struct fleet *fleet)
 			continue;
 		explicit_bzero(device->key, sizeof(device->key));
 		free(device->uplinks);
+		free(device->troubles);
 		free(device);
 	}
 	free(fleet->devices);
@@ -215,6 +217,33 @@ void fleet_set_uplink_state(struct fleet_uplink *uplink, int state, int64_t now_
 	uplink->since_ms = now_ms;
 }
 
+void fleet_set_trouble(struct fleet_device *device, const char *subsystem, const char *text, int64_t now_ms)
+{
+	struct fleet_trouble *trouble = device->troubles, *end = trouble + device->n_troubles;
+
+	while (trouble < end && strncmp(trouble->subsystem, subsystem, sizeof(trouble->subsystem) - 1) != 0)
+		trouble++;
+	if (!text) {
+		if (trouble < end) {
+			memmove(trouble, trouble + 1, (size_t)(end - trouble - 1) * sizeof(*trouble));
+			device->n_troubles--;
+		}
+		return;
+	}
+	if (trouble == end) {
+		if (device->n_troubles == LIMIT_TROUBLES)
+			return;
+		if (!device->troubles)
+			device->troubles = calloc(LIMIT_TROUBLES, sizeof(*trouble));
+		if (!device->troubles)
+			return;
+		trouble = &device->troubles[device->n_troubles++];
+		snprintf(trouble->subsystem, sizeof(trouble->subsystem), "%s", subsystem);
+		trouble->since_ms = now_ms;
+	}
+	snprintf(trouble->text, sizeof(trouble->text), "%s", text);
+}
+
 static void shift(int64_t *time_ms, int64_t step_ms)
 {
 	if (*time_ms != 0) /* 0: never */
@@ -234,5 +263,7 @@ void fleet_shift_times(struct fleet *fleet, int64_t step_ms)
 		shift(&device->sample.at_ms, step_ms);
 		for (unsigned i = 0; i < device->n_uplinks; i++)
 			shift(&device->uplinks[i].since_ms, step_ms);
+		for (unsigned i = 0; i < device->n_troubles; i++)
+			shift(&device->troubles[i].since_ms, step_ms);
 	}
 }

@@ -35,6 +35,12 @@ struct fleet_uplink {
 	uint64_t rx_bytes, tx_bytes;
 };
 
+struct fleet_trouble { /* what the device says does not work there, until it says that it does */
+	char subsystem[LIMIT_NAME];
+	char text[LIMIT_NOTICE + 1];
+	int64_t since_ms;
+};
+
 struct fleet_sample {
 	int64_t at_ms; /* wall time; 0: none came yet */
 	uint32_t conntrack_count, conntrack_max, mem_available_kb, load_permille;
@@ -66,6 +72,8 @@ struct fleet_device {
 	uint64_t dropped_events, dropped_samples;
 	int64_t dropped_since_ms; /* when these numbers last grew */
 	struct fleet_sample sample;
+	unsigned n_troubles;
+	struct fleet_trouble *troubles; /* LIMIT_TROUBLES; NULL until the first */
 
 	struct store_snapshot snapshot; /* newest; n 0: none */
 	uint64_t snapshot_reports;	/* times that it said which one it has, since the collector's start */
@@ -97,6 +105,8 @@ int fleet_set_uplinks(struct fleet_device *device, const struct fleet_uplink *up
 		      int64_t now_ms);
 struct fleet_uplink *fleet_find_uplink(const struct fleet_device *device, const char *name); /* or NULL */
 void fleet_set_uplink_state(struct fleet_uplink *uplink, int state, int64_t now_ms);
+/* text NULL: it is over. More than LIMIT_TROUBLES are not kept, nor is what memory is short for: they are in the events. */
+void fleet_set_trouble(struct fleet_device *device, const char *subsystem, const char *text, int64_t now_ms);
 /* The wall clock was set by so much: what is noted here moves along, so that ages stay what they are. */
 void fleet_shift_times(struct fleet *fleet, int64_t step_ms);
 

@@ -140,6 +140,8 @@ int64_t ingest_record_time(int64_t received_ms, int64_t sent_at_ms, int64_t at_m
 	return received_ms - (sent_at_ms - at_ms);
 }
 
+enum { NOTICE_BEGINS = 1, NOTICE_ENDS = 2 }; /* Notice.span */
+
 static void apply_sample(struct fleet_device *device, const Jaga__V1__Sample *sample, int64_t time_ms)
 {
 	device->sample = (struct fleet_sample){
@@ -168,6 +170,10 @@ static void apply_event(struct fleet_device *device, const Jaga__V1__Event *even
 {
 	struct fleet_uplink *uplink;
 
+	if (event->kind_case == JAGA__V1__EVENT__KIND_NOTICE && event->notice->span == NOTICE_BEGINS)
+		fleet_set_trouble(device, event->notice->subsystem, event->notice->text, time_ms);
+	if (event->kind_case == JAGA__V1__EVENT__KIND_NOTICE && event->notice->span == NOTICE_ENDS)
+		fleet_set_trouble(device, event->notice->subsystem, NULL, time_ms);
 	if (event->kind_case != JAGA__V1__EVENT__KIND_UPLINK)
 		return;
 	uplink = fleet_find_uplink(device, event->uplink->uplink);
@@ -184,6 +190,7 @@ void ingest_apply_batch(struct fleet_device *device, const Jaga__V1__TelemetryBa
 		memcpy(device->telemetry_boot_id, batch->boot_id.data, LIMIT_BOOT_ID_BYTES);
 		device->dropped_events = device->dropped_samples = 0;
 		device->telemetry_seq = applied = 0;
+		device->n_troubles = 0; /* of an agent that is no more */
 	}
 	if (batch->dropped_events > device->dropped_events || batch->dropped_samples > device->dropped_samples) {
 		device->dropped_events = batch->dropped_events;

@@ -186,6 +186,7 @@
 #define LIMIT_JOB_REASON 160		     /* why a job failed: two lines */
 #define LIMIT_HELLO_BYTES 4096		     /* 16 uplinks and the names of a board come to 1.5 KB */
 #define LIMIT_TEXT 96			     /* version, model, system of a device: longer is cut */
+#define LIMIT_TROUBLES 8		     /* lasting ones of a device; an agent has six conditions, and must not fill memory */
 #define LIMIT_RESTORE_BATCHES 16	     /* of a device, read back at start to know its last state */
 #define LIMIT_INGEST_ARENA (256 * 1024)	     /* one unpacked message: a JobState with its output, 64 records of hostile shape */
 #define LIMIT_BUSY_RETRY_S 5		     /* Max-Age when the queue is full: it empties within a second */

@@ -116,6 +116,9 @@ struct router_events { /* callbacks into the agent, from the loop; arg is events
 	void (*on_uplink)(void *arg, unsigned uplink, const struct router_uplink_state *state);
 	void (*on_watch)(void *arg, const struct router_change *change);
 	void (*on_restart)(void *arg, const struct router_restart *restart);
+	/* The device cannot be reached, and why, at every attempt; or can be again (NULL). Also before on_ready. Without it the
+	 * driver logs. */
+	void (*on_reach)(void *arg, const struct err *why);
 	/* Something that a person should know, said once: who receives it logs it. Without it the driver logs. */
 	void (*on_trouble)(void *arg, enum log_level level, const char *text);
 };

@@ -140,9 +140,8 @@ static void on_open(void *arg)
 	struct router *router = arg;
 	struct err err = { "" };
 
-	if (router->is_lost_told)
-		routeros_trouble(router, LOG_LEVEL_INFO, "is connected again");
-	router->is_lost_told = false;
+	if (router->events.on_reach)
+		router->events.on_reach(router->events_arg, NULL);
 	router->keeper.state = ROS_UNREAD;
 	router->keeper.is_due = false;
 	routeros_forget_entries(router);
@@ -160,13 +159,9 @@ static void on_lost(void *arg, int64_t retry_ms, const struct err *why)
 	router->keeper.state = ROS_UNREAD;
 	routeros_forget_entries(router);
 	routeros_monitor_lost(router);
-	if (router->is_lost_told) {
-		log_debug("router", "%s, trying again in_ms=%lld", why->text, (long long)retry_ms);
-		return;
-	}
-	router->is_lost_told = true;
-	if (router->events.on_trouble)
-		router->events.on_trouble(router->events_arg, LOG_LEVEL_ERROR, why->text);
+	log_debug("router", "trying again in_ms=%lld", (long long)retry_ms);
+	if (router->events.on_reach)
+		router->events.on_reach(router->events_arg, why);
 	else
 		log_write(LOG_LEVEL_ERROR, "router", "%s", why->text);
 }

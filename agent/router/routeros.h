@@ -111,7 +111,6 @@ struct router {
 	bool is_ready;	   /* on_ready was called */
 	bool is_installed; /* take_over was */
 	bool is_removed;   /* remove was: nothing of ours is wanted */
-	bool is_lost_told;
 	ev_timer verify, round, applied;
 	struct ros_model model;
 	struct ros_model next; /* what is being read */

@@ -110,12 +110,41 @@ def companion(router, tmp_path):
     collector.end()
 
 
+def read_status(argv):
+    return json.loads(subprocess.run([*argv, "--json", "status"], check=True, capture_output=True, text=True).stdout)
+
+
+def test_a_router_that_cannot_be_reached_is_told_and_waited_for(router, companion):
+    router.on("rtr", "nft", "add table ip shut; add chain ip shut in { type filter hook input priority -200; }; "
+              f"add rule ip shut in tcp dport {router.router.port} reject with tcp reset")
+    argv, cli = companion("")
+    cli.wait_online("rtr1")
+
+    def problems():
+        return {row["problem"]: row for row in cli.rows("status") if "problem" in row and row.get("device") == "rtr1"}
+
+    refused = f"router {router.ROUTER}:{router.router.port}: connect: Connection refused"
+    problem = wait_until(lambda: problems().get("trouble"), 20, "the collector is told")
+    assert refused in problem["text"] and cli.run("status", "--check", check=False).returncode == 1
+    assert any(row["text"].startswith(refused) for row in cli.rows("events", "--device", "rtr1"))
+    status = read_status(argv)
+    assert status["mode"] == "waits" and refused in status["trouble"] and status["session"] == "open"
+    refused = subprocess.run([*argv, "force", "isp1", "--for", "2m"], check=False, capture_output=True, text=True)
+    assert refused.returncode == 1 and "nothing is steered yet" in refused.stderr
+    assert cli.rows("snapshots", "rtr1") == []
+    router.on("rtr", "nft", "delete table ip shut")
+    wait_until(lambda: cli.rows("snapshots", "rtr1"), 40, "a snapshot is stored")
+    wait_until(lambda: not problems(), 20, "the collector is told that it is over")
+    status = read_status(argv)
+    assert (status["mode"], status["trouble"]) == ("watches", "")
+
+
 def test_a_routeros_router_without_uplinks(router, companion):
     before = router.configuration()
     argv, cli = companion("")
     wait_watched(cli, "rtr1", 0)
     assert cli.device("rtr1")["driver"] == "routeros"
     assert "/ip address" in cli.rows("cat", "rtr1")[0]["text"]
-    status = json.loads(subprocess.run([*argv, "--json", "status"], check=True, capture_output=True, text=True).stdout)
+    status = read_status(argv)
     assert (status["mode"], status["trouble"]) == ("watches", "")
     assert router.configuration() == before and router.entries() == {}

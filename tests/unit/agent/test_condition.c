@@ -14,13 +14,15 @@ static struct {
 	unsigned told;
 	enum log_level level;
 	char subsystem[16], text[256];
+	enum notice_span span;
 } heard;
 
-static void tell(void *arg, enum log_level level, const char *subsystem, const char *text)
+static void tell(void *arg, enum log_level level, const char *subsystem, const char *text, enum notice_span span)
 {
 	assert_ptr_equal(arg, &heard);
 	heard.told++;
 	heard.level = level;
+	heard.span = span;
 	strncpy(heard.subsystem, subsystem, sizeof(heard.subsystem) - 1);
 	strncpy(heard.text, text, sizeof(heard.text) - 1);
 }
@@ -44,9 +46,15 @@ static void test_told_once(void **state)
 	assert_false(condition_is_set(&conditions, CONDITION_STATE));
 	condition_set(&conditions, CONDITION_KEY, LOG_LEVEL_ERROR, "no key: %s", "too open");
 	assert_int_equal(heard.told, 2);
+	assert_int_equal(heard.span, NOTICE_BEGINS);
+	conditions_repeat(&conditions);
+	assert_int_equal(heard.told, 3);
+	assert_string_equal(heard.text, "no key: too open");
 	for (int i = 0; i < 2; i++)
 		condition_clear(&conditions, CONDITION_KEY, "the key is there");
-	assert_int_equal(heard.told, 3);
+	conditions_repeat(&conditions);
+	assert_int_equal(heard.told, 4);
+	assert_int_equal(heard.span, NOTICE_ENDS);
 	assert_int_equal(heard.level, LOG_LEVEL_INFO);
 	assert_string_equal(heard.text, "the key is there");
 	assert_false(condition_is_set(&conditions, CONDITION_KEY));

@@ -131,8 +131,8 @@ static void test_started_and_notice(void **state)
 	memset(long_text, 'x', sizeof(long_text) - 1);
 	long_text[sizeof(long_text) - 1] = '\0';
 	report_started(&report, true, "plan adopted", 77);
-	report_notice(&report, LOG_LEVEL_INFO, "router", "all well", 78);
-	report_notice(&report, LOG_LEVEL_ERROR, "router", long_text, 79);
+	report_notice(&report, LOG_LEVEL_INFO, "router", "all well", NOTICE_PASSING, 78);
+	report_notice(&report, LOG_LEVEL_ERROR, "router", long_text, NOTICE_BEGINS, 79);
 	assert_int_equal(added, 3);
 	assert_int_equal(added_urgent, 1);
 	batch = read_batch(3);
@@ -142,6 +142,8 @@ static void test_started_and_notice(void **state)
 	assert_string_equal(batch->events[1]->notice->text, "all well");
 	assert_int_equal(batch->events[1]->notice->level, 6);
 	assert_int_equal(strlen(batch->events[2]->notice->text), 200);
+	assert_int_equal(batch->events[1]->notice->span, 0);
+	assert_int_equal(batch->events[2]->notice->span, 1);
 	assert_true(batch->events[2]->seq == 3);
 }
 

@@ -109,6 +109,37 @@ static void test_uplinks_keep_their_age(void **state)
 	fleet_destroy(fleet);
 }
 
+static void test_troubles_last_until_they_are_over(void **state)
+{
+	struct fleet_device *device;
+	struct fleet *fleet;
+	char name[16];
+
+	(void)state;
+	assert_int_equal(fleet_create(&fleet), 0);
+	device = put(fleet, 1);
+	fleet_set_trouble(device, "router", NULL, 5); /* there was none */
+	fleet_set_trouble(device, "router", "connection refused", 10);
+	fleet_set_trouble(device, "clock", "not set", 20);
+	fleet_set_trouble(device, "router", "wrong password", 30);
+	assert_int_equal(device->n_troubles, 2);
+	assert_string_equal(device->troubles[0].text, "wrong password");
+	assert_int_equal(device->troubles[0].since_ms, 10);
+	fleet_shift_times(fleet, 100);
+	assert_int_equal(device->troubles[1].since_ms, 120);
+	fleet_set_trouble(device, "router", NULL, 40);
+	assert_int_equal(device->n_troubles, 1);
+	assert_string_equal(device->troubles[0].subsystem, "clock");
+	for (unsigned i = 0; i < LIMIT_TROUBLES; i++) { /* one too many */
+		snprintf(name, sizeof(name), "other%u", i);
+		fleet_set_trouble(device, name, "x", 50);
+	}
+	assert_int_equal(device->n_troubles, LIMIT_TROUBLES);
+	fleet_set_trouble(device, "other0", NULL, 60);
+	assert_string_equal(device->troubles[1].subsystem, "other1");
+	fleet_destroy(fleet);
+}
+
 static void test_ages_outlive_a_step_of_the_clock(void **state)
 {
 	struct fleet_uplink uplinks[2] = { { .name = "a", .state = 1 }, { .name = "b", .state = 1 } };
@@ -138,6 +169,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_many_devices),
+		cmocka_unit_test(test_troubles_last_until_they_are_over),
 		cmocka_unit_test(test_holes_in_numbers),
 		cmocka_unit_test(test_removed_device_has_no_key),
 		cmocka_unit_test(test_online_is_counted_once),
