@@ -53,6 +53,7 @@ struct agent {
 	struct link *link; /* NULL: no collector, the prelude goes on, or it could not be set up */
 	struct runner runner;
 	struct snapshot snapshot;
+	struct remote_doctor *doctor; /* at work for the collector; NULL: nobody asks */
 	struct local local;
 	struct table table; /* answers are built here */
 	enum table_format snapshot_format; /* for those who wait for one */
@@ -88,6 +89,9 @@ void remote_start(struct agent *agent);
 /* The router is steered, or watched: jobs and snapshots may begin. */
 void remote_on_begun(struct agent *agent);
 void remote_stop(struct agent *agent);
+/* remote_doctor.c: looks for traps and sends the collector what was found; arg is the struct agent. */
+void remote_run_doctor(void *arg, uint64_t run);
+void remote_doctor_stop(struct agent *agent);
 /* The state directory can be written again (upkeep.h). */
 void remote_on_state_back(void *arg);
 

@@ -311,6 +311,8 @@ int link_on_wake(struct link *link, const uint8_t *body, size_t length)
 	wake = (const Jaga__V1__Wake *)message;
 	if (link->phase == LINK_OPEN)
 		link->events->on_wake(link->arg, wake->job_seq, wake->take_snapshot, wake->time_ms);
+	if (link->phase == LINK_OPEN && wake->run_doctor)
+		link->events->on_run_doctor(link->arg, wake->run_doctor);
 	return 0;
 }
 

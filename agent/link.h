@@ -74,6 +74,8 @@ struct link_events {
 	void (*on_snapshot_done)(void *arg, int result, bool transferred);
 	/* Current state of an uplink (UplinkState number), for hello. */
 	int (*read_uplink_state)(void *arg, unsigned uplink);
+	/* The collector wants to know the traps of this router: link_send_doctor_report with this number. */
+	void (*on_run_doctor)(void *arg, uint64_t run);
 };
 
 enum link_phase { LINK_IDLE, LINK_CONNECTING, LINK_GREETING, LINK_OPEN, LINK_WAITING };
@@ -116,6 +118,9 @@ int link_send_job_state(struct link *link, const struct link_job_state *state);
 int link_confirm_job(struct link *link, const char *job_id);
 /* Hash first; the deflated text only when the collector asks for it. text is copied. */
 int link_offer_snapshot(struct link *link, const char *text, size_t length);
+/* report: a packed DoctorReport from malloc, the link's own from here on when this returns 0. Nobody is told how it went: who
+ * asked is waiting at the collector. */
+int link_send_doctor_report(struct link *link, uint8_t *report, size_t length);
 void link_read_status(const struct link *link, struct link_status *ret_status);
 
 #endif

@@ -52,7 +52,7 @@ struct link_response {
 
 /* First byte of a token: who gets the answer. */
 enum link_token { LINK_TOKEN_HELLO, LINK_TOKEN_JOB, LINK_TOKEN_JOB_STATE, LINK_TOKEN_SNAPSHOT, LINK_TOKEN_CONFIRM,
-		  LINK_EXCHANGES,
+		  LINK_TOKEN_DOCTOR, LINK_EXCHANGES,
 		  LINK_TOKEN_REPORT = LINK_EXCHANGES };
 
 struct link_exchange;
@@ -134,6 +134,7 @@ struct link {
 	uint8_t hello[LIMIT_HELLO_BYTES];
 	struct link_report report;
 	struct snapshot_upload *upload;
+	uint8_t *doctor_body;	/* the DoctorReport on its way */
 	uint8_t *state_body;	/* the JobState on its way */
 	uint64_t state_seq;
 	int state_phase;

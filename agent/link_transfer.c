@@ -4,6 +4,7 @@
  *   job       GET /job?after=N            -> on_job (NULL: none)
  *   state     PUT /job/ID/state           -> on_job_state_acked
  *   confirm   POST /job/ID/confirm        -> on_job_confirmed
+ *   doctor    PUT /doctor                 -> 2.04, or nobody waits for it any more
  *   snapshot  PUT /snap/HASH, no body     -> 2.03 the collector has it
  *                                         -> 4.04 PUT /snap/HASH, deflated block by block -> 2.04
  *
@@ -216,6 +217,37 @@ int link_confirm_job(struct link *link, const char *job_id)
 	return 0;
 }
 
+/* --- the doctor's report ------------------------------------------------------------------------- */
+
+static void on_doctor_answer(struct link *link, const struct link_response *response)
+{
+	free(link->doctor_body);
+	link->doctor_body = NULL;
+	if (response->code != 204)
+		log_info("link", "collector has no use for the doctor's report: code=%d", response->code);
+}
+
+int link_send_doctor_report(struct link *link, uint8_t *report, size_t length)
+{
+	struct link_exchange *exchange;
+
+	if (link->phase != LINK_OPEN)
+		return -ENOTCONN;
+	exchange = link_exchange_prepare(link, LINK_TOKEN_DOCTOR);
+	if (!exchange)
+		return -EBUSY;
+	link->doctor_body = report;
+	exchange->method = LINK_PUT;
+	exchange->format = WIRE_FORMAT_PROTOBUF;
+	exchange->done = on_doctor_answer;
+	exchange->fill = link_fill_memory;
+	exchange->memory = report;
+	exchange->memory_length = length;
+	snprintf(exchange->path, sizeof(exchange->path), "doctor");
+	link_exchange_start(link, LINK_TOKEN_DOCTOR);
+	return 0;
+}
+
 /* --- snapshots ----------------------------------------------------------------------------------- */
 
 static void free_upload(struct link *link)
@@ -319,7 +351,8 @@ int link_offer_snapshot(struct link *link, const char *text, size_t length)
 void link_transfer_abandon(struct link *link)
 {
 	free(link->state_body);
-	link->state_body = NULL;
+	free(link->doctor_body);
+	link->state_body = link->doctor_body = NULL;
 	if (link->upload)
 		finish_snapshot(link, -ENOTCONN, false);
 }
@@ -327,6 +360,7 @@ void link_transfer_abandon(struct link *link)
 void link_transfer_finish(struct link *link)
 {
 	free(link->state_body);
-	link->state_body = NULL;
+	free(link->doctor_body);
+	link->state_body = link->doctor_body = NULL;
 	free_upload(link);
 }

@@ -110,6 +110,7 @@ static const struct link_events link_events = {
 	.on_job_confirmed = on_job_confirmed,
 	.on_snapshot_done = on_snapshot_done,
 	.read_uplink_state = read_uplink_state,
+	.on_run_doctor = remote_run_doctor,
 };
 
 /* --- jobs ---------------------------------------------------------------------------------------- */
@@ -318,6 +319,7 @@ void remote_on_begun(struct agent *agent)
 void remote_stop(struct agent *agent)
 {
 	prelude_stop(&agent->prelude);
+	remote_doctor_stop(agent);
 	link_destroy(agent->link);
 	snapshot_stop(&agent->snapshot);
 	runner_stop(&agent->runner);

@@ -21,7 +21,7 @@ struct ev_loop;
 struct coap_server;
 
 enum coap_path { COAP_PATH_HELLO, COAP_PATH_TELEMETRY, COAP_PATH_SNAPSHOT, COAP_PATH_JOB, COAP_PATH_JOB_STATE,
-		 COAP_PATH_JOB_CONFIRM };
+		 COAP_PATH_JOB_CONFIRM, COAP_PATH_DOCTOR };
 
 /* Names the request that a later coap_server_reply answers. Plain value: copy it freely. */
 struct coap_ticket {

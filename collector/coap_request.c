@@ -115,6 +115,7 @@ static int check_format(const struct request *request, size_t length)
 	case COAP_PATH_HELLO:
 	case COAP_PATH_TELEMETRY:
 	case COAP_PATH_JOB_STATE:
+	case COAP_PATH_DOCTOR:
 		return request->format == WIRE_FORMAT_PROTOBUF ? 0 : CODE_FORMAT;
 	case COAP_PATH_SNAPSHOT:
 		return length == 0 || request->format == WIRE_FORMAT_SNAPSHOT ? 0 : CODE_FORMAT;

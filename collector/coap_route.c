@@ -45,6 +45,7 @@ static const struct row rows[] = {
 	{ ROUTE_GET, 1, { "job" }, COAP_PATH_JOB, NULL, true },
 	{ ROUTE_PUT, 3, { "job", "*", "state" }, COAP_PATH_JOB_STATE, read_job_id, false },
 	{ ROUTE_POST, 3, { "job", "*", "confirm" }, COAP_PATH_JOB_CONFIRM, read_job_id, false },
+	{ ROUTE_PUT, 1, { "doctor" }, COAP_PATH_DOCTOR, NULL, false },
 	{ ROUTE_POST, 1, { "enroll" }, NOT_YET, NULL, false },
 };
 

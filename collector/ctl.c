@@ -47,6 +47,7 @@ static const struct ctl_operation *const operations[CTL_N_OPS] = {
 	[CTL_STATUS] = &ctl_status,
 	[CTL_ENROLL] = &ctl_enroll,
 	[CTL_REMOVE] = &ctl_remove,
+	[CTL_DOCTOR] = &ctl_doctor,
 };
 
 static void take_next(struct ctl_client *client, enum ctl_next next);

@@ -41,6 +41,7 @@ struct ctl_operation {
 
 /* One for each enum ctl_op, in the file of its family. */
 extern const struct ctl_operation ctl_devices, ctl_show, ctl_enroll, ctl_remove; /* ctl_fleet.c */
+extern const struct ctl_operation ctl_doctor;					  /* ctl_doctor.c */
 extern const struct ctl_operation ctl_events;					  /* ctl_events.c */
 extern const struct ctl_operation ctl_snapshots, ctl_cat;			  /* ctl_snapshots.c */
 extern const struct ctl_operation ctl_snapshot_take;				  /* ctl_take.c */

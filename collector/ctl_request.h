@@ -25,6 +25,7 @@ enum ctl_op {
 	CTL_STATUS,
 	CTL_ENROLL,
 	CTL_REMOVE,
+	CTL_DOCTOR,
 	CTL_N_OPS,
 };
 

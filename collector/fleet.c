@@ -64,6 +64,7 @@ void fleet_destroy(struct fleet *fleet)
 		explicit_bzero(device->key, sizeof(device->key));
 		free(device->uplinks);
 		free(device->troubles);
+		free(device->doctor.report);
 		free(device);
 	}
 	free(fleet->devices);

@@ -75,6 +75,13 @@ struct fleet_device {
 	unsigned n_troubles;
 	struct fleet_trouble *troubles; /* LIMIT_TROUBLES; NULL until the first */
 
+	struct fleet_doctor { /* doctor.h */
+		uint64_t run;	  /* the last that was asked for */
+		uint64_t asker;	  /* client of the control socket; 0: nobody waits */
+		uint8_t *report;  /* its answer, until it is taken; NULL: none came yet */
+		size_t length;
+	} doctor;
+
 	struct store_snapshot snapshot; /* newest; n 0: none */
 	uint64_t snapshot_reports;	/* times that it said which one it has, since the collector's start */
 	unsigned jobs_waiting;

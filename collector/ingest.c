@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collector/doctor.h"
 #include "collector/ingest_message.h"
 #include "collector/jobs.h"
 #include "collector/snapshots.h"
@@ -320,6 +321,31 @@ void ingest_note(struct ingest *ingest, const struct fleet_device *device, enum 
 	}
 }
 
+/* --- the doctor's report --------------------------------------------------------------------- */
+
+static void on_doctor_report(struct ingest *ingest, struct fleet_device *device, const struct coap_incoming *incoming)
+{
+	const struct ports *ports = &ingest->ports;
+	const struct coap_answer taken = { .code = COAP_CHANGED };
+	const Jaga__V1__DoctorReport *report =
+		unpack_body(ingest, &jaga__v1__doctor_report__descriptor, incoming, LIMIT_DOCTOR_BYTES);
+	const char *wrong = report ? ingest_check_doctor(report) : "not a DoctorReport of at most 32 KiB";
+
+	int r;
+
+	if (wrong) {
+		refuse(ingest, incoming, wrong);
+		return;
+	}
+	r = doctor_take_report(ports, device, report->run, incoming->body, incoming->length);
+	if (r == 0)
+		ports->reply(ports->arg, &incoming->ticket, &taken);
+	else if (r == -ENOENT)
+		ports_refuse(ports, &incoming->ticket, COAP_NOT_FOUND, "nobody waits for it");
+	else
+		refuse_write(ingest, &incoming->ticket, r);
+}
+
 /* --- requests -------------------------------------------------------------------------------- */
 
 void ingest_request(struct ingest *ingest, const struct coap_incoming *incoming)
@@ -349,6 +375,9 @@ void ingest_request(struct ingest *ingest, const struct coap_incoming *incoming)
 		break;
 	case COAP_PATH_JOB_CONFIRM:
 		jobs_answer_confirm(ingest->jobs, device, incoming);
+		break;
+	case COAP_PATH_DOCTOR:
+		on_doctor_report(ingest, device, incoming);
 		break;
 	}
 }

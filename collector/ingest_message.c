@@ -32,6 +32,16 @@ const char *ingest_check_hello(const Jaga__V1__Hello *hello)
 	return NULL;
 }
 
+const char *ingest_check_doctor(const Jaga__V1__DoctorReport *report)
+{
+	if (report->n_traps > LIMIT_DOCTOR_TRAPS)
+		return "traps: more than 256";
+	for (size_t i = 0; i < report->n_traps; i++)
+		if (report->traps[i]->level > 2)
+			return "traps.level: not 0, 1 or 2";
+	return NULL;
+}
+
 static const char *check_sequence(uint64_t seq, uint64_t *last, const Jaga__V1__TelemetryBatch *batch)
 {
 	if (seq < batch->seq_from || seq > batch->seq_to)

@@ -13,6 +13,7 @@
 
 /* NULL when the message is acceptable, else what is wrong with which field. */
 const char *ingest_check_hello(const Jaga__V1__Hello *hello);
+const char *ingest_check_doctor(const Jaga__V1__DoctorReport *report);
 const char *ingest_check_batch(const Jaga__V1__TelemetryBatch *batch);
 
 /* Only for messages that passed their check. */

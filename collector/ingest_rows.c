@@ -7,6 +7,7 @@
 
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "collector/ingest_message.h"
@@ -179,5 +180,38 @@ json_t *ingest_make_rows(const struct store_batch *batch, const char *device)
 										  event->at_ms),
 							       event));
 	}
+	return rows;
+}
+
+json_t *ingest_make_findings(const void *report, size_t length, json_t **ret_error)
+{
+	static const char *const levels[] = { "ok", "warning", "fatal" };
+	uint8_t *memory = malloc(LIMIT_INGEST_ARENA); /* what it was let in with */
+	json_t *rows = memory ? json_array() : NULL;
+	const Jaga__V1__DoctorReport *message;
+	ProtobufCMessage *unpacked;
+	struct wire_arena arena;
+
+	*ret_error = NULL;
+	if (!rows)
+		goto out;
+	wire_arena_init(&arena, memory, LIMIT_INGEST_ARENA);
+	if (wire_unpack(&arena, &jaga__v1__doctor_report__descriptor, report, length, &unpacked) < 0)
+		goto out;
+	message = (const Jaga__V1__DoctorReport *)unpacked;
+	for (size_t i = 0; i < message->n_traps; i++) {
+		const Jaga__V1__DoctorTrap *trap = message->traps[i];
+		json_t *row = json_object();
+
+		json_row_set_text(row, "level", levels[trap->level < 3 ? trap->level : 2]);
+		json_row_set_text(row, "id", trap->id);
+		json_row_set_text(row, "what", trap->what);
+		json_row_set_text(row, "fix", trap->fix);
+		json_array_append_new(rows, row);
+	}
+	if (message->error[0] != '\0')
+		*ret_error = json_row_text(message->error, strlen(message->error));
+out:
+	free(memory);
 	return rows;
 }

@@ -17,4 +17,10 @@ const char *ingest_state_name(int state);
  */
 json_t *ingest_make_rows(const struct store_batch *batch, const char *device);
 
+/*
+ * The findings of a DoctorReport that ingest let in, as a new JSON array. *ret_error: a copy of why the agent could not look,
+ * or NULL. NULL: out of memory.
+ */
+json_t *ingest_make_findings(const void *report, size_t length, json_t **ret_error);
+
 #endif

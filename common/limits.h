@@ -31,6 +31,8 @@
 #define LIMIT_BATCH_BYTES 1024		    /* one telemetry datagram: under every MTU with DTLS and CoAP heads */
 #define LIMIT_BATCH_RECORDS 64		    /* events and samples in one batch; 1024 bytes never hold more */
 #define LIMIT_WAKE_BYTES 200		    /* collector -> agent, one datagram */
+#define LIMIT_DOCTOR_BYTES (32 * 1024)	    /* a report of the doctor: 60 findings of 250 bytes and as much again */
+#define LIMIT_DOCTOR_TRAPS 256		    /* in it, for the collector's rows; agents cut at the bytes */
 #define LIMIT_TRANSFERS 4		    /* block-wise bodies at once per session */
 #define LIMIT_HANDSHAKES 5000		    /* half-open DTLS sessions; 42 KB each by default, 13 KB with our buffers */
 #define LIMIT_REQUESTS_PER_S 20		    /* per device, block continuations not counted */

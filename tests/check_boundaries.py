@@ -19,7 +19,7 @@ ONLY_IN = (
     (r"^coap3/", r"^(agent/link\w*|collector/coap\w*|common/coap_\w+)\.[ch]$"),
     (r"^lmdb\.h$", r"^collector/store_lmdb\w*\.[ch]$"),
     (r"^jaga\.pb-c\.h$", r"^common/wire\.h$"),
-    (r"^common/wire\.h$", r"^(common/wire\.c|agent/(link\w*|report\w*|spool)\.[ch]|collector/\w+\.[ch])$"),
+    (r"^common/wire\.h$", r"^(common/wire\.c|agent/(link\w*|remote_doctor|report\w*|spool)\.[ch]|collector/\w+\.[ch])$"),
     (r"^mbedtls/", r"^((agent|collector|common)/\w+|agent/router/ros_\w+)\.c$"),
     (r"^(libsmartcols|git2|jansson)", r"^collector/(cli/)?\w+\.[ch]$"),
     (r"^linux/(netlink|rtnetlink|netfilter|fib_rules|if_link)", r"^agent/(router|probe)/\w+\.[ch]$"),

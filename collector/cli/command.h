@@ -51,7 +51,7 @@ struct command {
 };
 
 extern const struct command command_enroll, command_devices, command_show, command_events, command_snapshots,
-	command_diff, command_cat, command_push, command_jobs, command_job, command_status, command_remove;
+	command_diff, command_doctor, command_cat, command_push, command_jobs, command_job, command_status, command_remove;
 
 /* Value of the option with that name, which the command must have; NULL when not given. */
 const char *invocation_value(const struct invocation *invocation, const char *name);

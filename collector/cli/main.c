@@ -14,7 +14,7 @@
 #include "collector/cli/args.h"
 
 static const struct command *const commands[] = {
-	&command_status, &command_devices,   &command_show, &command_events, &command_snapshots, &command_diff,
+	&command_status, &command_devices,   &command_show, &command_events, &command_snapshots, &command_diff, &command_doctor,
 	&command_cat,	 &command_push,	     &command_job,  &command_jobs,   &command_enroll,	 &command_remove,
 	NULL,
 };

@@ -132,6 +132,8 @@ def test_a_router_that_cannot_be_reached_is_told_and_waited_for(router, companio
     refused = subprocess.run([*argv, "force", "isp1", "--for", "2m"], check=False, capture_output=True, text=True)
     assert refused.returncode == 1 and "nothing is steered yet" in refused.stderr
     assert cli.rows("snapshots", "rtr1") == []
+    looked = cli.run("doctor", "rtr1", check=False)
+    assert looked.returncode == 1 and "rtr1: the router has not been reached yet" in looked.stderr
     router.on("rtr", "nft", "delete table ip shut")
     wait_until(lambda: cli.rows("snapshots", "rtr1"), 40, "a snapshot is stored")
     wait_until(lambda: not problems(), 20, "the collector is told that it is over")
@@ -144,6 +146,7 @@ def test_a_routeros_router_without_uplinks(router, companion):
     argv, cli = companion("")
     wait_watched(cli, "rtr1", 0)
     assert cli.device("rtr1")["driver"] == "routeros"
+    assert len(cli.rows("doctor", "rtr1")) > 0
     assert "/ip address" in cli.rows("cat", "rtr1")[0]["text"]
     status = read_status(argv)
     assert (status["mode"], status["trouble"]) == ("watches", "")

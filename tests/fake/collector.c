@@ -221,6 +221,18 @@ static void take_confirmation(struct fake *fake, const struct coap_incoming *inc
 		reply(fake, &incoming->ticket, COAP_CHANGED, &ack.base);
 }
 
+static void take_doctor(struct fake *fake, const struct coap_incoming *incoming)
+{
+	ProtobufCMessage *message;
+	const Jaga__V1__DoctorReport *report;
+
+	if (wire_unpack(&fake->arena, &jaga__v1__doctor_report__descriptor, incoming->body, incoming->length, &message))
+		abort();
+	report = (const Jaga__V1__DoctorReport *)message;
+	printf("doctor run=%" PRIu64 " bytes=%zu traps=%zu error=%s\n", report->run, incoming->length, report->n_traps, report->error);
+	coap_server_reply(fake->server, &incoming->ticket, &(struct coap_answer){ .code = COAP_CHANGED });
+}
+
 static void on_request(void *arg, const struct coap_incoming *incoming)
 {
 	struct fake *fake = arg;
@@ -250,6 +262,9 @@ static void on_request(void *arg, const struct coap_incoming *incoming)
 	case COAP_PATH_JOB_CONFIRM:
 		take_confirmation(fake, incoming);
 		break;
+	case COAP_PATH_DOCTOR:
+		take_doctor(fake, incoming);
+		break;
 	}
 }
 
@@ -265,6 +280,16 @@ static void wake(struct fake *fake, uint64_t seq, bool take)
 	buf_init(&buf, bytes, sizeof(bytes));
 	if (wire_pack(&message.base, &buf))
 		abort();
+	printf("woken %d\n", coap_server_wake(fake->server, fake->device, bytes, buf.length));
+}
+
+static void wake_for_doctor(struct fake *fake, uint64_t run)
+{
+	char bytes[16];
+	struct buf buf;
+
+	buf_init(&buf, bytes, sizeof(bytes));
+	wire_put_u64(&buf, 4, run);
 	printf("woken %d\n", coap_server_wake(fake->server, fake->device, bytes, buf.length));
 }
 
@@ -288,6 +313,8 @@ static void obey(struct fake *fake, const char *line)
 		return;
 	if (strcmp(word, "wake") == 0)
 		wake(fake, a, b != 0);
+	else if (strcmp(word, "doctor") == 0)
+		wake_for_doctor(fake, a);
 	else if (strcmp(word, "mute") == 0)
 		fake->is_muted = a != 0;
 	else if (strcmp(word, "quiet") == 0)

@@ -1,6 +1,6 @@
 /*
  * What ingest does with a message: unpack, check, apply to the fleet, and later make rows of what was
- * stored. The first byte chooses Hello or TelemetryBatch.
+ * stored. The first byte chooses DoctorReport, Hello or TelemetryBatch.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +43,23 @@ static void try_batch(struct wire_arena *arena, struct fleet_device *device, con
 	json_decref(rows);
 }
 
+static void try_doctor(struct wire_arena *arena, const uint8_t *bytes, size_t length)
+{
+	ProtobufCMessage *message;
+	json_t *rows, *error;
+	bool is_let_in = length <= LIMIT_DOCTOR_BYTES &&
+			 wire_unpack(arena, &jaga__v1__doctor_report__descriptor, bytes, length, &message) == 0 &&
+			 !ingest_check_doctor((const Jaga__V1__DoctorReport *)message);
+
+	if (!is_let_in)
+		return;
+	rows = ingest_make_findings(bytes, length, &error);
+	if (json_array_size(rows) != ((const Jaga__V1__DoctorReport *)message)->n_traps)
+		abort();
+	json_decref(rows);
+	json_decref(error);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
 	static struct fleet_device device;
@@ -51,7 +68,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 	if (length == 0)
 		return 0;
 	wire_arena_init(&arena, memory, sizeof(memory));
-	if (bytes[0] % 2 == 0)
+	if (bytes[0] == 'D')
+		try_doctor(&arena, bytes + 1, length - 1);
+	else if (bytes[0] % 2 == 0)
 		try_hello(&arena, &device, bytes + 1, length - 1);
 	else
 		try_batch(&arena, &device, bytes + 1, length - 1);

@@ -98,6 +98,17 @@ static void on_snapshot_done(void *arg, int result, bool transferred)
 	if (result > 0)
 		abort();
 }
+static void on_run_doctor(void *arg, uint64_t run)
+{
+	struct link *link = *(struct link **)arg;
+	uint8_t *report = run % 2 ? malloc(2000) : NULL;
+
+	if (!report)
+		return;
+	memset(report, (int)run, 2000);
+	if (link_send_doctor_report(link, report, 2000) < 0)
+		free(report);
+}
 static int read_uplink_state(void *arg, unsigned uplink)
 {
 	(void)arg;
@@ -131,7 +142,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct link_events events = { on_open,	      on_closed,	on_wake,	  on_job,
 						   on_job_state_acked, on_job_confirmed, on_snapshot_done,
-						   read_uplink_state };
+						   read_uplink_state, on_run_doctor };
 	static const uint8_t boot_id[LIMIT_BOOT_ID_BYTES], psk[LIMIT_PSK_BYTES];
 	static struct agent_config config = { .identity = "dev1", .has_collector = true };
 	struct link_identity identity = { boot_id, "h", "m", "s", "linux", true, 0 };

@@ -42,7 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		at = stop + (slash != NULL);
 	}
 	code = route_parse(&request, &route, &problem);
-	if (code ? code < 400 || code > 501 || !problem : (int)route.path < 0 || route.path > COAP_PATH_JOB_STATE)
+	if (code ? code < 400 || code > 501 || !problem : (int)route.path < 0 || route.path > COAP_PATH_DOCTOR)
 		abort();
 	if (code == 0 && route.path == COAP_PATH_JOB_STATE && !parse_is_name(route.job_id))
 		abort();

@@ -49,7 +49,7 @@ struct scene {
 
 	unsigned n_open, n_closed, n_wakes, n_jobs, n_state_acks, n_snapshots, n_confirmations;
 	char refusal[64];
-	uint64_t wake_seq;
+	uint64_t wake_seq, doctor_run;
 	bool wake_takes;
 	int64_t wake_ms;
 	bool has_job;
@@ -137,8 +137,15 @@ static int read_uplink_state(void *arg, unsigned uplink)
 	return uplink == 0 ? 1 : 3;
 }
 
+static void on_run_doctor(void *arg, uint64_t run)
+{
+	struct scene *scene = arg;
+
+	scene->doctor_run = run;
+}
+
 static const struct link_events events = {
-	on_open, on_closed, on_wake, on_job, on_job_state_acked, on_job_confirmed, on_snapshot_done, read_uplink_state,
+	on_open, on_closed, on_wake, on_job, on_job_state_acked, on_job_confirmed, on_snapshot_done, read_uplink_state, on_run_doctor,
 };
 
 /* --- the collector's process ---------------------------------------------------------------------------- */
@@ -498,6 +505,36 @@ static void test_is_woken(void **state)
 	wait_for_line(scene, "woken 0\n");
 }
 
+static bool has_run(const struct scene *scene, const void *arg)
+{
+	(void)arg;
+	return scene->doctor_run == 5;
+}
+
+static void test_reports_what_the_doctor_found(void **state)
+{
+	struct scene *scene = *state;
+	uint8_t *report = calloc(1, 3000); /* several blocks */
+	struct buf buf;
+
+	assert_non_null(report);
+	buf_init(&buf, (char *)report, 3000);
+	wire_put_u64(&buf, 1, 5);
+	for (int i = 0; i < 20; i++)
+		wire_put_bytes(&buf, 2, "\022\002id\032\002ok", 8);
+	while (buf.length < 2500)
+		wire_put_bytes(&buf, 3, "why not", 7);
+	make_link(scene);
+	assert_int_equal(link_send_doctor_report(scene->link, report, buf.length), -ENOTCONN); /* still ours */
+	link_destroy(scene->link);
+	open_link(scene);
+	order(scene, "doctor 5\n");
+	assert_true(run_until(scene, has_run, NULL, DEADLINE_MS));
+	assert_int_equal(link_send_doctor_report(scene->link, report, buf.length), 0);
+	assert_int_equal(link_send_doctor_report(scene->link, report, buf.length), -EBUSY);
+	wait_for_line(scene, "traps=20 error=why not\n");
+}
+
 static void check_job(struct scene *scene, const char *line, uint64_t after, size_t length)
 {
 	unsigned n_jobs = scene->n_jobs;
@@ -832,6 +869,7 @@ int main(void)
 		scene_test(test_reports_and_drains),
 		scene_test(test_sends_again_what_is_not_acknowledged),
 		scene_test(test_is_woken),
+		scene_test(test_reports_what_the_doctor_found),
 		scene_test(test_fetches_jobs),
 		scene_test(test_sends_job_states),
 		scene_test(test_begins_a_new_session_and_asks_for_a_confirmation),

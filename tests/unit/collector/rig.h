@@ -49,7 +49,7 @@ struct rig {
 	struct ingest *ingest;
 	struct rig_reply replies[RIG_REPLIES];
 	unsigned n_replies;
-	unsigned n_wakes, n_changes[3];
+	unsigned n_wakes, n_changes[PORT_CHANGE_DOCTOR + 1];
 	uint8_t wake[LIMIT_WAKE_BYTES];
 	size_t wake_length;
 	bool is_connected; /* wakes go through */

@@ -1,6 +1,7 @@
 /* ingest: what is accepted, what is refused with which field, what reaches fleet and store, and when. */
 #include "tests/unit/collector/rig.h"
 
+#include "collector/doctor.h"
 #include "collector/ingest_message.h"
 #include "collector/ingest_rows.h"
 #include "collector/json_row.h"
@@ -320,6 +321,52 @@ static void test_restart_remembers(void **state)
 	assert_int_equal(count_batches(rig), 3);
 }
 
+static const struct rig_reply *send_report(struct rig *rig, uint64_t run, uint32_t level, const char *error)
+{
+	Jaga__V1__DoctorReport report = JAGA__V1__DOCTOR_REPORT__INIT;
+	Jaga__V1__DoctorTrap trap = JAGA__V1__DOCTOR_TRAP__INIT, *traps[] = { &trap };
+
+	report.run = run;
+	report.n_traps = 1;
+	report.traps = traps;
+	report.error = (char *)(uintptr_t)error;
+	trap.level = level;
+	trap.id = (char *)"rp_filter";
+	trap.what = (char *)"strict";
+	return rig_post(rig, COAP_PATH_DOCTOR, "r1", &report.base);
+}
+
+/* It is taken once, by who asked last, and kept nowhere. */
+static void test_doctor_report(void **state)
+{
+	struct rig *rig = *state;
+	struct fleet_device *device = fleet_find(rig->ports.fleet, "r1");
+	json_t *rows, *error;
+
+	assert_int_equal(send_report(rig, 1, 1, "")->code, COAP_NOT_FOUND); /* nobody asked */
+	rig->is_connected = false;
+	assert_int_equal(doctor_ask(&rig->ports, device, 5), -ENOTCONN);
+	assert_int_equal(device->doctor.asker, 0);
+	rig->is_connected = true;
+	assert_int_equal(doctor_ask(&rig->ports, device, 5), 0);
+	assert_memory_equal(rig->wake, "\040\002", 2); /* Wake.run_doctor = 2: the second question */
+	assert_int_equal(doctor_ask(&rig->ports, device, 6), 0);
+	assert_int_equal(send_report(rig, 2, 1, "")->code, COAP_NOT_FOUND); /* of an earlier question */
+	assert_refused(send_report(rig, 3, 3, ""), "traps.level");
+	assert_int_equal(send_report(rig, 3, 2, "half blind")->code, COAP_CHANGED);
+	assert_int_equal(rig->n_changes[PORT_CHANGE_DOCTOR], 1);
+	assert_int_equal(send_report(rig, 3, 1, "")->code, COAP_NOT_FOUND); /* twice */
+	rows = ingest_make_findings(device->doctor.report, device->doctor.length, &error);
+	assert_int_equal(json_array_size(rows), 1);
+	assert_string_equal(json_string_value(json_object_get(json_array_get(rows, 0), "level")), "fatal");
+	assert_string_equal(json_string_value(json_object_get(json_array_get(rows, 0), "id")), "rp_filter");
+	assert_string_equal(json_string_value(error), "half blind");
+	doctor_forget(device);
+	assert_null(device->doctor.report);
+	json_decref(rows);
+	json_decref(error);
+}
+
 static void test_own_event_rows(void **state)
 {
 	struct rig *rig = *state;
@@ -390,6 +437,7 @@ int main(void)
 		TEST(test_removed_device_is_refused),
 		TEST(test_unknown_fields_and_values_are_kept),
 		TEST(test_restart_remembers),
+		TEST(test_doctor_report),
 		TEST(test_own_event_rows),
 		cmocka_unit_test(test_record_time),
 		cmocka_unit_test(test_text_of_others),
