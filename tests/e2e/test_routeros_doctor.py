@@ -1,12 +1,15 @@
 """The doctor of the RouterOS driver: each trap is found and named, changes nothing, and is gone when what it says to type was typed."""
+import contextlib
 import json
 import subprocess
+import sys
 from dataclasses import dataclass
 
 import pytest
 
 from tests.lab.programs import build_dir
-from tests.rosim.laboratory import configuration_of
+from tests.e2e import test_routeros
+from tests.rosim.laboratory import ADDRESSES, CompanionLab, configuration_of, wait_for
 from tests.rosim.test_api import HOST, Rosim
 from tests.workloads import s4_printed
 
@@ -138,9 +141,9 @@ CASES = [
     Case("a mark that has no route, and no other name", "mark-route", "sets routing mark to-B, which no route has",
          "/ip route add gateway=10.0.2.1 {key}=to-B", lambda p: by_hand(p, table="main" if p == "7.20" else "''").replace(" routing-mark=''", ""),
          is_planned=False),
-    Case("a route for a mark that nobody sets", "route-mark", "to-elsewhere, which no rule sets", "/ip route disable [find {key}=to-elsewhere]",
-         lambda p: by_hand(p) + ("/routing table add name=to-elsewhere fib\n" if p == "7.20" else "")
-         + f"/ip route add gateway=10.0.2.1 {ROUTES[p]}=to-elsewhere\n", is_planned=False),
+    Case("a route for a mark that nobody sets", "route-mark", "to-D, which no rule sets", "/ip route disable [find {key}=to-D]",
+         lambda p: by_hand(p) + ("/routing table add name=to-D fib\n" if p == "7.20" else "")
+         + f"/ip route add gateway=10.0.2.1 {ROUTES[p]}=to-D\n", is_planned=False),
     Case("a connection mark that nobody sets", "mark-unset", "goes by connection mark Bb, which no rule sets (B is meant?)",
          "set [find connection-mark=Bb] connection-mark=B", lambda p: by_hand(p, uses="Bb").replace("mark=A", "mark=AAAA"), is_planned=False),
     Case("a connection mark like no other", "mark-unset", "goes by connection mark nowhere, which no rule sets",
@@ -246,6 +249,91 @@ def test_what_is_not_there_is_refused(doctor):
     status, rows = one.check(True)
     assert status == 3 and [row["what"] for row in traps(rows, "interface")] == [
         "uplink isp2: the router has no interface ether9", "LAN: the router has no interface ether8"]
+
+
+LAN_SIDE = "mark-routing in-interface=ether3"
+NEARLY = {
+    # A network behind a route that somebody wrote is meant, and so are single hosts and what is not private.
+    "bypass": lambda p: by_hand(p, bypass="10.0.1.0/24 10.0.2.0/24 192.168.88.0/24 172.31.7.0/24 172.31.8.9 198.51.100.0/24")
+    + "/ip route add dst-address=172.31.7.0/24 gateway=192.168.88.7\n",
+    "bypass by one network for all": lambda p: by_hand(p, bypass="10.0.0.0/8 192.168.0.0/16"),
+    "bypass by lists": lambda p: by_hand(p, bypass="10.0.1.0/24") + "/ip firewall mangle add chain=prerouting action=accept dst-address-list=inside\n",
+    "local, from the LAN side": lambda p: by_hand(p, bypass="", pcc="dst-address-type=!local").replace("mark-routing", LAN_SIDE),
+    "mss, clamped": lambda p: by_hand(p) + "/interface ethernet set [find name=ether2] mtu=1400\n/ip firewall mangle add chain=forward "
+    "action=change-mss new-mss=1360 protocol=tcp tcp-flags=syn out-interface=ether2\n",
+    "balancer without NAT": lambda p: "\n".join(line for line in by_hand(p).splitlines() if "masquerade" not in line) + "\n",
+    "hotspot elsewhere": lambda p: by_hand(p) + "/ip hotspot add name=hs interface=ether5 disabled=no\n",
+    "veth within the list": lambda p: by_hand(p) + FILTER + ("/interface veth add name=veth1 address=172.17.0.2/24\n"
+                                                            "/interface list member add list=LAN interface=veth1\n/system device-mode "
+                                                            "update container=yes\n" if p == "7.20" else ""),
+}
+
+
+@pytest.mark.parametrize("personality", BOTH)
+@pytest.mark.parametrize("name", NEARLY)
+def test_what_is_no_trap(doctor, name, personality):
+    status, rows = doctor(personality, NEARLY[name](personality)).check(False)
+    assert status == 0 and [row for row in rows if row["level"] != "ok"] == []
+    assert {"ether1: 10.0.1.0/24, gateway 10.0.1.1", "ether2: 10.0.2.0/24, gateway 10.0.2.1"} == {
+        row["what"] for row in rows if row["id"] == "uplink"}
+
+
+@pytest.mark.parametrize("personality", BOTH)
+def test_the_lan_side_reaches_the_router_with_6_only(doctor, personality):
+    """7 looks a marked packet up in its table before it asks whether it is for the router."""
+    _, rows = doctor(personality, by_hand(personality, bypass="").replace("mark-routing", LAN_SIDE)).check(False)
+    assert bool(traps(rows, "local")) == (personality == "7.20")
+
+
+# --- a session that is lost meanwhile --------------------------------------------------------------------------
+
+# Hands bytes on, and cuts the first session that asks for argv[4].
+PROXY = """
+import socket, sys, threading
+where, target, port, word = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4].encode()
+cuts = [word]
+def hand_on(source, sink, is_watched):
+    try:
+        while data := source.recv(65536):
+            if is_watched and cuts and cuts[0] in data:
+                cuts.clear()
+                break
+            sink.sendall(data)
+    except OSError:
+        pass
+    for end in (source, sink):
+        try:
+            end.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+with socket.create_server((where, port)) as server:
+    print("ready", flush=True)
+    while True:
+        client, _ = server.accept()
+        router = socket.create_connection((target, port))
+        threading.Thread(target=hand_on, args=(client, router, True), daemon=True).start()
+        threading.Thread(target=hand_on, args=(router, client, False), daemon=True).start()
+"""
+
+
+def test_a_session_that_is_lost_meanwhile(tmp_path):
+    """It begins anew in the next session, tells nothing twice, and the agent goes on as if nothing had been."""
+    text = ADDRESSES + "add address=192.168.89.1/24 interface=ether4\n/ip dhcp-client add interface=ether1\n"
+    with contextlib.closing(CompanionLab(tmp_path, "7.20", text)) as lab:
+        proxy = subprocess.Popen(["ip", "netns", "exec", lab.prefix + "box", sys.executable, "-c", PROXY, "127.0.0.1", lab.ROUTER,
+                                  str(lab.router.port), "/ip/firewall/nat/print"], stdout=subprocess.PIPE, text=True)
+        agent = test_routeros.Agent(lab, tmp_path)
+        agent.conf.write_text(agent.conf.read_text().replace(f"address = {lab.ROUTER}:", "address = 127.0.0.1:"))
+        try:
+            assert proxy.stdout.readline() == "ready\n"
+            agent.start()
+            wait_for("the agent started", lambda: "agent: started" in agent.log())
+        finally:
+            agent.stop()
+            proxy.terminate()
+            proxy.wait(10)
+        assert "is connected again" in agent.log()
+        assert agent.log().count("doctor: default-route: ") == 1
 
 
 # --- the head office of S4, as it was printed -----------------------------------------------------------------

@@ -204,6 +204,29 @@ static void test_gateways(void **state)
 	assert_int_equal(ros_facts_gateway_interface(&facts, ""), ROS_NONE);
 }
 
+/* By what an interface is known for an uplink or a LAN when nobody has named it. */
+static void test_recognised(void **state)
+{
+	static struct agent_config nobody;
+
+	begin(state);
+	facts.config = &nobody;
+	take(ros_take_interface, "name=vpn;type=wg");
+	for (unsigned i = 0; i < facts.n_interfaces; i++)
+		facts.interfaces[i].is = 0;
+	take(ros_take_address, "address=192.168.88.1/24;interface=lan");
+	take(ros_take_nat, "chain=srcnat;action=masquerade;out-interface=wan1");
+	take(ros_take_nat, "chain=srcnat;action=masquerade;out-interface=vpn");
+	take(ros_take_mangle, ".id=*1;chain=prerouting;action=mark-connection;new-connection-mark=a;in-interface=wan1");
+	take(ros_take_dhcp_client, ".id=*2;interface=wan2;add-default-route=yes");
+	take(ros_take_server, "interface=lan");
+	ros_facts_settle(&facts);
+	assert_true(facts.interfaces[0].is & ROS_IS_UPLINK); /* NAT, and what comes in is marked */
+	assert_true(facts.interfaces[1].is & ROS_IS_UPLINK); /* a client's default route */
+	assert_true(facts.interfaces[2].is & ROS_IS_LAN);
+	assert_false(facts.interfaces[3].is & (ROS_IS_UPLINK | ROS_IS_LAN));
+}
+
 static void test_distances(void **state)
 {
 	char longer[LIMIT_ROS_NAME + 2];
@@ -328,7 +351,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_nothing, begin),	  cmocka_unit_test_setup(test_no_traps, begin),
 		cmocka_unit_test_setup(test_traps, begin),	  cmocka_unit_test_setup(test_who_only_watches, begin),
-		cmocka_unit_test_setup(test_gateways, begin),	  cmocka_unit_test_setup(test_distances, begin),
+		cmocka_unit_test_setup(test_gateways, begin),	  cmocka_unit_test(test_recognised),
+		cmocka_unit_test_setup(test_distances, begin),
 		cmocka_unit_test_setup(test_networks, begin),	  cmocka_unit_test_setup(test_quotes, begin),
 		cmocka_unit_test_setup(test_too_much, begin),	  cmocka_unit_test_setup(test_hostile_rows, begin),
 	};
