@@ -99,11 +99,13 @@ static bool on_section(void *arg, struct ini *ini)
 		open_section(parser, CONFIG_SECTION_MONITOR);
 	else if (strcmp(ini->header, "snapshot") == 0)
 		open_section(parser, CONFIG_SECTION_SNAPSHOT);
+	else if (strcmp(ini->header, "scripts") == 0)
+		open_section(parser, CONFIG_SECTION_SCRIPTS);
 	else if (strncmp(ini->header, "uplink", 6) == 0 && (ini->header[6] == ' ' || ini->header[6] == '\0'))
 		open_uplink(parser, ini->header + 6);
 	else
-		ini_tell(ini, ini->line, "[%s]: no such section; there are [agent], [lan], [router], [uplink NAME], [monitor] and "
-			 "[snapshot]",
+		ini_tell(ini, ini->line, "[%s]: no such section; there are [agent], [lan], [router], [uplink NAME], [monitor], "
+			 "[scripts] and [snapshot]",
 			 ini->header);
 	return parser->section != CONFIG_SECTION_NONE;
 }

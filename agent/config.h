@@ -87,6 +87,7 @@ struct agent_config {
 	char socket_path[LIMIT_PATH];
 	bool scripts_unsigned;	    /* scripts = unsigned */
 	char script_socket[LIMIT_PATH]; /* --script-socket, not of the file: who runs scripts as root; "": the agent itself */
+	char script_reload[LIMIT_PATH]; /* applies files that were put back; "": OpenWrt knows its own, elsewhere nothing */
 	uint32_t mark_field;	    /* contiguous bits of packet and connection marks that Jaga owns */
 	enum config_hash hash;
 	unsigned n_buckets;

@@ -358,6 +358,13 @@ static int set_snapshot_file(const struct config_field *field, const char *value
 	return set_text(value, config->snapshot_files[config->n_snapshot_files++], LIMIT_PATH, err);
 }
 
+static int set_command(const struct config_field *field, const char *value, struct agent_config *config, void *base,
+		       struct err *err)
+{
+	(void)config;
+	return set_text(value, member(field, base), LIMIT_PATH, err);
+}
+
 static int set_snapshot_command(const struct config_field *field, const char *value, struct agent_config *config,
 				void *base, struct err *err)
 {
@@ -451,6 +458,9 @@ static const struct config_field fields[] = {
 	{ MONITOR("interfaces", INTERFACES) },
 	{ MONITOR("netwatch", NETWATCH) },
 	{ MONITOR("lte", LTE) },
+
+	{ CONFIG_SECTION_SCRIPTS, "reload", .offset = offsetof(struct agent_config, script_reload), .set = set_command,
+	  .remedy = "give the command that applies files which were put back, as in networkctl reload" },
 
 	{ CONFIG_SECTION_SNAPSHOT, "file", .set = set_snapshot_file, .is_repeatable = true,
 	  .remedy = "give a path or pattern a line, at most 16, as in /etc/config/*" },

@@ -232,7 +232,7 @@ static int pack_hello(struct link *link, uint8_t *ret_bytes, size_t size)
 	const struct agent_config *config = link->config;
 	Jaga__V1__Hello hello = JAGA__V1__HELLO__INIT;
 	Jaga__V1__UplinkInfo infos[LIMIT_UPLINKS], *pointers[LIMIT_UPLINKS];
-	char *caps[2];
+	char *caps[3];
 	struct buf buf;
 	int result;
 
@@ -261,6 +261,8 @@ static int pack_hello(struct link *link, uint8_t *ret_bytes, size_t size)
 		caps[hello.n_caps++] = (char *)(uintptr_t)"scripts.unsigned";
 	if (!config->take_over)
 		caps[hello.n_caps++] = (char *)(uintptr_t)"watches";
+	if (link->identity->can_confirm)
+		caps[hello.n_caps++] = (char *)(uintptr_t)"confirm";
 	hello.caps = caps;
 	buf_init(&buf, (char *)ret_bytes, size);
 	result = wire_pack(&hello.base, &buf);

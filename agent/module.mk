@@ -3,7 +3,7 @@ AGENT_SRCS +=
 AGENT_SRCS += agent/main.c agent/agent.c agent/child.c agent/commands.c agent/condition.c agent/doctor.c agent/local.c agent/local_client.c agent/maintenance.c agent/prelude.c agent/remote.c agent/remote_doctor.c \
 	agent/config.c agent/config_check.c agent/config_fields.c agent/config_routeros.c agent/report.c agent/report_watch.c agent/snapshot.c agent/spool.c agent/steer.c \
 	agent/script.c agent/script_serve.c agent/script_unit.c agent/system.c agent/table.c agent/upkeep.c agent/job/confirm.c agent/job/journal.c agent/job/reason.c agent/job/runner.c
-AGENT_SRCS += agent/router/canonical.c agent/router/linux_script.c agent/router/linux_snapshot.c
+AGENT_SRCS += agent/router/canonical.c agent/router/linux_save.c agent/router/linux_script.c agent/router/linux_snapshot.c
 AGENT_SRCS += agent/uplink/balance.c agent/uplink/detector.c agent/uplink/engine.c agent/uplink/rtt.c
 AGENT_SRCS += agent/probe/echo.c agent/probe/icmp.c
 AGENT_SRCS += agent/router/linux.c agent/router/linux_conntrack.c agent/router/linux_doctor.c agent/router/linux_doctor_facts.c \
@@ -30,3 +30,9 @@ $(B)/libagent.a: $(B)/obj/agent/coap_ev.o
 $(B)/obj/agent/coap_ev.o: common/coap_ev.c $(DEPS_AGENT_STAMP)
 	$(call say,CC,$< (agent))
 	$(Q)mkdir -p $(@D) && $(CC) $(BASE_CFLAGS) $(AGENT_CFLAGS) -c -o $@ $<
+
+# A shell's text as a C string: without comments, blank lines and indentation, which routers need not carry.
+$(B)/obj/agent/router/linux_save.o: $(B)/gen/linux_save.inc
+$(B)/gen/linux_save.inc: agent/router/linux_save.sh agent/module.mk
+	$(call say,GEN,$@)
+	$(Q)mkdir -p $(@D) && sed -e 's/^[[:space:]]*//' -e '/^#/d' -e '/^$$/d' -e 's/[\\"]/\\&/g' -e 's/.*/"&\\n"/' $< >$@

@@ -34,20 +34,6 @@ const char *reason_refuse(const struct reason_facts *facts, const struct link_jo
 	return NULL;
 }
 
-/* Where a shell says what was wrong in which line. "" when it printed nothing. */
-static void copy_last_line(const char *output, size_t length, char *ret_line, size_t size)
-{
-	size_t end = length, begin;
-
-	while (end > 0 && (unsigned char)output[end - 1] <= ' ')
-		end--;
-	for (begin = end; begin > 0 && output[begin - 1] != '\n';)
-		begin--;
-	length = end - begin < size ? end - begin : size - 1;
-	memcpy(ret_line, output + begin, length);
-	ret_line[length] = '\0';
-}
-
 void reason_explain(const struct router_script_result *result, char *ret_reason, size_t size)
 {
 	char line[LIMIT_JOB_REASON];
@@ -55,7 +41,7 @@ void reason_explain(const struct router_script_result *result, char *ret_reason,
 	snprintf(ret_reason, size, "%s", result->reason);
 	if (result->exit_status == 0 || ret_reason[0] != '\0')
 		return;
-	copy_last_line(result->output, result->output_length, line, sizeof(line));
+	router_last_line(result->output, result->output_length, line, sizeof(line));
 	if (line[0] != '\0')
 		snprintf(ret_reason, size, "exit status %d: %s", result->exit_status, line);
 	else

@@ -322,5 +322,8 @@ const struct router_ops router_linux = {
 	.remove = linux_remove,
 	.snapshot = linux_snapshot,
 	.run_script = linux_run_script,
+	.save_point = linux_save_point,
+	.commit = linux_commit,
+	.roll_back = linux_roll_back,
 	.close = linux_close,
 };

@@ -14,6 +14,7 @@
  *   linux_sysctl.c     kernel settings, saved before they are changed
  *   linux_doctor*.c    the doctor
  *   linux_snapshot.c, linux_script.c  reading the configuration in a child, running scripts
+ *   linux_save.c       the way back of a script (linux_save.sh)
  */
 #ifndef JAGA_AGENT_ROUTER_LINUX_H
 #define JAGA_AGENT_ROUTER_LINUX_H
@@ -81,6 +82,11 @@ struct linux_routes {
 struct linux_snapshot_job; /* linux_snapshot.c */
 struct linux_script_job;   /* linux_script.c */
 
+struct linux_save { /* who waits for a save point, a commit, a roll-back; nobody: NULL */
+	router_done_fn *on_done;
+	void *arg;
+};
+
 struct router {
 	struct ev_loop *loop;
 	const struct agent_config *config;
@@ -115,6 +121,7 @@ struct router {
 
 	struct linux_snapshot_job *snapshot_job;
 	struct linux_script_job *script_job;
+	struct linux_save save;
 };
 
 static inline uint8_t linux_address_family(unsigned family)
@@ -226,6 +233,11 @@ int linux_check(struct router *router, router_trap_fn *on_trap, router_check_fn 
 int linux_snapshot(struct router *router, router_snapshot_fn *on_done, void *arg, struct err *err);
 int linux_run_script(struct router *router, const char *job_id, const char *interpreter, const void *script,
 		     size_t length, int64_t timeout_ms, router_script_fn *on_done, void *arg, struct err *err);
+/* linux_save.c: as in struct router_ops. */
+int linux_save_point(struct router *router, const struct router_save_spec *spec, router_done_fn *on_done, void *arg,
+		     struct err *err);
+int linux_commit(struct router *router, const char *job_id, router_done_fn *on_done, void *arg, struct err *err);
+int linux_roll_back(struct router *router, const char *job_id, router_done_fn *on_done, void *arg, struct err *err);
 /* Let go of running children and free their jobs; called by close. */
 void linux_snapshot_close(struct router *router);
 void linux_script_close(struct router *router);

@@ -228,6 +228,9 @@ const struct router_ops *router_driver(const struct agent_config *config);
  */
 int router_show_pin(const char *address, FILE *out, struct err *err);
 
+/* The last line of a script's output that is not blank: where a shell says what was wrong in which line. "": none. */
+void router_last_line(const char *output, size_t length, char *ret_line, size_t size);
+
 /* The mark of uplink i within config->mark_field: (i + 1) shifted to the field's lowest bit. */
 uint32_t router_uplink_mark(const struct agent_config *config, unsigned uplink);
 

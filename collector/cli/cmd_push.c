@@ -1,7 +1,8 @@
 /*
  * cmd_push: `jaga push DEVICE FILE`, a script down to a router. Without --wait it says under which
  * number the script waits and returns; with --wait it stays until the end, prints what the script
- * printed and exits as the script did, so that it reads like running it here. To all: push_all.c.
+ * printed and exits as the script did, so that it reads like running it here. Unless told otherwise the router
+ * goes back to what it was when it does not reach the collector afterwards. To all: push_all.c.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -73,25 +74,81 @@ int push_read_script(const char *path, json_t **ret_script, struct failure *fail
 	return r;
 }
 
+/* 0: nothing to confirm. */
+static int read_confirm(const struct invocation *invocation, uint64_t *ret_confirm_s, struct failure *failure)
+{
+	const char *confirm = invocation_value(invocation, "confirm");
+	bool is_off = invocation_value(invocation, "no-confirm") != NULL;
+
+	if (confirm && is_off)
+		return failure_set(failure, -EINVAL, "give one of them", "--confirm and --no-confirm contradict each other");
+	if (is_off && invocation_value(invocation, "rollback"))
+		return failure_set(failure, -EINVAL, "leave --no-confirm away: the rollback runs when nobody confirms",
+				   "--rollback and --no-confirm contradict each other");
+	*ret_confirm_s = is_off ? 0 : LIMIT_CONFIRM_DEFAULT_S;
+	if (confirm && parse_u64(confirm, LIMIT_CONFIRM_MIN_S, LIMIT_CONFIRM_MAX_S, ret_confirm_s) < 0)
+		return failure_set(failure, -EINVAL, "write how many seconds, from 30 to 600", "\"%s\" is no time for --confirm",
+				   confirm);
+	return 0;
+}
+
+/* By the file's name; NULL: the router's own. */
+static const char *find_interpreter(const char *name)
+{
+	const char *dot = strrchr(name, '.');
+
+	if (dot && strcmp(dot, ".rsc") == 0)
+		return "routeros";
+	return dot && strcmp(dot, ".sh") == 0 ? "sh" : NULL;
+}
+
+/* Sets the key unless r is negative already. value: stolen. */
+static int set_field(int r, json_t *request, const char *key, json_t *value)
+{
+	if (r < 0) {
+		json_decref(value);
+		return r;
+	}
+	return json_object_set_new(request, key, value) < 0 ? -ENOMEM : 0;
+}
+
 int push_make_request(const struct invocation *invocation, const char *device, const char *path, json_t **ret_request,
 		      struct failure *failure)
 {
+	const char *rollback_path = invocation_value(invocation, "rollback");
 	const char *slash = strrchr(path, '/');
 	const char *name = strcmp(path, "-") == 0 ? "stdin" : slash ? slash + 1 : path;
 	const char *expires = invocation_value(invocation, "expires");
+	const char *interpreter = find_interpreter(name);
+	json_t *rollback = NULL, *request;
 	int64_t expires_ms = 0;
-	json_t *request;
+	uint64_t confirm_s = 0;
+	int r = read_confirm(invocation, &confirm_s, failure);
 
+	if (r == 0 && rollback_path && strcmp(rollback_path, "-") == 0)
+		r = failure_set(failure, -EINVAL, "name a file", "a rollback script does not come by standard input");
+	if (r < 0)
+		return r;
 	if (expires && parse_duration_ms(expires, EXPIRES_MIN_MS, EXPIRES_MAX_MS, &expires_ms) < 0)
 		return failure_set(failure, -EINVAL, "write a number and a unit: 30m, 2h, 7d; up to a year",
 				   "\"%s\" is no time for --expires", expires);
-	request = json_pack("{s:s, s:s, s:s, s:s}", "op", "push", "device", device, "name", name, "interpreter", "sh");
-	if (request && expires && json_object_set_new(request, "not_after_s", json_integer(expires_ms / 1000)) < 0) {
+	if (rollback_path)
+		r = push_read_script(rollback_path, &rollback, failure);
+	if (r < 0)
+		return r;
+	request = json_pack("{s:s, s:s, s:s, s:I}", "op", "push", "device", device, "name", name, "confirm_s",
+			    (json_int_t)confirm_s);
+	r = request ? 0 : -EILSEQ;
+	if (expires)
+		r = set_field(r, request, "not_after_s", json_integer(expires_ms / 1000));
+	if (interpreter)
+		r = set_field(r, request, "interpreter", json_string(interpreter));
+	if (rollback)
+		r = set_field(r, request, "rollback", rollback);
+	if (r < 0) {
 		json_decref(request);
-		request = NULL;
-	}
-	if (!request)
 		return failure_set(failure, -EILSEQ, "rename it in UTF-8", "the name of the script cannot be sent");
+	}
 	*ret_request = request;
 	return 0;
 }
@@ -186,6 +243,9 @@ static int run(const struct invocation *invocation, struct failure *failure)
 static const struct option_spec options[] = {
 	{ "wait", 'w', NULL, "until the script has ended: print its output, exit with its status" },
 	{ "expires", 'e', "TIME", "do not start it later than this from now: 30m, 2h, 7d" },
+	{ "confirm", 'c', "SECONDS", "so long the router has to come back after it (30 to 600; 90)" },
+	{ "no-confirm", 0, NULL, "keep what it did, whatever comes of it" },
+	{ "rollback", 'r', "FILE", "undoes it, instead of the router's own way back" },
 	{ "all", 'a', NULL, "to every router; of a directory, to each the file with its name" },
 };
 
@@ -194,11 +254,17 @@ const struct command command_push = {
 	.operands = "[DEVICE] FILE|DIR",
 	.operands_min = 1,
 	.operands_max = 2,
-	.summary = "run a shell script on a router",
+	.summary = "run a script on a router, and undo it when that cuts it off",
 	.details = "The script starts at once when the router is online, and when it comes back otherwise; it\n"
-		   "runs once. FILE may be - for standard input. The router's agent.conf must say\n"
-		   "`scripts = unsigned`. With --wait the exit status is the script's; 125 when it has none\n"
-		   "(refused, expired, interrupted). `timeout 60 jaga push --wait ...` waits a minute at most.\n"
+		   "runs once. FILE may be - for standard input; a router runs shell, a RouterOS router its own\n"
+		   "scripts (*.rsc). The router's agent.conf must say `scripts = unsigned`.\n"
+		   "\n"
+		   "When the script has ended the router opens a new session with the collector. If that is not\n"
+		   "confirmed within --confirm SECONDS, if the script fails, or if the power goes meanwhile, the\n"
+		   "router goes back to what it was before, or runs --rollback FILE. What is put back: jaga(1).\n"
+		   "\n"
+		   "With --wait the exit status is the script's; 125 when it has none or did no good (refused,\n"
+		   "expired, interrupted, not confirmed). `timeout 60 jaga push --wait ...` waits a minute at most.\n"
 		   "With --all it goes to every router at once. DIR holds a script for each that is meant, named like\n"
 		   "it (rtr1, rtr1.rsc, rtr1.sh). A row tells what became of each; the exit status is 1 when one failed.",
 	.example = "jaga push rtr1 fix-dns.sh --wait --expires 2h",

@@ -9,6 +9,7 @@
 #include "collector/cli/job_view.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -40,19 +41,28 @@ struct waiting {
 	bool wait;
 };
 
+/* What a person who waits wants to know of each state. */
+static void tell_state(const json_t *job)
+{
+	const char *state = row_text_or(job, "state", "?");
+
+	(void)fputs("job ", stderr); /* standard error: nowhere left to complain */
+	sanitise_to_stream(stderr, row_text_or(job, "job", "?"), strlen(row_text_or(job, "job", "?")));
+	(void)fputc(' ', stderr);
+	sanitise_to_stream(stderr, state, strlen(state));
+	if (strcmp(state, "applied") == 0)
+		(void)fprintf(stderr, "; waiting for the router to come back, %" PRId64 " s at most", row_number(job, "confirm_s"));
+	(void)fputc('\n', stderr);
+}
+
 static int on_state(void *arg, json_t *row)
 {
 	struct waiting *waiting = arg;
 
 	json_decref(waiting->job);
 	waiting->job = json_incref(row);
-	if (waiting->tell) {
-		(void)fputs("job ", stderr); /* standard error: nowhere left to complain */
-		sanitise_to_stream(stderr, row_text_or(row, "job", "?"), strlen(row_text_or(row, "job", "?")));
-		(void)fputc(' ', stderr);
-		sanitise_to_stream(stderr, row_text_or(row, "state", "?"), strlen(row_text_or(row, "state", "?")));
-		(void)fputc('\n', stderr);
-	}
+	if (waiting->tell)
+		tell_state(row);
 	return waiting->wait && job_is_final(row) ? CLIENT_STOP : 0;
 }
 
@@ -104,10 +114,12 @@ int job_exit_status(const json_t *job)
 	const char *reason = row_text_or(job, "reason", "");
 
 	if (strcmp(state, "confirmed") == 0 || strcmp(state, "applied") == 0 ||
-	    (strcmp(state, "failed") == 0 && status != 0))
+	    (strcmp(state, "failed") == 0 && status != 0 && row_number(job, "confirm_s") == 0)) /* else: could not go back */
 		return status >= 0 && status <= 255 ? (int)status : EXIT_STATUS_NO_RESULT;
 	(void)fprintf(stderr, "jaga: job %s is %s%s", row_text_or(job, "job", "?"), state, reason[0] != '\0' ? ": " : "");
 	sanitise_to_stream(stderr, reason, strlen(reason));
 	(void)fputc('\n', stderr);
+	if (strcmp(state, "rolled-back") == 0 && status > 0 && status <= 255) /* the script's own failure was the cause */
+		return (int)status;
 	return EXIT_STATUS_NO_RESULT;
 }

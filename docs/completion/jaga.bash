@@ -12,7 +12,7 @@ declare -gA _jaga_options=(
 	[doctor]=""
 	[diff]=""
 	[cat]=""
-	[push]="--wait --expires --all"
+	[push]="--wait --expires --confirm --no-confirm --rollback --all"
 	[job]="--wait --output"
 	[jobs]=""
 	[enroll]="--out --collector --force"
@@ -45,9 +45,11 @@ _jaga_value()
 	--device | -d) _jaga_offer -W "$(_jaga_ask name devices)" ;;
 	--limit | -n) _jaga_offer -W "10 50 1000" ;;
 	--expires | -e) _jaga_offer -W "30m 2h 1d 7d" ;;
+	--confirm) _jaga_offer -W "30 90 300 600" ;;
+	--rollback | -r) _jaga_offer -f ;;
 	--collector) COMPREPLY=() ;;
 	-c)
-		[[ $2 == enroll ]] || return 1
+		[[ $2 == enroll || $2 == push ]] || return 1
 		COMPREPLY=() ;;
 	*) return 1 ;;
 	esac
@@ -77,8 +79,8 @@ _jaga()
 		word=${COMP_WORDS[i]}
 		if [[ $previous == --socket ]]; then
 			_jaga_socket=(--socket "$word")
-		elif [[ $previous =~ ^(--device|-d|--limit|-n|--expires|-e|--collector)$ ||
-			($command == enroll && $previous =~ ^(--out|-o|-c)$) ]]; then
+		elif [[ $previous =~ ^(--device|-d|--limit|-n|--expires|-e|--collector|--confirm|--rollback|-r)$ ||
+			($command == enroll && $previous =~ ^(--out|-o|-c)$) || ($command == push && $previous == -c) ]]; then
 			: # the value of an option
 		elif [[ $word == -* ]]; then
 			:

@@ -199,7 +199,7 @@ def test_a_pushed_script_upgrades_the_agent_under_which_it_came(box):
     """The agent goes, the script stays to its end, the new agent adopts the plan and says honestly what it knows."""
     before = box.pid("jaga-agent")
     box.guest.put("/root/upgrade.sh", "dpkg -i /root/jaga-agent.deb && touch /root/upgraded\n")
-    box.sh("jaga push rtr1 /root/upgrade.sh")
+    box.sh("jaga push rtr1 /root/upgrade.sh --no-confirm")
     box.guest.wait_for("test -e /root/upgraded", 300, "the script has come to its end")
     row = box.wait_job(("interrupted", "confirmed"))
     assert row["state"] == "interrupted", row
@@ -210,7 +210,7 @@ def test_a_pushed_script_upgrades_the_agent_under_which_it_came(box):
 
 def test_stopping_its_unit_ends_a_script(box):
     box.guest.put("/root/long.sh", "touch /root/begun\nexec tail -f /dev/null\n")
-    box.sh("jaga push rtr1 /root/long.sh")
+    box.sh("jaga push rtr1 /root/long.sh --no-confirm")
     box.guest.wait_for("test -e /root/begun", SLOW_S)
     box.sh("systemctl stop 'jaga-script@*'", timeout_s=SLOW_S)
     row = box.wait_job(("interrupted", "failed", "confirmed"))

@@ -131,7 +131,7 @@ def test_table_of_devices(jaga):
     lines = jaga("devices").stdout.splitlines()
     assert lines[0].split() == ["DEVICE", "STATE", "SEEN", "UPLINKS", "SNAPSHOTS", "WAITING"]
     assert re.match(r"rtr1    online      \d+s ago +isp1 DOWN, isp2 up          2        0$", lines[1])
-    assert re.match(r"café-2  offline     3h ago  -                           1        1$", lines[2])
+    assert re.match(r"café-2  offline     3h ago +-                           1        1$", lines[2])
     assert lines[3].startswith("rtr3    never seen  -")
 
 
@@ -145,11 +145,18 @@ def test_requests_say_what_was_typed(scripted, jaga, tmp_path):
     script.write_text("#!/bin/sh\necho ü\n")
     assert jaga("events", "--device", "rtr1", "-n", "7").returncode == 0
     assert jaga("push", "rtr1", script, "--expires", "2h").returncode == 0
+    assert jaga("push", "rtr1", "-", "--no-confirm", stdin="true\n").returncode == 0
+    export = tmp_path / "fix.rsc"
+    export.write_text("/ip/dns/set servers=9.9.9.9\n")
+    assert jaga("push", "rtr1", export, "--rollback", script, "-c", "600").returncode == 0
     assert jaga("cat", "rtr1", "3").returncode == 0
     assert jaga("jobs", "rtr1").returncode == 0
     wanted = [{"op": "events", "device": "rtr1", "limit": 7},
               {"op": "push", "device": "rtr1", "name": "fix.sh", "script": "#!/bin/sh\necho ü\n", "interpreter": "sh",
-               "not_after_s": 7200},
+               "not_after_s": 7200, "confirm_s": 90},
+              {"op": "push", "device": "rtr1", "name": "stdin", "script": "true\n", "confirm_s": 0},
+              {"op": "push", "device": "rtr1", "name": "fix.rsc", "script": export.read_text(), "interpreter": "routeros",
+               "rollback": script.read_text(), "confirm_s": 600},
               {"op": "cat", "device": "rtr1", "n": 3}, {"op": "jobs", "device": "rtr1"}]
     assert [request for request in scripted.requests if request["op"] != "show"] == wanted
 

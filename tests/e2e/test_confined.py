@@ -112,7 +112,21 @@ def test_a_script_is_root_with_everything(lab, cli, confine):
     assert user == "0" and int(capabilities.split()[1], 16) == int(own["CapEff"], 16)
     assert privileges.split()[1] == "0"
     row = cli.rows("jobs", agent.name)[0]
-    assert (row["state"], row["exit_status"], str(row["job"])) == ("failed", 7, job)
+    assert (row["state"], row["exit_status"], str(row["job"])) == ("rolled-back", 7, job)
+
+
+def test_what_is_saved_and_put_back_is_root_s(lab, cli, confine):
+    """The way back takes the way of the script."""
+    secret = lab.dir / "secret.conf"
+    secret.write_text("one\n")
+    secret.chmod(0o600)
+    agent = confine(snapshot_lines=f"file = {secret}")
+    done = push(cli, agent, write_script(lab, f"echo two > {secret}; ip route add 198.18.7.0/24 via 192.0.2.1; exit 7\n"))
+    assert done.returncode == 7 and "rolled-back" in done.stderr
+    assert secret.read_text() == "one\n" and secret.stat().st_mode & 0o777 == 0o600
+    assert "198.18.7.0" not in lab.rtr.ip("route")
+    saved = next(agent.state.glob("save-*"))
+    assert saved.stat().st_uid == 0 and saved.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_large_script_and_a_capped_output(lab, cli, confine):
@@ -126,7 +140,7 @@ def test_a_large_script_and_a_capped_output(lab, cli, confine):
 def test_a_script_outlives_the_agent_and_the_end_is_told_honestly(lab, cli, confine):
     agent = confine()
     gate = Gate(lab, after=f"yes | head -c 300000; echo whole > {lab.dir}/whole")
-    job = queue(cli, agent, gate.path)
+    job = queue(cli, agent, gate.path, "--no-confirm")
     gate.wait_begun()
     agent.kill()
     agent.start()
@@ -143,7 +157,7 @@ def test_a_script_may_restart_the_agent(lab, cli, confine):
     """An upgrade by script: the agent goes, the script stays."""
     agent = confine()
     pid = agent.program.pid
-    job = queue(cli, agent, write_script(lab, f"kill {pid}\nwhile kill -0 {pid}; do :; done\necho gone > {lab.dir}/after\n"))
+    job = queue(cli, agent, write_script(lab, f"kill {pid}\nwhile kill -0 {pid}; do :; done\necho gone > {lab.dir}/after\n"), "--no-confirm")
     agent.program.wait()
     wait_until((lab.dir / "after").exists, 10, "the script has gone on")
     agent.start()
@@ -154,7 +168,7 @@ def test_a_script_may_restart_the_agent(lab, cli, confine):
 def test_a_unit_that_ends_is_told(lab, cli, confine, number, said):
     agent = confine()
     gate = Gate(lab)
-    job = queue(cli, agent, gate.path)
+    job = queue(cli, agent, gate.path, "--no-confirm")
     gate.wait_begun()
     process, = script_processes(agent)
     os.kill(process, number)

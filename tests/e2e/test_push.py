@@ -1,4 +1,5 @@
-"""A script goes down, runs at most once, and its result comes back: on line, off line, refused, late, cut off."""
+"""A script goes down, runs at most once, and its result comes back: on line, off line, refused, late, cut off. What follows
+when it has to be confirmed, as is the rule, is in test_confirm.py: --no-confirm stands where something else is looked at."""
 import os
 import time
 
@@ -61,6 +62,10 @@ class Gate:
     def open(self):
         self.fifo.write_text("go\n")
 
+    def open_now(self):
+        """OSError: nobody waits at the gate."""
+        os.close(os.open(self.fifo, os.O_WRONLY | os.O_NONBLOCK))
+
     def count(self):
         return self.ran.read_text().count("once") if self.ran.exists() else 0
 
@@ -78,10 +83,11 @@ def test_output_and_exit_status_come_back(lab, worker, cli):
 
 @pytest.mark.parametrize("script, status", [("echo no; exit 7", 7), ("kill -TERM $$", 143), ("no-such-program", 127)])
 def test_a_failure_comes_back_as_one(lab, worker, cli, script, status):
-    done = push(cli, worker, write_script(lab, script + "\n"))
-    assert done.returncode == status
-    row = cli.rows("jobs", worker.name)[0]
-    assert row["state"] == "failed" and row["exit_status"] == status
+    for state, options in (("failed", ["--no-confirm"]), ("rolled-back", [])):
+        done = push(cli, worker, write_script(lab, script + "\n"), *options)
+        assert done.returncode == status
+        row = cli.rows("jobs", worker.name)[0]
+        assert row["state"] == state and row["exit_status"] == status
 
 
 def test_output_is_capped_and_flagged(lab, worker, cli):
@@ -146,7 +152,7 @@ def test_after_silence_a_push_starts_at_once_and_the_collector_speaks_first(lab,
     stamp = lab.dir / "stamp"
     script = write_script(lab, f"read up idle < /proc/uptime; echo $up > {stamp}.new; mv {stamp}.new {stamp}\n")
     pushed = time.clock_gettime(time.CLOCK_BOOTTIME)
-    job = queue(cli, worker, script)
+    job = queue(cli, worker, script, "--no-confirm")
     wait_until(stamp.exists, 10, "the script has run")
     waited_ms = (float(stamp.read_text()) - pushed) * 1000
     wait_job(cli, job)
@@ -229,7 +235,7 @@ def test_an_expired_job_is_not_run(lab, worker, cli):
 
 def test_an_agent_that_dies_in_the_middle_does_not_run_it_again(lab, worker, cli):
     gate = Gate(lab)
-    job = queue(cli, worker, gate.path)
+    job = queue(cli, worker, gate.path, "--no-confirm")
     gate.wait_begun()
     worker.kill()
     worker.start()
@@ -242,7 +248,7 @@ def test_an_agent_that_dies_in_the_middle_does_not_run_it_again(lab, worker, cli
 def test_a_script_that_ends_the_agent_is_interrupted(lab, worker, cli):
     """An upgrade that restarts the service under which it runs."""
     ran = lab.dir / "ran"
-    job = queue(cli, worker, write_script(lab, f"echo once >> {ran}\nkill {worker.program.pid}\nexec tail -f /dev/null\n"))
+    job = queue(cli, worker, write_script(lab, f"echo once >> {ran}\nkill {worker.program.pid}\nexec tail -f /dev/null\n"), "--no-confirm")
     worker.program.wait()
     worker.start()
     row = wait_job(cli, job)
@@ -254,7 +260,7 @@ def test_a_script_that_ends_the_agent_is_interrupted(lab, worker, cli):
 def test_an_agent_that_loses_its_journal_does_not_run_it_again(lab, worker, cli):
     """A router whose flash was replaced: the collector remembers what it handed out."""
     gate = Gate(lab)
-    job = queue(cli, worker, gate.path)
+    job = queue(cli, worker, gate.path, "--no-confirm")
     gate.wait_begun()
     worker.kill()
     for path in worker.state.iterdir():
@@ -268,7 +274,7 @@ def test_an_agent_that_loses_its_journal_does_not_run_it_again(lab, worker, cli)
 @pytest.mark.deadline(180)
 def test_a_result_waits_for_a_collector_that_died(lab, worker, cli, collector):
     gate = Gate(lab)
-    job = queue(cli, worker, gate.path)
+    job = queue(cli, worker, gate.path, "--no-confirm")
     gate.wait_begun()
     collector.kill()
     gate.open()
@@ -282,7 +288,7 @@ def test_a_result_waits_for_a_collector_that_died(lab, worker, cli, collector):
 def test_a_result_survives_a_restart_of_the_agent(lab, worker, cli, collector):
     """Finished while the collector was away, and then the agent ended too."""
     gate = Gate(lab, after=f"echo done > {lab.dir}/done")
-    job = queue(cli, worker, gate.path)
+    job = queue(cli, worker, gate.path, "--no-confirm")
     gate.wait_begun()
     collector.kill()
     gate.open()

@@ -203,7 +203,8 @@ static const struct {
 	{ LAN ISP1 "nonsense\n", "6: 'nonsense' is not understood; write field = value\n" },
 	{ "[agent\nidentity = a\n" LAN ISP1, "1: '[agent' has no closing ]; write it as [agent]\n" },
 	{ "[wan]\nidentity = a\n" LAN ISP1,
-	  "1: [wan]: no such section; there are [agent], [lan], [router], [uplink NAME], [monitor] and [snapshot]\n" },
+	  "1: [wan]: no such section; there are [agent], [lan], [router], [uplink NAME], [monitor], "
+	  "[scripts] and [snapshot]\n" },
 	{ "[agent]\n" LAN ISP1 "[agent]\nidentity = a\n", "7: [agent]: is on line 1 already; put its fields together\n" },
 	{ LAN ISP1 "[uplink isp1]\ninterface = wan2\ntargets = 192.0.2.1\n",
 	  "6: [uplink isp1]: is on line 3 already; give each uplink a name of its own\n" },

@@ -202,7 +202,8 @@ static const struct {
 	  "6: [uplink none]: 'none' is what ends a force (jaga-agent force none); use another name\n" },
 	{ LAN ISP1 "config lan other\n", "6: [lan]: is on line 1 already; put its fields together\n" },
 	{ LAN ISP1 "config wan\n\toption a b\n",
-	  "6: [wan]: no such section; there are [agent], [lan], [router], [uplink NAME], [monitor] and [snapshot]\n" },
+	  "6: [wan]: no such section; there are [agent], [lan], [router], [uplink NAME], [monitor], "
+	  "[scripts] and [snapshot]\n" },
 	{ LAN ISP1 "option weight 2\001\n",
 	  "6: the line is longer than 198 characters or holds control characters; split or retype it\n" },
 	/* Every error of a file, in the order of its lines. */
