@@ -52,6 +52,7 @@ static void send_block(struct link *link, enum link_token kind)
 		.path = exchange->path,
 		.query = exchange->query[0] ? exchange->query : NULL,
 		.format = LINK_NO_FORMAT,
+		.accept = exchange->accept,
 	};
 
 	put_token(kind, exchange->serial, request.token);

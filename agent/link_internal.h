@@ -32,6 +32,7 @@ struct link_request {
 	const char *path;  /* segments separated by '/' */
 	const char *query; /* or NULL */
 	int format;
+	int accept; /* content format that the answer may have beside its usual one; 0: none */
 	const struct block *block1; /* or NULL */
 	const struct block *block2;
 	const uint8_t *body;
@@ -46,6 +47,7 @@ struct link_response {
 	bool has_block1, has_block2;
 	struct block block1, block2;
 	uint64_t etag; /* 0: none */
+	int format;    /* 0: none was named */
 	uint32_t max_age_s;
 	uint8_t token[LINK_TOKEN_BYTES];
 };
@@ -68,7 +70,7 @@ struct link_exchange {
 	enum link_method method;
 	char path[LINK_PATH_BYTES];
 	char query[32];
-	int format;
+	int format, accept;
 	link_fill fill; /* NULL: no body */
 	link_done done;
 	const uint8_t *memory; /* what link_fill_memory sends */

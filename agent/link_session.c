@@ -78,6 +78,8 @@ static coap_response_t on_response(coap_session_t *session, const coap_pdu_t *se
 	response.has_block2 = read_block(received, COAP_OPTION_BLOCK2, &response.block2);
 	if (read_uint(received, COAP_OPTION_ETAG, &number))
 		response.etag = number;
+	if (read_uint(received, COAP_OPTION_CONTENT_FORMAT, &number))
+		response.format = number <= UINT16_MAX ? (int)number : 0;
 	if (read_uint(received, COAP_OPTION_MAXAGE, &number))
 		response.max_age_s = number < UINT32_MAX ? (uint32_t)number : UINT32_MAX;
 	link_on_response(link, &response);
@@ -191,6 +193,7 @@ static bool fill_pdu(coap_pdu_t *pdu, const struct link_request *request)
 		add_uint(pdu, COAP_OPTION_CONTENT_FORMAT, (unsigned)request->format)) &&
 	       (!request->query || coap_add_option(pdu, COAP_OPTION_URI_QUERY, strlen(request->query),
 						   (const uint8_t *)request->query)) &&
+	       (!request->accept || add_uint(pdu, COAP_OPTION_ACCEPT, (unsigned)request->accept)) &&
 	       (!request->block2 || add_block(pdu, COAP_OPTION_BLOCK2, request->block2)) &&
 	       (!request->block1 || add_block(pdu, COAP_OPTION_BLOCK1, request->block1)) &&
 	       (request->length == 0 || coap_add_data(pdu, request->length, request->body));

@@ -1,7 +1,7 @@
 /*
  * link_transfer: jobs down, their states up, snapshots up.
  *
- *   job       GET /job?after=N            -> on_job (NULL: none)
+ *   job       GET /job?after=N            -> on_job (NULL: none); deflated when the collector can
  *   state     PUT /job/ID/state           -> on_job_state_acked
  *   confirm   POST /job/ID/confirm        -> on_job_confirmed
  *   doctor    PUT /doctor                 -> 2.04, or nobody waits for it any more
@@ -22,11 +22,12 @@
 #include <mbedtls/sha256.h>
 #include <zlib.h>
 
+#include "agent/inflate.h"
 #include "common/log.h"
 
 #define DEFLATE_LEVEL 9
-#define DEFLATE_WINDOW_BITS 12
 #define DEFLATE_MEMORY_LEVEL 5
+#define JOB_ANSWER_BYTES (LIMIT_JOB_BYTES + LIMIT_ANSWER_BYTES) /* a SignedJob, however it travels */
 #define STATE_HEAD_BYTES 512 /* fields of JobState beside output and reason */
 
 struct snapshot_upload {
@@ -39,13 +40,13 @@ struct snapshot_upload {
 
 /* --- jobs ------------------------------------------------------------------------------------ */
 
-static void deliver_job(struct link *link, const struct link_response *response, struct wire_arena *arena)
+static void deliver_job(struct link *link, const uint8_t *body, size_t length, struct wire_arena *arena)
 {
 	ProtobufCMessage *message;
 	const Jaga__V1__SignedJob *envelope;
 	const Jaga__V1__Job *job;
 
-	if (wire_unpack(arena, &jaga__v1__signed_job__descriptor, response->body, response->length, &message))
+	if (wire_unpack(arena, &jaga__v1__signed_job__descriptor, body, length, &message))
 		goto malformed;
 	envelope = (const Jaga__V1__SignedJob *)message;
 	if (wire_unpack(arena, &jaga__v1__job__descriptor, envelope->body.data, envelope->body.len, &message))
@@ -68,11 +69,26 @@ malformed:
 	link_fail(link, "malformed job");
 }
 
+static void take_job(struct link *link, const uint8_t *body, size_t length)
+{
+	size_t size = 2 * length + sizeof(link->arena_memory); /* the body is copied out twice, then pointers */
+	void *memory = malloc(size);
+	struct wire_arena arena;
+
+	if (!memory) {
+		link_fail(link, "no memory for a job");
+		return;
+	}
+	wire_arena_init(&arena, memory, size);
+	deliver_job(link, body, length, &arena);
+	free(memory);
+}
+
 static void on_job_answer(struct link *link, const struct link_response *response)
 {
-	size_t size = 2 * response->length + sizeof(link->arena_memory); /* the body is copied out twice, then pointers */
-	struct wire_arena arena;
-	void *memory;
+	uint8_t *inflated;
+	size_t length;
+	int r;
 
 	if (response->code == 404) {
 		link->events->on_job(link->arg, NULL);
@@ -82,14 +98,17 @@ static void on_job_answer(struct link *link, const struct link_response *respons
 		link_fail(link, "job refused");
 		return;
 	}
-	memory = malloc(size);
-	if (!memory) {
-		link_fail(link, "no memory for a job");
+	if (response->format != WIRE_FORMAT_PROTOBUF_ZLIB) {
+		take_job(link, response->body, response->length);
 		return;
 	}
-	wire_arena_init(&arena, memory, size);
-	deliver_job(link, response, &arena);
-	free(memory);
+	r = inflate_bytes(response->body, response->length, JOB_ANSWER_BYTES, &inflated, &length);
+	if (r < 0) {
+		link_fail(link, r == -ENOMEM ? "no memory for a job" : "malformed job");
+		return;
+	}
+	take_job(link, inflated, length);
+	free(inflated);
 }
 
 int link_ask_job(struct link *link, uint64_t after_seq)
@@ -103,7 +122,8 @@ int link_ask_job(struct link *link, uint64_t after_seq)
 		return -EBUSY;
 	exchange->method = LINK_GET;
 	exchange->done = on_job_answer;
-	exchange->answer.cap_bytes = LIMIT_JOB_BYTES + LIMIT_ANSWER_BYTES;
+	exchange->accept = inflate_is_there() ? WIRE_FORMAT_PROTOBUF_ZLIB : 0;
+	exchange->answer.cap_bytes = JOB_ANSWER_BYTES;
 	snprintf(exchange->path, sizeof(exchange->path), "job");
 	snprintf(exchange->query, sizeof(exchange->query), "after=%" PRIu64, after_seq);
 	link_exchange_start(link, LINK_TOKEN_JOB);
@@ -276,7 +296,7 @@ static int fill_deflated(struct link *link, struct link_exchange *exchange, uint
 		if (upload->is_deflating)
 			(void)deflateEnd(stream);
 		*stream = (z_stream){ 0 };
-		upload->is_deflating = deflateInit2(stream, DEFLATE_LEVEL, Z_DEFLATED, DEFLATE_WINDOW_BITS,
+		upload->is_deflating = deflateInit2(stream, DEFLATE_LEVEL, Z_DEFLATED, LIMIT_ZLIB_WINDOW_BITS,
 						    DEFLATE_MEMORY_LEVEL, Z_DEFAULT_STRATEGY) == Z_OK;
 		if (!upload->is_deflating)
 			return -ENOMEM;

@@ -11,11 +11,12 @@ AGENT_SRCS += agent/router/linux.c agent/router/linux_conntrack.c agent/router/l
 	agent/router/linux_gateway.c agent/router/linux_link.c agent/router/linux_nft.c agent/router/linux_nft_maps.c agent/router/linux_nft_read.c \
 	agent/router/linux_nft_rules.c agent/router/linux_route.c agent/router/linux_rule.c agent/router/linux_sysctl.c \
 	agent/router/netlink.c agent/router/nft.c agent/router/nl_socket.c agent/router/router.c
-# Which drivers a target's program holds: toolchain/TARGET.mk. driver.c knows all, driver_linux.c says what is missing.
+# Which drivers a target's program holds: toolchain/TARGET.mk. driver.c knows all, driver_linux.c says what is missing. Targets
+# with one driver have it for lack of flash, and have jobs come as they are too.
 ifeq ($(filter routeros,$(TARGET_DRIVERS)),)
-AGENT_SRCS += agent/router/driver_linux.c
+AGENT_SRCS += agent/router/driver_linux.c agent/inflate_none.c
 else
-AGENT_SRCS += agent/router/driver.c
+AGENT_SRCS += agent/router/driver.c agent/inflate.c
 AGENT_SRCS += agent/router/ros_api.c agent/router/ros_codec.c agent/router/ros_export.c agent/router/ros_ftp.c agent/router/ros_plan.c agent/router/ros_script.c \
 	agent/router/ros_pin.c agent/router/ros_stream.c agent/router/ros_tls.c agent/router/routeros.c agent/router/routeros_doctor.c \
 	agent/router/routeros_doctor_device.c agent/router/routeros_doctor_facts.c agent/router/routeros_doctor_lines.c \

@@ -40,6 +40,7 @@ struct coap_incoming {
 	uint8_t hash[32];	/* COAP_PATH_SNAPSHOT: from the path */
 	char job_id[LIMIT_NAME]; /* COAP_PATH_JOB_STATE, _CONFIRM */
 	uint64_t after_seq;	/* COAP_PATH_JOB */
+	bool accepts_zlib;	/* the answer may be of WIRE_FORMAT_PROTOBUF_ZLIB */
 	const uint8_t *body;	/* valid during the call only */
 	size_t length;
 	struct coap_ticket ticket;
@@ -59,6 +60,7 @@ struct coap_answer {
 	enum coap_code code;
 	const void *body;	/* copied; protobuf unless code >= 400, then diagnostic text */
 	size_t length;
+	bool is_zlib;		/* the protobuf is in a zlib stream, which the request accepted */
 	uint32_t max_age_s;	/* COAP_UNAVAILABLE: come back after this */
 };
 

@@ -60,7 +60,7 @@ static bool fill_response(coap_pdu_t *pdu, const struct coap_ticket *ticket, con
 	coap_pdu_set_code(pdu, (coap_pdu_code_t)((int)answer->code / 100 << 5 | (int)answer->code % 100));
 	return (!is_cut || add_uint(pdu, COAP_OPTION_ETAG, hash_bytes(answer->body, answer->length))) &&
 	       (answer->code >= COAP_BAD_REQUEST || length == 0 ||
-		add_uint(pdu, COAP_OPTION_CONTENT_FORMAT, WIRE_FORMAT_PROTOBUF)) &&
+		add_uint(pdu, COAP_OPTION_CONTENT_FORMAT, answer->is_zlib ? WIRE_FORMAT_PROTOBUF_ZLIB : WIRE_FORMAT_PROTOBUF)) &&
 	       (!answer->max_age_s || add_uint(pdu, COAP_OPTION_MAXAGE, answer->max_age_s)) &&
 	       (!is_cut || add_block(pdu, COAP_OPTION_BLOCK2, &block2)) &&
 	       (!ticket->has_block1 || add_block(pdu, COAP_OPTION_BLOCK1, &block1)) &&

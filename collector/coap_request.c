@@ -91,6 +91,10 @@ static int read_options(struct request *request, struct route_request *route, co
 				return 400;
 			request->format = coap_decode_var_bytes(text.bytes, text.length);
 			break;
+		case COAP_OPTION_ACCEPT: /* an answer of another format is not held back: agents take the usual one as well */
+			request->incoming.accepts_zlib =
+				text.length <= 2 && coap_decode_var_bytes(text.bytes, text.length) == WIRE_FORMAT_PROTOBUF_ZLIB;
+			break;
 		case COAP_OPTION_BLOCK1:
 			if (block_decode(text.bytes, text.length, &request->block1))
 				return 400;

@@ -26,6 +26,7 @@
 
 /* --- protocol (../proto/README.md) ---------------------------------------------------------------- */
 #define LIMIT_BODY_BYTES (1024 * 1024)	    /* any request body, also after inflation: biggest export seen 400 KB */
+#define LIMIT_ZLIB_WINDOW_BITS 12	    /* of every zlib stream: a window of 4 KB at either end */
 #define LIMIT_JOB_BYTES (256 * 1024)	    /* a script with its rollback */
 #define LIMIT_OUTPUT_BYTES (64 * 1024)	    /* output of a script; the rest is dropped and flagged */
 #define LIMIT_BATCH_BYTES 1024		    /* one telemetry datagram: under every MTU with DTLS and CoAP heads */

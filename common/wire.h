@@ -18,6 +18,7 @@
 
 #define WIRE_FORMAT_PROTOBUF 65050 /* content formats, proto/README.md */
 #define WIRE_FORMAT_SNAPSHOT 65051
+#define WIRE_FORMAT_PROTOBUF_ZLIB 65052
 
 struct wire_arena {
 	uint8_t *memory;

@@ -6,7 +6,7 @@
  *
  * Prints a line per event ("hello dev1 127.0.0.1:40123", "batch 1 10", ...), reads commands from standard
  * input, a line each:
- *   wake SEQ SNAPSHOT     mute 0|1 (keep Acks back)   job SEQ BYTES (the next GET /job; 0: none)
+ *   wake SEQ SNAPSHOT     mute 0|1 (keep Acks back)   job SEQ BYTES (the next GET /job; 0: none)   zip KIND (enum zip)
  *   refuse 0|400|401 (batches)   liar 0|1 (Acks for what was never sent)
  *   busy SECONDS|0        have 0|1 (snapshots known)  garble 0|1 (answers are not protobuf)
  *   quiet 1               (no lines for batches)      counters   quit      unconfirmed 0|1 (refuse confirmations)
@@ -38,6 +38,7 @@ struct fake {
 	unsigned busy_s, refusal;
 	uint64_t job_seq;
 	size_t job_bytes;
+	enum zip { ZIP_NO, ZIP_WELL, ZIP_BOMB, ZIP_CUT, ZIP_WIDE } zip;
 	char device[LIMIT_NAME]; /* that said hello last */
 	char line[256];
 	size_t line_length;
@@ -162,6 +163,28 @@ static void take_snapshot(struct fake *fake, const struct coap_incoming *incomin
 	reply(fake, &incoming->ticket, COAP_CHANGED, NULL);
 }
 
+/* A SignedJob deflated; also in ways that an agent must not take (enum zip). */
+static void reply_zipped(struct fake *fake, const struct coap_ticket *ticket, const Jaga__V1__SignedJob *envelope)
+{
+	static uint8_t plain[2 * LIMIT_BODY_BYTES], zipped[LIMIT_BODY_BYTES];
+	z_stream stream = { .next_in = plain, .next_out = zipped, .avail_out = sizeof(zipped) };
+	struct buf buf;
+
+	memset(plain, 0, sizeof(plain));
+	buf_init(&buf, (char *)plain, sizeof(plain));
+	if (wire_pack(&envelope->base, &buf) ||
+	    deflateInit2(&stream, 6, Z_DEFLATED, fake->zip == ZIP_WIDE ? 15 : LIMIT_ZLIB_WINDOW_BITS, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+		abort();
+	stream.avail_in = fake->zip == ZIP_BOMB ? (uInt)sizeof(plain) : (uInt)buf.length;
+	if (deflate(&stream, Z_FINISH) != Z_STREAM_END)
+		abort();
+	(void)deflateEnd(&stream); /* it has ended well */
+	if (fake->zip == ZIP_CUT)
+		stream.total_out--;
+	coap_server_reply(fake->server, ticket, &(struct coap_answer){ .code = COAP_CONTENT, .body = zipped,
+								       .length = stream.total_out, .is_zlib = true });
+}
+
 static void give_job(struct fake *fake, const struct coap_incoming *incoming)
 {
 	static uint8_t script[LIMIT_JOB_BYTES], body[LIMIT_JOB_BYTES + 1024];
@@ -188,7 +211,10 @@ static void give_job(struct fake *fake, const struct coap_incoming *incoming)
 		abort();
 	envelope.body.data = body;
 	envelope.body.len = buf.length;
-	reply(fake, &incoming->ticket, COAP_CONTENT, &envelope.base);
+	if (fake->zip != ZIP_NO && incoming->accepts_zlib)
+		reply_zipped(fake, &incoming->ticket, &envelope);
+	else
+		reply(fake, &incoming->ticket, COAP_CONTENT, &envelope.base);
 }
 
 static void take_job_state(struct fake *fake, const struct coap_incoming *incoming)
@@ -338,7 +364,9 @@ static void obey(struct fake *fake, const char *line)
 	else if (strcmp(word, "job") == 0) {
 		fake->job_seq = a;
 		fake->job_bytes = b < LIMIT_JOB_BYTES ? b : LIMIT_JOB_BYTES;
-	} else if (strcmp(word, "quit") == 0)
+	} else if (strcmp(word, "zip") == 0)
+		fake->zip = (enum zip)a;
+	else if (strcmp(word, "quit") == 0)
 		ev_break(fake->loop, EVBREAK_ALL);
 	else
 		printf("what? %s\n", word);

@@ -23,6 +23,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "agent/inflate.h"
 #include "agent/link.h"
 #include "common/clock.h"
 #include "common/wire.h"
@@ -564,6 +565,33 @@ static void test_fetches_jobs(void **state)
 	wait_for_line(scene, "job-asked 4\n");
 }
 
+static void test_fetches_deflated_jobs(void **state)
+{
+	struct scene *scene = *state;
+
+	open_link(scene);
+	tell(scene, "zip 1\n");
+	check_job(scene, "job 5 20\n", 4, 20);
+	check_job(scene, "job 5 70000\n", 4, 70000);
+	check_job(scene, "job 5 262144\n", 4, LIMIT_JOB_BYTES);
+	if (!inflate_is_there()) /* it did not ask for them */
+		return;
+	for (unsigned kind = 2; kind <= 4; kind++) { /* 2 MiB of nothing, cut off, a window that is too wide */
+		unsigned n_jobs = scene->n_jobs, n_closed = scene->n_closed, n_open = scene->n_open;
+		struct link_status status;
+		char line[16];
+
+		snprintf(line, sizeof(line), "zip %u\n", kind);
+		order(scene, line);
+		assert_int_equal(link_ask_job(scene->link, 4), 0);
+		wait_for_count(scene, &scene->n_closed, n_closed + 1);
+		link_read_status(scene->link, &status);
+		assert_string_equal(status.last_error, "malformed job");
+		assert_int_equal(scene->n_jobs, n_jobs);
+		wait_for_count(scene, &scene->n_open, n_open + 1);
+	}
+}
+
 static void test_sends_job_states(void **state)
 {
 	struct scene *scene = *state;
@@ -871,6 +899,7 @@ int main(void)
 		scene_test(test_is_woken),
 		scene_test(test_reports_what_the_doctor_found),
 		scene_test(test_fetches_jobs),
+		scene_test(test_fetches_deflated_jobs),
 		scene_test(test_sends_job_states),
 		scene_test(test_begins_a_new_session_and_asks_for_a_confirmation),
 		scene_test(test_hands_in_snapshots),
