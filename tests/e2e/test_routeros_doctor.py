@@ -321,7 +321,7 @@ def test_a_session_that_is_lost_meanwhile(tmp_path):
     text = ADDRESSES + "add address=192.168.89.1/24 interface=ether4\n/ip dhcp-client add interface=ether1\n"
     with contextlib.closing(CompanionLab(tmp_path, "7.20", text)) as lab:
         proxy = subprocess.Popen(["ip", "netns", "exec", lab.prefix + "box", sys.executable, "-c", PROXY, "127.0.0.1", lab.ROUTER,
-                                  str(lab.router.port), "/ip/firewall/nat/print"], stdout=subprocess.PIPE, text=True)
+                                  str(lab.router.port), "/ip/dhcp-server/print"], stdout=subprocess.PIPE, text=True)
         agent = test_routeros.Agent(lab, tmp_path)
         agent.conf.write_text(agent.conf.read_text().replace(f"address = {lab.ROUTER}:", "address = 127.0.0.1:"))
         try:
