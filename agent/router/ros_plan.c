@@ -2,6 +2,7 @@
  * ros_plan: see ros_plan.h. The packets' way through the rules of the native plan (chain prerouting):
  *
  *	a probe of the agent             -> as it is; a routing rule knows its table
+ *	of a hotspot, before the login   -> as it is: the router answers with the page
  *	from a LAN to a network inside   -> as it is
  *	from a line, not marked          -> mark of that line          answers leave where questions came in
  *	from a LAN, not marked, bucket B -> mark of jaga-new-B-*'s uplink if that list holds an entry, else of B's home
@@ -226,6 +227,17 @@ static void put_exempt(struct build *build)
 	put(build, "action", "accept");
 	put(build, "src-address-list", "jaga-probe");
 	end(build);
+
+	for (unsigned i = 0; i < build->site->n_lans; i++) {
+		if (!build->site->has_hotspot[i])
+			continue;
+		begin(build, ROS_MANGLE, "before the login on %s", build->site->lans[i]);
+		put(build, "chain", "prerouting");
+		put(build, "action", "accept");
+		put(build, "in-interface", "%s", build->site->lans[i]);
+		put(build, "hotspot", "!auth");
+		end(build);
+	}
 
 	begin(build, ROS_MANGLE, "inside");
 	put(build, "chain", "prerouting");

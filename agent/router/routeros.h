@@ -37,7 +37,7 @@ struct ros_model { /* the router as it told; kept by listen */
 		char last_gateway[LIMIT_HOST]; /* that our own routes name */
 		struct router_uplink_state reported;
 	} uplinks[LIMIT_UPLINKS];
-	bool has_lan[LIMIT_LANS];
+	bool has_lan[LIMIT_LANS], has_hotspot[LIMIT_LANS];
 	unsigned n_networks;
 	char networks[LIMIT_ROS_NETWORKS][INET_ADDRSTRLEN + 3];
 };

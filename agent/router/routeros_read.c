@@ -168,6 +168,13 @@ static void take_address(struct router *router, const struct ros_sentence *row)
 	uplink->mask = mask;
 }
 
+static void take_hotspot(struct router *router, const struct ros_sentence *row)
+{
+	for (unsigned i = 0; !is_yes(ros_find(row, "disabled")) && i < router->config->n_lans; i++)
+		if (strcmp(router->config->lans[i], text_of(row, "interface")) == 0)
+			router->next.has_hotspot[i] = true;
+}
+
 static void take_dhcp_client(struct router *router, const struct ros_sentence *row)
 {
 	struct ros_model_uplink *uplink = uplink_by_interface(router, &router->next, text_of(row, "interface"));
@@ -224,6 +231,7 @@ static const struct print prints[] = {
 	{ "/system/resource", "version", NULL, take_resource },
 	{ "/interface", ".id,name,running,disabled,rx-byte,tx-byte", NULL, take_interface },
 	{ "/ip/address", "address,interface,disabled,invalid", NULL, take_address },
+	{ "/ip/hotspot", "interface,disabled", NULL, take_hotspot },
 	{ "/ip/dhcp-client", "interface,gateway", NULL, take_dhcp_client },
 	{ "/ip/route", "gateway,comment,disabled", "?dst-address=0.0.0.0/0", take_default_route },
 };
@@ -242,7 +250,7 @@ static const struct print menus[ROS_MENUS] = {
 	[ROS_RULES] = { NULL, ".id,comment,src-address,action,table,disabled,dynamic", NULL, NULL },
 	[ROS_MANGLE] = { NULL,
 			 ".id,comment,chain,action,in-interface,in-interface-list,src-address-list,dst-address-list,"
-			 "dst-address-type,connection-mark,new-connection-mark,new-routing-mark,passthrough,"
+			 "dst-address-type,hotspot,connection-mark,new-connection-mark,new-routing-mark,passthrough,"
 			 "per-connection-classifier,disabled,dynamic",
 			 NULL, NULL },
 	[ROS_NAT] = { NULL, ".id,comment,chain,action,out-interface,disabled,dynamic", "?comment", NULL },
@@ -270,13 +278,20 @@ static void fail(struct router *router, const struct err *err)
 	routeros_verify_in(router, LIMIT_ROS_VERIFY_MS);
 }
 
+/* Hotspots are a package of their own, which a router may not have. */
+static bool is_missing(const struct router *router, const struct ros_result *result)
+{
+	return router->keeper.reading < N_PRINTS && prints[router->keeper.reading].take == take_hotspot &&
+	       result->status == -EREMOTEIO && strstr(result->err.text, "no such command");
+}
+
 static void on_print_end(void *arg, const struct ros_result *result)
 {
 	struct router *router = arg;
 
 	if (result->status == -ECONNRESET || result->status == -ECANCELED)
 		return; /* the next session begins anew */
-	if (result->status < 0) {
+	if (result->status < 0 && !is_missing(router, result)) {
 		fail(router, &result->err);
 		return;
 	}
@@ -365,6 +380,7 @@ void routeros_read(struct router *router)
 	*next = router->model;
 	next->n_networks = 0;
 	memset(next->has_lan, 0, sizeof(next->has_lan));
+	memset(next->has_hotspot, 0, sizeof(next->has_hotspot));
 	for (unsigned i = 0; i < router->config->n_uplinks; i++) {
 		next->uplinks[i].gateway[0] = '\0';
 		next->uplinks[i].has_address = false;

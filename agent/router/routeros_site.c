@@ -68,6 +68,7 @@ void routeros_site(struct router *router, struct ros_site *ret_site)
 	};
 	for (unsigned i = 0; i < config->n_lans; i++)
 		ret_site->lans[i] = config->lans[i];
+	memcpy(ret_site->has_hotspot, router->model.has_hotspot, sizeof(ret_site->has_hotspot));
 	for (unsigned i = 0; i < router->model.n_networks; i++)
 		ret_site->networks[i] = router->model.networks[i];
 	put_home(config, ret_site);

@@ -1,8 +1,10 @@
 """The doctor of the RouterOS driver: each trap is found and named, changes nothing, and is gone when what it says to type was typed."""
 import contextlib
 import json
+import os
 import subprocess
 import sys
+import types
 from dataclasses import dataclass
 
 import pytest
@@ -334,6 +336,44 @@ def test_a_session_that_is_lost_meanwhile(tmp_path):
             proxy.wait(10)
         assert "is connected again" in agent.log()
         assert agent.log().count("doctor: default-route: ") == 1
+
+
+# --- traps that the plan itself avoids ---------------------------------------------------------------------------
+
+@pytest.fixture
+def alone(tmp_path):
+    """make(personality, script) -> (router, agent) in a namespace of their own, where nothing is forwarded."""
+    prefix, made = f"doctor{os.getpid()}-", []
+    subprocess.run(["ip", "netns", "add", prefix + "box"], check=True)
+    subprocess.run(["ip", "-n", prefix + "box", "link", "set", "lo", "up"], check=True)
+
+    def make(personality, script):
+        (tmp_path / "start.rsc").write_text(script)
+        router = Rosim(personality, "--import", str(tmp_path / "start.rsc"), host=HOST, inside=prefix + "box")
+        agent = test_routeros.Agent(types.SimpleNamespace(prefix=prefix, ROUTER=HOST, router=router), tmp_path)
+        made.extend((router, agent))
+        return router, agent
+    yield make
+    for one in reversed(made):
+        one.stop()
+    subprocess.run(["ip", "netns", "del", prefix + "box"], check=True)
+
+
+@pytest.mark.parametrize("personality", BOTH)
+def test_the_plan_lets_a_hotspot_log_in_and_names_interfaces_where_networks_are_the_same(alone, personality):
+    router, agent = alone(personality, SAME + "/ip hotspot add name=hs interface=ether3 disabled=no\n")
+    agent.conf.write_text(agent.conf.read_text().replace("gateway = 10.0.1.1", "gateway = 192.168.1.1").replace(
+        "gateway = 10.0.2.1", "gateway = 192.168.1.1"))
+    agent.start()
+
+    def items(menu):
+        return {row.get("comment"): row for row in configuration_of(router, personality)[menu]}
+
+    wait_for("the whole plan stands", lambda: "jaga: out to isp2" in items("/ip/firewall/nat"))
+    mangle, routes = items("/ip/firewall/mangle"), items("/ip/route")
+    assert (mangle["jaga: before the login on ether3"]["in-interface"], mangle["jaga: before the login on ether3"]["hotspot"]) == (
+        "ether3", "!auth")
+    assert [routes[f"jaga: target of isp{n}"]["gateway"] for n in (1, 2)] == ["192.168.1.1%ether1", "192.168.1.1%ether2"]
 
 
 # --- the head office of S4, as it was printed -----------------------------------------------------------------

@@ -109,6 +109,24 @@ static void test_version_7(void **state)
 	assert_string_equal(text.space, wanted);
 }
 
+/* Who has not logged in yet is let by, on that LAN alone, before anything is marked. */
+static void test_hotspot(void **state)
+{
+	struct ros_site site = two_lines;
+	static struct text text;
+	const char *rule;
+
+	(void)state;
+	site.n_lans = 2;
+	site.lans[1] = "guests";
+	site.has_hotspot[1] = true;
+	write_plan(&text, &site);
+	rule = strstr(text.space, "/ip/firewall/mangle chain=prerouting action=accept in-interface=guests hotspot=!auth ; jaga: before the login on guests\n");
+	assert_non_null(rule);
+	assert_null(strstr(strchr(rule, '\n'), "hotspot"));
+	assert_true(rule < strstr(text.space, "mark-connection"));
+}
+
 /* The same, but tables are named by routes and rules stand elsewhere. */
 static void test_version_6(void **state)
 {
@@ -193,6 +211,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_version_7),
+		cmocka_unit_test(test_hotspot),
 		cmocka_unit_test(test_version_6),
 		cmocka_unit_test(test_the_largest_site),
 		cmocka_unit_test(test_steering),
