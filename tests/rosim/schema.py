@@ -48,7 +48,7 @@ MENUS = """
 
 /ip/address               list      address:prefix! interface:interface! network:address comment=~ disabled:bool=no -actual-interface -dynamic -invalid
 /ip/route                 list      dst-address:prefix=0.0.0.0/0 gateway! distance:int=1 scope:int=30 target-scope:int=10 check-gateway=none routing-mark@6 routing-table=main@7 suppress-hw-offload:bool=no@7 pref-src type comment=~ disabled:bool=no -active -dynamic -inactive -static -gateway-status
-/ip/route/rule            ordered@6 src-address:prefix dst-address:prefix interface routing-mark action=lookup table=main comment=~ disabled:bool=no
+/ip/route/rule            ordered@6 src-address:prefix dst-address:prefix interface routing-mark action:rule-action=lookup table=main comment=~ disabled:bool=no
 /ip/dns                   settings  servers=~ allow-remote-requests:bool=no cache-size=2048KiB max-udp-packet-size:int=4096 -dynamic-servers
 /ip/dns/static            list      name! address:address ttl:time=1d comment=~ disabled:bool=no
 /ip/settings              settings  ip-forward:bool=yes rp-filter=no tcp-syncookies:bool=no send-redirects:bool=yes
@@ -59,13 +59,14 @@ MENUS = """
 /ip/dhcp-server           list      name! interface:interface! address-pool=static-only lease-time:time=10m authoritative=yes comment=~ disabled:bool=no
 /ip/dhcp-server/network   list      address:prefix! gateway=~ dns-server=~ netmask=0 comment=~
 /ip/dhcp-server/lease     list      address! mac-address! server=all comment=~ disabled:bool=no
-/ip/firewall/filter       ordered   chain! action=accept RULE log:bool=no log-prefix=~ comment=~ disabled:bool=no -bytes -packets -dynamic -invalid
-/ip/firewall/nat          ordered   chain! action=accept RULE to-addresses to-ports log:bool=no log-prefix=~ comment=~ disabled:bool=no -bytes -packets -dynamic -invalid
-/ip/firewall/mangle       ordered   chain! action=accept RULE new-connection-mark new-packet-mark new-routing-mark new-mss passthrough:bool=yes log:bool=no log-prefix=~ comment=~ disabled:bool=no -bytes -packets -dynamic -invalid
-/ip/firewall/raw          ordered   chain! action=accept RULE comment=~ disabled:bool=no -bytes -packets -dynamic -invalid
+/ip/firewall/filter       ordered   chain! action:filter-action=accept RULE log:bool=no log-prefix=~ comment=~ disabled:bool=no -bytes -packets -dynamic -invalid
+/ip/firewall/nat          ordered   chain! action:nat-action=accept RULE to-addresses to-ports log:bool=no log-prefix=~ comment=~ disabled:bool=no -bytes -packets -dynamic -invalid
+/ip/firewall/mangle       ordered   chain! action:mangle-action=accept RULE new-connection-mark new-packet-mark new-routing-mark new-mss passthrough:bool=yes log:bool=no log-prefix=~ comment=~ disabled:bool=no -bytes -packets -dynamic -invalid
+/ip/firewall/raw          ordered   chain! action:raw-action=accept RULE comment=~ disabled:bool=no -bytes -packets -dynamic -invalid
 /ip/firewall/address-list list      list! address! timeout:time comment=~ disabled:bool=no -dynamic -creation-time
 /ip/firewall/connection   view      -protocol -src-address -dst-address -reply-src-address -reply-dst-address -connection-mark -timeout -tcp-state -assured -confirmed -seen-reply
 /ip/firewall/connection/tracking settings enabled=auto tcp-established-timeout:time=1d udp-timeout:time=10s -max-entries -total-entries
+/ip/neighbor              view      -interface -address -mac-address -identity -platform -version -board -age
 /ip/hotspot               list      name! interface:interface! address-pool=none profile=default idle-timeout=5m keepalive-timeout=none disabled:bool=yes
 /ip/hotspot/profile       list      name! hotspot-address:address=0.0.0.0 dns-name=~ login-by=cookie,http-chap use-radius:bool=no rate-limit=~
 /ip/hotspot/user          list      name! password:secret=~ profile=default server=all comment=~ disabled:bool=no
@@ -75,7 +76,7 @@ MENUS = """
 /ipv6/settings            settings  disable-ipv6:bool=no@7 forward:bool=yes accept-redirects=yes-if-forwarding-disabled accept-router-advertisements=yes-if-forwarding-disabled
 
 /routing/table            list@7    name! fib:flag comment=~ disabled:bool=no -dynamic
-/routing/rule             ordered@7 src-address:prefix dst-address:prefix interface routing-mark action=lookup table=main comment=~ disabled:bool=no
+/routing/rule             ordered@7 src-address:prefix dst-address:prefix interface routing-mark action:rule-action=lookup table=main comment=~ disabled:bool=no
 /routing/settings         settings@7.20+ check-gateway-interval:time=10s check-gateway-timeout:time=1s check-gateway-attempts:int=2
 /routing/ospf/instance    list      name! version:int=2@7 router-id=0.0.0.0@6 router-id=main@7 redistribute=~@7 redistribute-connected=no@6 comment=~ disabled:bool=no
 /routing/ospf/area        list      name! instance=default area-id=0.0.0.0 type=default comment=~ disabled:bool=no

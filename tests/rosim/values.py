@@ -102,10 +102,30 @@ def _flag(text, _router):
     return "" if text in ("", "yes", "true") else text
 
 
+LISTS = "add-dst-to-address-list add-src-to-address-list jump log passthrough return accept"
+ACTIONS = {
+    "filter-action": f"{LISTS} drop fasttrack-connection reject tarpit",
+    "nat-action": f"{LISTS} dst-nat endpoint-independent-nat masquerade netmap redirect same src-nat",
+    "mangle-action": f"{LISTS} change-dscp change-mss change-ttl clear-df fasttrack-connection mark-connection mark-packet "
+                     "mark-routing route set-priority sniff-pc sniff-tzsp strip-ipv4-options",
+    "raw-action": f"{LISTS} drop notrack",
+    "rule-action": "drop lookup lookup-only-in-table unreachable",
+}
+
+
+def _action(kind):
+    def check_action(text, _router):
+        if text in ACTIONS[kind].split():
+            return text
+        raise Trap("input does not match any value of action")
+    return check_action
+
+
 CHECKS = {
     "text": lambda text, router: text, "secret": lambda text, router: text, "name": lambda text, router: text,
     "bool": _bool, "int": _int, "address": _address, "prefix": _prefix, "addresses": _addresses, "time": _time, "pcc": _pcc,
     "interface": _interface, "bridge": _bridge, "interface-list": _interface_list, "flag": _flag,
+    **{kind: _action(kind) for kind in ACTIONS},
 }
 
 
