@@ -51,7 +51,7 @@ struct ros_watch {
 	void *arg;
 	struct table users, things;
 	uint32_t counts[ROUTER_WATCHES];
-	uint32_t unwatched;
+	uint32_t unwatched[ROUTER_WATCHES]; /* for which there was no room, in the last reading and since */
 	uint8_t reading[ROUTER_WATCHES]; /* the last one begun */
 	bool has_base[ROUTER_WATCHES];   /* one has been whole */
 	struct burst bursts[ROUTER_WATCHES][COURSES];
@@ -242,10 +242,9 @@ static void take_new(struct ros_watch *watch, struct table *table, struct entry 
 
 	if (is_full(table)) {
 		/* Which of them a reading shows again cannot be known, nor which of them listen does: only what is young has come. */
-		if (!seen->is_reading && seen->state == ROUTER_STATE_UP && seen->lasted_s * 1000 < LIMIT_WATCH_SLACK_MS) {
-			watch->unwatched++;
+		watch->unwatched[seen->watch]++;
+		if (!seen->is_reading && seen->state == ROUTER_STATE_UP && seen->lasted_s * 1000 < LIMIT_WATCH_SLACK_MS)
 			tell_unwatched(watch, seen, now_ms);
-		}
 		return;
 	}
 	if (!seen->name)
@@ -331,7 +330,7 @@ void ros_watch_take(struct ros_watch *watch, const struct ros_seen *seen, int64_
 	}
 	if (entry->watch == ROUTER_WATCH_NONE && !seen->is_gone)
 		take_new(watch, table, entry, seen, now_ms);
-	else if (entry->watch == ROUTER_WATCH_NONE && watch->unwatched > 0 && !seen->is_reading)
+	else if (entry->watch == ROUTER_WATCH_NONE && watch->unwatched[seen->watch] > 0 && !seen->is_reading)
 		tell_unwatched(watch, seen, now_ms);
 	else if (entry->watch != ROUTER_WATCH_NONE && seen->is_gone)
 		drop(watch, table, entry, seen, now_ms);
@@ -342,6 +341,7 @@ void ros_watch_take(struct ros_watch *watch, const struct ros_seen *seen, int64_
 void ros_watch_begin(struct ros_watch *watch, enum router_watch kind)
 {
 	watch->reading[kind]++;
+	watch->unwatched[kind] = 0;
 }
 
 void ros_watch_end(struct ros_watch *watch, enum router_watch kind, int64_t now_ms)
@@ -396,7 +396,11 @@ uint32_t ros_watch_count(const struct ros_watch *watch, enum router_watch kind)
 
 uint32_t ros_watch_unwatched(const struct ros_watch *watch)
 {
-	return watch->unwatched;
+	uint32_t sum = 0;
+
+	for (unsigned kind = 0; kind < ROUTER_WATCHES; kind++)
+		sum += watch->unwatched[kind];
+	return sum;
 }
 
 void ros_watch_each(const struct ros_watch *watch, int64_t now_ms, router_thing_fn *on_thing, void *arg)

@@ -52,7 +52,7 @@ int64_t ros_watch_deadline(const struct ros_watch *watch);
 void ros_watch_on_time(struct ros_watch *watch, int64_t now_ms);
 
 uint32_t ros_watch_count(const struct ros_watch *watch, enum router_watch kind);
-/* For which there was no room, since creation. */
+/* For which there was no room, in the last reading of their menus and since. */
 uint32_t ros_watch_unwatched(const struct ros_watch *watch);
 /* Every thing that is no user. */
 void ros_watch_each(const struct ros_watch *watch, int64_t now_ms, router_thing_fn *on_thing, void *arg);

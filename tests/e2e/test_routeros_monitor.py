@@ -62,13 +62,16 @@ class Scene:
         with open(self.log_path, "wb") as log:
             self.agent = subprocess.Popen([*self.inside, build_dir() / "jaga-agent", "--config", self.dir / "agent.conf", "--debug"],
                                           stdout=log, stderr=log)
-        wait_for("the agent is online", lambda: "session open" in self.log_path.read_text(errors="replace"))
+        wait_for("the agent is online", lambda: "session open" in self.log())
         self.wait_sample()
         return self
 
     @property
     def log_path(self):
         return self.dir / f"agent{self.n_agents}.log"
+
+    def log(self):
+        return self.log_path.read_text(errors="replace")
 
     def stop(self):
         self.agent.terminate()
@@ -138,3 +141,134 @@ def test_users_come_and_go(scene):
     scene.wait_event(kind="hotspot", to="down", name="guest")
     scene.wait_event(kind="ppp", to="down", name="early")
     assert len(scene.events()) == 5
+
+
+def neighbour(router_id, address, state="Full"):
+    return {"do": "add", "menu": "/routing/ospf/neighbor", "values": {"router-id": router_id, "address": address, "state": state}}
+
+
+def test_an_ospf_neighbour_is_lost_and_found(scene):
+    ospf = "/routing/ospf/neighbor"
+    scene.now(neighbour("10.255.255.2", "10.1.1.2"), neighbour("10.255.255.3", "10.1.1.3", "2-Way"))
+    scene.start()
+    scene.now({"do": "set", "menu": ospf, "key": "10.255.255.2", "values": {"state": "Init"}})
+    lost = scene.wait_event(kind="ospf", to="down", name="10.255.255.2")
+    assert lost["text"] == "OSPF neighbour 10.255.255.2 is lost, Init, 10.1.1.2"
+    scene.now({"do": "set", "menu": ospf, "key": "10.255.255.2", "values": {"state": "Full"}})
+    scene.wait_event(kind="ospf", to="up", name="10.255.255.2")
+    scene.now(gone("10.255.255.2", "10.255.255.3", menu=ospf))  # the second was never full: that is no loss
+    wait_for("it is lost again", lambda: [row["to"] for row in scene.events()] == ["down", "up", "down"], PROMISED_S)
+
+
+def test_a_bgp_session_ends_and_comes_back(scene):
+    if scene.personality == "6.49":
+        menu, key = "/routing/bgp/peer", "fibre"
+        api = scene.rosim.connect()
+        api.path("routing", "bgp", "peer").add(**{"name": "fibre", "remote-address": "10.1.1.2", "remote-as": "46047"})
+        up, down = {"state": "established", "prefix-count": "12"}, {"state": "idle"}
+        scene.now({"do": "set", "menu": menu, "key": key, "values": up})
+    else:
+        menu, key = "/routing/bgp/session", "fibre-1"
+        up, down = {"established": "true", "prefix-count": "12"}, {"established": "false"}
+        scene.now({"do": "add", "menu": menu, "values": {"name": key, "remote.address": "10.1.1.2", "remote.as": "46047", **up}})
+    scene.start()
+    scene.now({"do": "set", "menu": menu, "key": key, "values": down})
+    assert scene.wait_event(kind="bgp", to="down", name=key)["address"] == "10.1.1.2"
+    scene.now({"do": "set", "menu": menu, "key": key, "values": up})
+    scene.wait_event(kind="bgp", to="up", name=key)
+    assert len(scene.events()) == 2
+
+
+def test_a_flap_between_two_readings_is_counted(scene):
+    scene.now({"do": "set", "menu": "/interface", "key": "ether2", "values": {"link-downs": "4"}})
+    scene.start()
+    scene.now({"do": "set", "menu": "/interface", "key": "ether2", "values": {"link-downs": "7"}, "silent": True})
+    flap = scene.wait_event(kind="interface", to="up", name="ether2")
+    assert flap["flaps"] == 3 and flap["text"] == "interface ether2 went down and came back 3 times"
+    # What listen has told is not told again by the counter.
+    scene.now({"do": "set", "menu": "/interface", "key": "ether2", "values": {"link-downs": "8", "running": "false"}})
+    assert scene.wait_event(kind="interface", to="down", name="ether2")["text"] == "interface ether2 is down"
+    scene.wait_sample()
+    scene.now({"do": "set", "menu": "/interface", "key": "ether2", "values": {"running": "true"}})
+    scene.wait_event(kind="interface", to="up", text="interface ether2 is up")
+    assert len(scene.events()) == 3
+
+
+def test_a_reboot_is_told_with_its_time(scene):
+    scene.now({"do": "resource", "uptime": 86400}, user("ana"), neighbour("10.255.255.2", "10.1.1.2"))
+    scene.start()
+    scene.now({"do": "reboot"})
+    booted_s = time.time()
+    restart = scene.wait_event(kind="restart", timeout_s=5)  # the agent comes back after a second
+    assert abs(restart["booted_ms"] / 1000 - booted_s) < 3 and restart["version"].startswith(scene.personality)
+    scene.wait_event(kind="ppp", to="down", name="ana", timeout_s=5)  # and what went with it
+    scene.wait_event(kind="ospf", to="down", timeout_s=5)
+    assert len(scene.events()) == 3
+
+
+def test_netwatch_tunnels_and_modems(scene):
+    api = scene.rosim.connect()
+    api.path("tool", "netwatch").add(host="10.1.1.9", comment="mail")
+    api.path("interface", "l2tp-client").add(**{"name": "l2tp-out1", "connect-to": "192.0.2.240", "user": "campus", "disabled": "no"})
+    host, tunnel = (lambda status: {"do": "set", "menu": "/tool/netwatch", "key": "mail", "values": {"status": status}}), \
+        lambda running: {"do": "set", "menu": "/interface/l2tp-client", "key": "l2tp-out1", "values": {"running": running}}
+    modem = lambda **values: {"do": "modem", "name": "lte1", "values": values}
+    scene.now(host("up"), tunnel("true"), {"do": "add", "menu": "/interface/lte", "values": {"name": "lte1"}},
+              modem(**{"registration-status": "registered", "current-operator": "Op", "rsrp": "-95", "sinr": "12"}))
+    scene.start()
+    scene.now(host("down"), tunnel("false"), modem(**{"registration-status": "searching"}))
+    assert scene.wait_event(kind="netwatch", to="down", name="mail")["address"] == "10.1.1.9"
+    assert scene.wait_event(kind="l2tp", to="down", name="l2tp-out1")["address"] == "192.0.2.240"
+    assert scene.wait_event(kind="lte", to="down")["text"] == "LTE modem lte1 lost its registration, Op"
+    scene.now(host("up"), tunnel("true"), modem(**{"registration-status": "registered"}))
+    for kind in ("netwatch", "l2tp", "lte"):
+        scene.wait_event(kind=kind, to="up")
+    kinds = sorted(row["kind"] for row in scene.events() if row["kind"] != "interface")
+    assert kinds == ["l2tp", "l2tp", "lte", "lte", "netwatch", "netwatch"]
+
+
+def test_five_hundred_users_leave_at_once(scene):
+    scene.now(*(user(f"user{n:03}") for n in range(500)))
+    scene.start()
+    began = time.monotonic()
+    scene.now({"do": "remove", "menu": PPP})
+
+    def told():
+        return sum(row.get("count", 1) for row in scene.events() if row["to"] == "down")
+    wait_for(f"500 logouts are told, {told()} were", lambda: told() == 500, 10)
+    rows = scene.events()
+    print(f"500 logouts in {len(rows)} events within {time.monotonic() - began:.1f} s")
+    assert len(rows) <= 15 and told() == 500
+    many = max(rows, key=lambda row: row.get("count", 1))
+    assert len(many["names"]) == 16 and set(many["names"]) <= {f"user{n:03}" for n in range(500)}
+    assert f"{many['count']} PPP users logged out: {many['names'][0]}, " in many["text"]
+    assert f" and {many['count'] - 16} more" in many["text"]
+
+
+def test_a_session_that_was_lost_tells_the_difference(scene):
+    scene.now(user("stays"), user("leaves"))
+    scene.start()
+    scene.now({"do": "drop"}, gone("leaves"), user("comes"))  # the agent comes back after a second
+    scene.wait_event(kind="ppp", to="down", name="leaves", timeout_s=5)
+    scene.wait_event(kind="ppp", to="up", name="comes", timeout_s=5)
+    assert len(scene.events()) == 2
+
+
+def test_an_agent_that_starts_again_tells_no_ghosts(scene):
+    scene.now(user("ana"), user("bo"), neighbour("10.255.255.2", "10.1.1.2"))
+    scene.start()
+    scene.stop()
+    scene.now(gone("bo"))
+    scene.start()
+    assert scene.events() == []
+    scene.now(gone("ana"))
+    scene.wait_event(kind="ppp", to="down", name="ana")
+    assert len(scene.events()) == 1
+
+
+def test_a_kind_that_is_off_is_not_asked_for(scene):
+    scene.write_conf(FAST + "ppp = off\n")
+    scene.start()
+    scene.now(user("ana"), {"do": "add", "menu": "/ip/hotspot/active", "values": {"user": "guest"}})
+    scene.wait_event(kind="hotspot", to="up", name="guest")
+    assert len(scene.events()) == 1

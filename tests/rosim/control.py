@@ -9,6 +9,7 @@ A test says so over a Unix socket (--control PATH): a line of JSON, answered by 
     {"do": "modem", "name": "lte1", "values": {"rsrp": "-95"}}                              what /interface/lte/monitor tells
     {"do": "resource", "values": {"cpu-load": "93"}, "uptime": 86400}                       of /system/resource
     {"do": "reboot"}
+    {"do": "drop"}                                                                          every session of the API ends
 
 A key is an id or the value of any property. Only what a menu has can be said of it. Listeners are told, unless it is silent.
 """
@@ -21,8 +22,8 @@ from .errors import Trap
 
 
 class Control:
-    def __init__(self, router, reboot):
-        self.router, self.reboot = router, reboot
+    def __init__(self, router, end_sessions):
+        self.router, self.end_sessions = router, end_sessions
 
     async def start(self, path):
         if os.path.exists(path):
@@ -83,7 +84,10 @@ class Control:
 
     def do_reboot(self):
         self.router.boot()
-        self.reboot()
+        self.end_sessions()
+
+    def do_drop(self):
+        self.end_sessions()
 
 
 def control(path, *requests):
