@@ -14,9 +14,16 @@
  *   {"op":"show","device":D}         one row: as above and hostname model system session_since_ms boot_id dropped_events dropped_samples
  *                                    snapshot{as of snapshots} sample{at_ms,conntrack_count,conntrack_max,
  *                                    mem_available_kb,load_permille,uplinks[{uplink,state,rtt_us,loss_permille,rx_bytes,tx_bytes}]}
- *   {"op":"events","device":D?,"limit":N?,"follow":B?}   id device time_ms kind("uplink"|"started"|"notice"|"online"|"offline"|"job")
+ *                                    router{at_ms version booted_ms cpu_percent memory_free_bytes memory_bytes disk_free_bytes
+ *                                    disk_bytes ppp_users hotspot_users unwatched things[{watch,name,state("up"|"down"|"unknown"),
+ *                                    since_ms, bgp: remote_as,prefixes; interface: rx_bytes,tx_bytes,rx_bits_per_s,tx_bits_per_s,
+ *                                    link_downs; lte: operator,rssi_dbm,rsrp_dbm,rsrq_db,sinr_db}]}, absent when nothing is watched
+ *   {"op":"events","device":D?,"limit":N?,"follow":B?,"kinds":"K,K"?}   id device time_ms
+ *                                    kind("uplink"|"started"|"notice"|"online"|"offline"|"job"|"restart"| a watch of `show`|"ppp"|"hotspot")
  *                                    text, and for kind uplink: uplink from to cause detect_us switch_us flows_moved carried_by
- *                                    lasted_ms misses misses_needed probes[{target,sent,lost,rtt_us,timeout_us}]; oldest first
+ *                                    lasted_ms misses misses_needed probes[{target,sent,lost,rtt_us,timeout_us}]; for restart: booted_ms
+ *                                    version previous_version; for a watch and users: to("up"|"down") name address caller detail
+ *                                    lasted_ms flaps, of many count names[]; oldest first
  *   {"op":"snapshots","device":D}    n hash taken_ms checked_ms bytes stored_bytes; oldest first, n counts from 1
  *   {"op":"cat","device":D,"n":N?}   one row: n hash taken_ms text; newest when n is absent. hex: the bytes,
  *                                    only when they are not UTF-8 without NUL
@@ -30,8 +37,8 @@
  *   {"op":"jobs","device":D?}        job device seq name state queued_ms changed_ms not_after_ms confirm_s exit_status reason output_bytes; newest first
  *   {"op":"job","job":ID,"follow":B?}  one row: as above and interpreter script rollback output(text) output_truncated reason duration_ms attempt;
  *                                    follow: a row at each change of state until it is final
- *   {"op":"status"}                  rows {"problem":...,"device":...,"since_ms":...,"text":...,"hint":...}, then one row
- *                                    {"counters":{...}}
+ *   {"op":"status","device":D?}      rows {"problem":...,"device":...,"since_ms":...,"text":...,"hint":...}, then one row
+ *                                    {"counters":{...}}; of one device {"router":{as of show}} when something is watched there
  *   {"op":"enroll","device":D,"replace":B?}   one row: device key(64 hex digits) collector("ADDRESS:PORT", absent when the
  *                                    collector listens everywhere and its file names no [collector] advertise); error exists
  *   {"op":"remove","device":D}       forgets a device's key (its history stays)

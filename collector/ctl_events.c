@@ -1,8 +1,8 @@
 /*
  * ctl_events: the newest events, oldest first, and then what comes.
  *
- *   begin: walk the chain of batches with events back, newest first, until `limit` are found
- *   step:  emit those batches in turn; then, when following, scan the log forward from where we began
+ *   begin: find the newest batch with events
+ *   step:  walk their chain back until `limit` rows that are wanted are found; emit those batches in turn; then, when following, scan the log forward from where we began
  *
  * A follower reads the log itself after each commit, so it misses nothing and sees nothing twice,
  * however slowly it reads; when the log's oldest part is trimmed before it came there, that part is gone.
@@ -11,41 +11,107 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "collector/ingest_rows.h"
 
 #define DEFAULT_EVENTS 100
+#define WALK_BATCHES 64	  /* on the way back, in one turn: a filter makes rows of each */
 #define SCAN_BATCHES 1000 /* a follower of one device passes over so many batches of others in one turn */
 
-static int collect(struct ctl_client *client, struct store_txn *txn, uint64_t limit)
+static uint64_t wanted_rows(const struct ctl_client *client)
+{
+	return client->request.limit < 0 ? DEFAULT_EVENTS : (uint64_t)client->request.limit;
+}
+
+/* A row that the client asked for. */
+static bool is_wanted(const struct ctl_client *client, const json_t *row)
+{
+	const char *kind = json_string_value(json_object_get(row, "kind"));
+	size_t length = kind ? strlen(kind) : 0;
+
+	if (client->request.kinds[0] == '\0')
+		return true;
+	for (const char *at = client->request.kinds; at; at = strchr(at, ',')) {
+		at += *at == ',';
+		if (strncmp(at, kind ? kind : "", length) == 0 && (at[length] == ',' || at[length] == '\0'))
+			return true;
+	}
+	return false;
+}
+
+static json_t *make_rows(struct ctl_client *client, const struct store_batch *batch)
+{
+	const struct fleet_device *device = fleet_get(client->collector->ports.fleet, batch->device_number);
+	json_t *rows = ingest_make_rows(batch, device ? device->name : "?");
+
+	for (size_t i = json_array_size(rows); i-- > 0;)
+		if (!is_wanted(client, json_array_get(rows, i)))
+			(void)json_array_remove(rows, i); /* fails only for an index that is not there */
+	return rows;
+}
+
+/* How many of its rows the client asked for; without a filter they need not be made. */
+static uint64_t count_rows(struct ctl_client *client, const struct store_batch *batch)
+{
+	uint64_t n = batch->n_events;
+	json_t *rows;
+
+	if (client->request.kinds[0] == '\0')
+		return n;
+	rows = make_rows(client, batch);
+	n = json_array_size(rows);
+	json_decref(rows);
+	return n;
+}
+
+/* Where the walk begins: at the newest batch with events. */
+static int find_newest(struct ctl_client *client, struct store_txn *txn)
 {
 	struct ctl_cursor *cursor = &client->cursor;
-	const struct fleet_device *device = cursor->device;
 	struct store_batch batch;
 	struct store_mark mark;
-	uint64_t id, found = 0;
 	int r;
 
 	r = store_find_last_batch(txn, &batch);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
 	cursor->next = batch.id + 1;
-	id = batch.n_events > 0 ? batch.id : batch.previous_event_of_any;
-	if (device) {
-		r = store_get_mark(txn, device->number, &mark);
+	cursor->walk = batch.n_events > 0 ? batch.id : batch.previous_event_of_any;
+	if (!cursor->device)
+		return 0;
+	cursor->walk = 0;
+	r = store_get_mark(txn, cursor->device->number, &mark);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	cursor->walk = mark.last_event_id;
+	return 0;
+}
+
+/* Some batches back; walk is 0 when there are enough, or no more. */
+static int walk_back(struct ctl_client *client, struct store_txn *txn)
+{
+	struct ctl_cursor *cursor = &client->cursor;
+	uint64_t limit = wanted_rows(client), n;
+	struct store_batch batch;
+
+	for (unsigned passed = 0; passed < WALK_BATCHES && cursor->walk != 0; passed++) {
+		int r = cursor->found < limit ? store_get_batch(txn, cursor->walk, &batch) : -ENOENT;
+
+		if (r == -ENOENT) {
+			cursor->walk = 0;
+			break;
+		}
 		if (r < 0)
-			return r == -ENOENT ? 0 : r;
-		id = mark.last_event_id;
+			return r;
+		n = count_rows(client, &batch);
+		if (n > 0)
+			cursor->ids[cursor->n_ids++] = cursor->walk;
+		cursor->found += n;
+		cursor->walk = cursor->device ? batch.previous_event : batch.previous_event_of_any;
 	}
-	while (id != 0 && found < limit) {
-		r = store_get_batch(txn, id, &batch);
-		if (r < 0)
-			return r == -ENOENT ? 0 : r;
-		cursor->ids[cursor->n_ids++] = id;
-		found += batch.n_events;
-		id = device ? batch.previous_event : batch.previous_event_of_any;
-	}
-	cursor->at = found > limit ? (unsigned)(found - limit) : 0; /* rows of the oldest batch that are too many */
+	if (cursor->walk == 0)
+		cursor->at = cursor->found > limit ? (unsigned)(cursor->found - limit) : 0; /* too many rows of the oldest batch */
 	return 0;
 }
 
@@ -53,7 +119,6 @@ static enum ctl_next begin_events(struct ctl_client *client)
 {
 	const struct ctl_request *request = &client->request;
 	struct ctl_cursor *cursor = &client->cursor;
-	uint64_t limit = request->limit < 0 ? DEFAULT_EVENTS : (uint64_t)request->limit;
 	struct store_txn *txn;
 	int r;
 
@@ -62,12 +127,12 @@ static enum ctl_next begin_events(struct ctl_client *client)
 		if (!cursor->device)
 			return CTL_FAILED;
 	}
-	cursor->ids = calloc(limit + 1, sizeof(*cursor->ids));
+	cursor->ids = calloc(wanted_rows(client) + 1, sizeof(*cursor->ids));
 	if (!cursor->ids)
 		return ctl_fail_store(client, -ENOMEM);
 	r = store_read_begin(client->collector->ports.store, &txn);
 	if (r == 0) {
-		r = collect(client, txn, limit);
+		r = find_newest(client, txn);
 		store_read_end(txn);
 	}
 	return r < 0 ? ctl_fail_store(client, r) : CTL_MORE;
@@ -75,8 +140,7 @@ static enum ctl_next begin_events(struct ctl_client *client)
 
 static enum ctl_next put_batch(struct ctl_client *client, const struct store_batch *batch)
 {
-	const struct fleet_device *device = fleet_get(client->collector->ports.fleet, batch->device_number);
-	json_t *rows = ingest_make_rows(batch, device ? device->name : "?"), *row;
+	json_t *rows = make_rows(client, batch), *row;
 	enum ctl_next next = rows ? CTL_MORE : ctl_fail_store(client, -ENOMEM);
 	size_t i;
 
@@ -120,6 +184,10 @@ static enum ctl_next step_in_transaction(struct ctl_client *client, struct store
 	struct store_batch batch;
 	int r;
 
+	if (cursor->walk != 0) {
+		r = walk_back(client, txn);
+		return r < 0 ? ctl_fail_store(client, r) : CTL_MORE;
+	}
 	if (cursor->n_ids == 0)
 		return client->request.follow ? step_forward(client, txn) : CTL_DONE;
 	r = store_get_batch(txn, cursor->ids[--cursor->n_ids], &batch);

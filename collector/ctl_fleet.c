@@ -126,6 +126,8 @@ static enum ctl_next begin_show(struct ctl_client *client)
 		json_object_set_new(row, "snapshot", ctl_make_snapshot(&device->snapshot));
 	if (device->sample.at_ms != 0)
 		json_object_set_new(row, "sample", make_sample(device));
+	if (device->watched)
+		json_object_set_new(row, "router", ctl_make_watched(device->watched));
 	next = ctl_put_row(client, row);
 	return next == CTL_MORE ? CTL_DONE : next;
 }

@@ -50,6 +50,7 @@ extern const struct ctl_operation ctl_status;					  /* ctl_status.c */
 
 struct ctl_cursor { /* where a step goes on; each operation uses what it needs */
 	uint64_t next;
+	uint64_t walk, found; /* events: the batch to look at on the way back; rows found so far */
 	uint64_t *ids; /* freed with the client */
 	unsigned n_ids, at;
 	struct ctl_take *takes; /* freed with the client */
@@ -89,6 +90,8 @@ enum ctl_next ctl_fail(struct ctl_client *client, const char *code, const char *
 	__attribute__((format(printf, 4, 5)));
 /* The error for a negative errno of the store or writer. */
 enum ctl_next ctl_fail_store(struct ctl_client *client, int error);
+/* ctl_watch.c: what is watched there, as a new object. */
+json_t *ctl_make_watched(const struct fleet_watched *watched);
 /* The device that the request names, or NULL after ctl_fail. */
 struct fleet_device *ctl_find_device(struct ctl_client *client);
 /*

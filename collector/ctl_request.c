@@ -22,6 +22,7 @@ enum field_bit {
 	REPLACE = 512,
 	CONFIRM = 1024,
 	ROLLBACK = 2048,
+	KINDS = 4096,
 };
 
 static const struct {
@@ -30,14 +31,14 @@ static const struct {
 } ops[CTL_N_OPS] = {
 	[CTL_DEVICES] = { "devices", 0, 0 },
 	[CTL_SHOW] = { "show", DEVICE, 0 },
-	[CTL_EVENTS] = { "events", 0, DEVICE | LIMIT | FOLLOW },
+	[CTL_EVENTS] = { "events", 0, DEVICE | LIMIT | FOLLOW | KINDS },
 	[CTL_SNAPSHOTS] = { "snapshots", DEVICE, 0 },
 	[CTL_CAT] = { "cat", DEVICE, N },
 	[CTL_SNAPSHOT_TAKE] = { "snapshot-take", 0, DEVICE },
 	[CTL_PUSH] = { "push", DEVICE | NAME | SCRIPT, INTERPRETER | NOT_AFTER | CONFIRM | ROLLBACK },
 	[CTL_JOBS] = { "jobs", 0, DEVICE },
 	[CTL_JOB] = { "job", JOB, FOLLOW },
-	[CTL_STATUS] = { "status", 0, 0 },
+	[CTL_STATUS] = { "status", 0, DEVICE },
 	[CTL_ENROLL] = { "enroll", DEVICE, REPLACE },
 	[CTL_REMOVE] = { "remove", DEVICE, 0 },
 	[CTL_DOCTOR] = { "doctor", DEVICE, 0 },
@@ -64,6 +65,17 @@ static int set_number(const json_t *value, int64_t min, int64_t max, int64_t *re
 static int set_limit(struct ctl_request *request, const json_t *value)
 {
 	return set_number(value, 0, LIMIT_CTL_EVENTS, &request->limit);
+}
+
+/* "ppp,hotspot" */
+static int set_kinds(struct ctl_request *request, const json_t *value)
+{
+	const char *text = json_string_value(value);
+
+	if (!text || text[0] == '\0' || strlen(text) >= sizeof(request->kinds) || strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-,") != strlen(text))
+		return -EINVAL;
+	strcpy(request->kinds, text);
+	return 0;
 }
 
 static int set_n(struct ctl_request *request, const json_t *value)
@@ -155,6 +167,7 @@ static const struct field {
 	{ "device", DEVICE, set_device, "a name: letters, digits, . _ - and at most 31 of them" },
 	{ "limit", LIMIT, set_limit, "a number from 0 to 10000" },
 	{ "follow", FOLLOW, set_follow, "true or false" },
+	{ "kinds", KINDS, set_kinds, "kinds of events with commas between, as in ppp,hotspot" },
 	{ "n", N, set_n, "a number from 1" },
 	{ "name", NAME, set_name, "a file name of at most 63 bytes, without its path" },
 	{ "script", SCRIPT, set_script, "a text of 1 byte to 256 KiB" },

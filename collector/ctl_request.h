@@ -32,6 +32,7 @@ enum ctl_op {
 struct ctl_request {
 	enum ctl_op op;
 	char device[LIMIT_NAME]; /* "": not given */
+	char kinds[LIMIT_CTL_KINDS]; /* "": all */
 	char name[LIMIT_JOB_NAME];
 	char interpreter[16];
 	const char *script, *rollback; /* in json; rollback NULL: not given */

@@ -2,6 +2,8 @@
  * ctl_status: what is wrong now, each with what to do about it, then the counters. Nothing that is in
  * order makes a row.
  *
+ * Of one device: what is wrong with it, its jobs, then what is watched there.
+ *
  *   phases: the collector itself ─▶ devices, 64 a turn ─▶ jobs of the last day, 64 a turn ─▶ counters
  */
 #include "collector/ctl_internal.h"
@@ -13,6 +15,7 @@
 
 #include "collector/ingest.h"
 #include "collector/ingest_rows.h"
+#include "collector/ingest_watch.h"
 #include "collector/jobs.h"
 #include "collector/snapshots.h"
 #include "collector/writer.h"
@@ -160,6 +163,37 @@ static enum ctl_next put_troubles(struct ctl_client *client, const struct fleet_
 	return next;
 }
 
+/* What is wrong with a neighbour or a host that people have asked the router to watch. A tunnel may wait for its use, a port
+ * for a cable: they are only shown. */
+static enum ctl_next put_things(struct ctl_client *client, const struct fleet_device *device)
+{
+	static const struct {
+		int watch;
+		const char *kind, *what, *is, *hint;
+	} kinds[] = {
+		{ JAGA__V1__WATCH__WATCH_OSPF, "ospf-down", "OSPF neighbour", "is not full", "is that router reachable?" },
+		{ JAGA__V1__WATCH__WATCH_BGP, "bgp-down", "BGP peer", "is not established", "is that router reachable?" },
+		{ JAGA__V1__WATCH__WATCH_LTE, "lte-down", "LTE modem", "is not registered", "SIM, antenna, provider" },
+		{ JAGA__V1__WATCH__WATCH_NETWATCH, "netwatch-down", "Netwatch host", "is down", "see the router's Netwatch" },
+	};
+	enum ctl_next next = CTL_MORE;
+
+	for (unsigned i = 0; device->watched && i < device->watched->n_things && next == CTL_MORE; i++) {
+		const struct fleet_thing *thing = &device->watched->things[i];
+
+		for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]) && next == CTL_MORE; k++) {
+			struct problem problem = { .kind = kinds[k].kind, .device = device->name, .hint = kinds[k].hint,
+						   .since_ms = thing->since_ms };
+
+			if (thing->watch != kinds[k].watch || thing->state != JAGA__V1__WATCH_STATE__WATCH_STATE_DOWN)
+				continue;
+			snprintf(problem.text, sizeof(problem.text), "%s %s %s", kinds[k].what, thing->name, kinds[k].is);
+			next = put_problem(client, &problem);
+		}
+	}
+	return next;
+}
+
 static enum ctl_next put_device(struct ctl_client *client, const struct fleet_device *device)
 {
 	struct problem problem = { .device = device->name };
@@ -177,6 +211,8 @@ static enum ctl_next put_device(struct ctl_client *client, const struct fleet_de
 	next = put_uplinks(client, device);
 	if (next == CTL_MORE)
 		next = put_troubles(client, device);
+	if (next == CTL_MORE)
+		next = put_things(client, device);
 	if (next != CTL_MORE || (device->dropped_events == 0 && device->dropped_samples == 0) ||
 	    clock_wall_ms() - device->dropped_since_ms > DAY_MS)
 		return next;
@@ -186,6 +222,13 @@ static enum ctl_next put_device(struct ctl_client *client, const struct fleet_de
 	snprintf(problem.text, sizeof(problem.text), "%llu events and %llu samples were dropped by the agent",
 		 (unsigned long long)device->dropped_events, (unsigned long long)device->dropped_samples);
 	return put_problem(client, &problem);
+}
+
+static void begin_jobs(struct ctl_client *client)
+{
+	client->cursor.phase = PHASE_JOBS;
+	client->cursor.next = UINT64_MAX;
+	client->cursor.since_ms = clock_wall_ms() - DAY_MS;
 }
 
 static enum ctl_next step_devices(struct ctl_client *client)
@@ -198,9 +241,7 @@ static enum ctl_next step_devices(struct ctl_client *client)
 		const struct fleet_device *device;
 
 		if (cursor->next >= fleet_count(fleet)) {
-			cursor->phase = PHASE_JOBS;
-			cursor->next = UINT64_MAX;
-			cursor->since_ms = clock_wall_ms() - DAY_MS;
+			begin_jobs(client);
 			break;
 		}
 		device = fleet_get(fleet, (uint32_t)++cursor->next);
@@ -220,6 +261,8 @@ static enum ctl_next put_job(struct ctl_client *client, const struct store_job *
 
 	if (++client->cursor.at > LIMIT_STATUS_JOBS)
 		return CTL_DONE;
+	if (client->cursor.device && client->cursor.device != device)
+		return CTL_MORE;
 	if (!jobs_is_bad_end(job->phase) || job->changed_ms < client->cursor.since_ms)
 		return CTL_MORE;
 	snprintf(problem.text, sizeof(problem.text), "job %llu (%s) %s%s%s", (unsigned long long)job->number, job->name,
@@ -315,10 +358,29 @@ static enum ctl_next put_counters(struct ctl_client *client)
 	return next == CTL_MORE ? CTL_DONE : next;
 }
 
+static enum ctl_next put_router(struct ctl_client *client)
+{
+	const struct fleet_device *device = client->cursor.device;
+	enum ctl_next next;
+	json_t *row;
+
+	if (!device->watched)
+		return CTL_DONE;
+	row = json_object();
+	json_object_set_new(row, "router", ctl_make_watched(device->watched));
+	next = ctl_put_row(client, row);
+	return next == CTL_MORE ? CTL_DONE : next;
+}
+
 static enum ctl_next begin_status(struct ctl_client *client)
 {
-	(void)client;
-	return CTL_MORE;
+	if (client->request.device[0] == '\0')
+		return CTL_MORE;
+	client->cursor.device = ctl_find_device(client);
+	if (!client->cursor.device)
+		return CTL_FAILED;
+	begin_jobs(client); /* after what is wrong with the device itself */
+	return client->cursor.device->has_key ? put_device(client, client->cursor.device) : CTL_MORE;
 }
 
 static enum ctl_next step_self(struct ctl_client *client)
@@ -343,7 +405,7 @@ static enum ctl_next step_status(struct ctl_client *client)
 	case PHASE_JOBS:
 		return step_jobs(client);
 	default:
-		return put_counters(client);
+		return client->cursor.device ? put_router(client) : put_counters(client);
 	}
 }
 

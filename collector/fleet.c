@@ -65,6 +65,7 @@ void fleet_destroy(struct fleet *fleet)
 		free(device->uplinks);
 		free(device->troubles);
 		free(device->doctor.report);
+		fleet_watch_free(device->watched);
 		free(device);
 	}
 	free(fleet->devices);
@@ -266,5 +267,6 @@ void fleet_shift_times(struct fleet *fleet, int64_t step_ms)
 			shift(&device->uplinks[i].since_ms, step_ms);
 		for (unsigned i = 0; i < device->n_troubles; i++)
 			shift(&device->troubles[i].since_ms, step_ms);
+		fleet_watch_shift(device->watched, step_ms);
 	}
 }

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "collector/fleet_watch.h"
 #include "collector/store.h"
 #include "common/limits.h"
 
@@ -81,6 +82,7 @@ struct fleet_device {
 		uint8_t *report;  /* its answer, until it is taken; NULL: none came yet */
 		size_t length;
 	} doctor;
+	struct fleet_watched *watched; /* NULL: it watches nothing beside its uplinks */
 
 	struct store_snapshot snapshot; /* newest; n 0: none */
 	uint64_t snapshot_reports;	/* times that it said which one it has, since the collector's start */

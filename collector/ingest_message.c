@@ -161,6 +161,7 @@ static void apply_sample(struct fleet_device *device, const Jaga__V1__Sample *sa
 		.mem_available_kb = sample->mem_available_kb,
 		.load_permille = sample->load_permille,
 	};
+	ingest_apply_watched(device, sample, time_ms);
 	for (size_t i = 0; i < sample->n_uplinks; i++) {
 		const Jaga__V1__UplinkSample *from = sample->uplinks[i];
 		struct fleet_uplink *uplink = fleet_find_uplink(device, from->uplink);
@@ -184,6 +185,8 @@ static void apply_event(struct fleet_device *device, const Jaga__V1__Event *even
 		fleet_set_trouble(device, event->notice->subsystem, event->notice->text, time_ms);
 	if (event->kind_case == JAGA__V1__EVENT__KIND_NOTICE && event->notice->span == NOTICE_ENDS)
 		fleet_set_trouble(device, event->notice->subsystem, NULL, time_ms);
+	if (event->kind_case == JAGA__V1__EVENT__KIND_WATCH)
+		ingest_apply_watch(device, event->watch, time_ms);
 	if (event->kind_case != JAGA__V1__EVENT__KIND_UPLINK)
 		return;
 	uplink = fleet_find_uplink(device, event->uplink->uplink);

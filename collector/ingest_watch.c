@@ -48,6 +48,11 @@ const char *ingest_watch_state_name(int state)
 
 /* --- checks ------------------------------------------------------------------------------------------- */
 
+static bool is_name(const ProtobufCBinaryData *bytes)
+{
+	return bytes->len > 0 && bytes->len <= LIMIT_WATCH_NAME;
+}
+
 static bool is_short(const ProtobufCBinaryData *bytes)
 {
 	return bytes->len <= LIMIT_WATCH_NAME;
@@ -63,8 +68,8 @@ const char *ingest_check_watch(const Jaga__V1__WatchChange *change)
 	if (change->n_names == 0 || change->n_names > LIMIT_WATCH_NAMES)
 		return "events.watch.names: not 1 to 16";
 	for (size_t i = 0; i < change->n_names; i++)
-		if (!is_short(&change->names[i]))
-			return "events.watch.names: longer than 40 bytes";
+		if (!is_name(&change->names[i]))
+			return "events.watch.names: not 1 to 40 bytes";
 	if (!is_short(&change->address) || !is_short(&change->caller) || !is_short(&change->detail))
 		return "events.watch: a text longer than 40 bytes";
 	return is_duration(change->lasted_ms / 1000) ? NULL : "events.watch.lasted_ms: not a duration";
@@ -82,15 +87,117 @@ const char *ingest_check_watched(const Jaga__V1__Sample *sample)
 	if (sample->router && (strlen(sample->router->version) >= LIMIT_TEXT || !is_duration(sample->router->uptime_s)))
 		return "samples.router: version or uptime_s";
 	for (size_t i = 0; i < sample->n_watches; i++)
-		if (!is_short(&sample->watches[i]->name) || !is_duration(sample->watches[i]->lasted_s))
+		if (!is_name(&sample->watches[i]->name) || !is_duration(sample->watches[i]->lasted_s))
 			return "samples.watches: name or lasted_s";
 	for (size_t i = 0; i < sample->n_interfaces; i++)
-		if (!is_short(&sample->interfaces[i]->name))
-			return "samples.interfaces.name: longer than 40 bytes";
+		if (!is_name(&sample->interfaces[i]->name))
+			return "samples.interfaces.name: not 1 to 40 bytes";
 	for (size_t i = 0; i < sample->n_modems; i++)
-		if (!is_short(&sample->modems[i]->name) || !is_short(&sample->modems[i]->operator_))
-			return "samples.modems: a text longer than 40 bytes";
+		if (!is_name(&sample->modems[i]->name) || !is_short(&sample->modems[i]->operator_))
+			return "samples.modems: name or operator";
 	return NULL;
+}
+
+/* --- the fleet ---------------------------------------------------------------------------------------- */
+
+static void count_users(struct fleet_watched *watched, const Jaga__V1__WatchChange *change)
+{
+	uint32_t *users = change->watch == JAGA__V1__WATCH__WATCH_PPP ? &watched->ppp_users : &watched->hotspot_users;
+	uint32_t n = change->count > 1 ? change->count : 1;
+
+	if (change->to == JAGA__V1__WATCH_STATE__WATCH_STATE_UP)
+		*users += n;
+	else
+		*users -= n < *users ? n : *users;
+}
+
+/* Between two samples; the next one tells the whole. */
+void ingest_apply_watch(struct fleet_device *device, const Jaga__V1__WatchChange *change, int64_t time_ms)
+{
+	if (!device->watched)
+		return;
+	if (change->watch == JAGA__V1__WATCH__WATCH_PPP || change->watch == JAGA__V1__WATCH__WATCH_HOTSPOT) {
+		count_users(device->watched, change);
+		return;
+	}
+	for (size_t i = 0; i < change->n_names; i++) {
+		struct fleet_thing *thing = fleet_watch_find(device->watched, (int)change->watch, change->names[i].data,
+							     change->names[i].len);
+
+		if (thing)
+			fleet_thing_set_state(thing, (int)change->to, time_ms);
+	}
+}
+
+static void copy_bytes(char ret_text[static LIMIT_WATCH_NAME + 1], const ProtobufCBinaryData *bytes)
+{
+	if (bytes->len > 0)
+		memcpy(ret_text, bytes->data, bytes->len);
+	ret_text[bytes->len] = '\0';
+}
+
+static void apply_router(struct fleet_watched *watched, const Jaga__V1__RouterSample *router, int64_t time_ms)
+{
+	fleet_watch_begin(watched, time_ms);
+	memcpy(watched->version, router->version, strlen(router->version) + 1);
+	watched->uptime_s = router->uptime_s;
+	watched->cpu_percent = router->cpu_percent;
+	watched->memory_free_bytes = router->memory_free_bytes;
+	watched->memory_bytes = router->memory_bytes;
+	watched->disk_free_bytes = router->disk_free_bytes;
+	watched->disk_bytes = router->disk_bytes;
+	watched->ppp_users = router->ppp_users;
+	watched->hotspot_users = router->hotspot_users;
+	watched->unwatched = router->unwatched;
+}
+
+static void apply_modem(struct fleet_watched *watched, const Jaga__V1__ModemSample *modem, int64_t time_ms)
+{
+	struct fleet_thing *thing = fleet_watch_put(watched, JAGA__V1__WATCH__WATCH_LTE, modem->name.data, modem->name.len);
+
+	if (!thing)
+		return;
+	fleet_thing_set_state(thing, (int)modem->state, time_ms);
+	copy_bytes(thing->carrier, &modem->operator_);
+	thing->told = modem->told;
+	thing->rssi_dbm = modem->rssi_dbm;
+	thing->rsrp_dbm = modem->rsrp_dbm;
+	thing->rsrq_db = modem->rsrq_db;
+	thing->sinr_db = modem->sinr_db;
+}
+
+void ingest_apply_watched(struct fleet_device *device, const Jaga__V1__Sample *sample, int64_t time_ms)
+{
+	bool is_watched = sample->router || sample->n_watches + sample->n_interfaces + sample->n_modems > 0;
+	struct fleet_watched *watched = is_watched ? fleet_watch_get(&device->watched) : NULL;
+	struct fleet_thing *thing;
+
+	if (!watched)
+		return;
+	if (sample->router)
+		apply_router(watched, sample->router, time_ms);
+	for (size_t i = 0; i < sample->n_watches; i++) {
+		const Jaga__V1__WatchSample *at = sample->watches[i];
+
+		thing = fleet_watch_put(watched, (int)at->watch, at->name.data, at->name.len);
+		if (!thing)
+			continue;
+		fleet_thing_set_state(thing, (int)at->state, at->lasted_s > 0 ? time_ms - at->lasted_s * 1000 : time_ms);
+		thing->remote_as = at->remote_as;
+		thing->prefixes = at->prefixes;
+	}
+	for (size_t i = 0; i < sample->n_interfaces; i++) {
+		const Jaga__V1__InterfaceSample *at = sample->interfaces[i];
+
+		thing = fleet_watch_put(watched, JAGA__V1__WATCH__WATCH_INTERFACE, at->name.data, at->name.len);
+		if (!thing)
+			continue;
+		fleet_thing_set_state(thing, (int)at->state, time_ms);
+		fleet_thing_count(thing, at->rx_bytes, at->tx_bytes, time_ms);
+		thing->link_downs = at->link_downs;
+	}
+	for (size_t i = 0; i < sample->n_modems; i++)
+		apply_modem(watched, sample->modems[i], time_ms);
 }
 
 /* --- rows --------------------------------------------------------------------------------------------- */

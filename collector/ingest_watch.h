@@ -7,12 +7,17 @@
 
 #include <jansson.h>
 
+#include "collector/fleet.h"
 #include "common/wire.h"
 
 /* NULL when acceptable, else what is wrong with which field. */
 const char *ingest_check_watch(const Jaga__V1__WatchChange *change);
 const char *ingest_check_restart(const Jaga__V1__RouterRestart *restart);
 const char *ingest_check_watched(const Jaga__V1__Sample *sample);
+
+/* What passed its check, as the fleet is to show it; time_ms: when it happened. Without memory it is not shown. */
+void ingest_apply_watch(struct fleet_device *device, const Jaga__V1__WatchChange *change, int64_t time_ms);
+void ingest_apply_watched(struct fleet_device *device, const Jaga__V1__Sample *sample, int64_t time_ms);
 
 /* "ppp", "bgp", ...: the kind of such an event, and of a thing in rows; "watch" for what this collector does not know. */
 const char *ingest_watch_name(int watch);

@@ -201,6 +201,7 @@
 #define LIMIT_STATUS_JOBS 1000	     /* newest jobs that `status` looks at: some milliseconds */
 #define LIMIT_LOW_DISK_BYTES (256ull << 20) /* less free than this is told; a busy fleet writes it in minutes */
 #define LIMIT_CTL_ROWS 64		     /* rows made in one turn of the loop: under a millisecond */
+#define LIMIT_CTL_KINDS 128		     /* of an `events` that wants some kinds: all their names together */
 #define LIMIT_CTL_EVENTS 10000		     /* rows of one `events`: a screen shows 50; ids kept while it runs */
 #define LIMIT_CTL_REQUEST_MS 10000	     /* a client that has not sent its line by then is gone */
 #define LIMIT_CTL_STALL_MS 60000	     /* a client that reads nothing for so long is gone */

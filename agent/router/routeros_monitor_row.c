@@ -201,6 +201,8 @@ int routeros_read_row(enum router_watch watch, const struct ros_sentence *row, b
 	if (routeros_read_id(row, &seen.id) < 0)
 		return -1;
 	readers[watch](row, &seen);
+	if (seen.name && seen.name[0] == '\0')
+		seen.name = text_of(row, ".id"); /* people may give things no name */
 	seen.is_gone = is_yes(row, ".dead") || is_yes(row, "disabled");
 	*ret_seen = seen;
 	return 0;

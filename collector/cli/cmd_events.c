@@ -1,11 +1,13 @@
 /* cmd_events: `jaga events`, what happened, oldest first, one line an event; --follow goes on for ever. */
 #include <errno.h>
+#include <string.h>
 
 #include "collector/cli/command.h"
 #include "collector/cli/sentence.h"
 #include "common/parse.h"
 
 #define DEFAULT_EVENTS 50	/* two screens: more is a question for --limit */
+#define KIND_LETTERS "abcdefghijklmnopqrstuvwxyz0123456789-,"
 #define FOLLOWED_EVENTS 10	/* as tail -f: where it stands, then what comes */
 
 static const struct column columns[] = {
@@ -25,6 +27,7 @@ static const struct render_shape shape = {
 static int run(const struct invocation *invocation, struct failure *failure)
 {
 	bool follow = invocation_value(invocation, "follow") != NULL;
+	const char *kinds = invocation_value(invocation, "kind");
 	const char *limit_text = invocation_value(invocation, "limit");
 	uint32_t limit = follow ? FOLLOWED_EVENTS : DEFAULT_EVENTS;
 	json_t *request;
@@ -32,9 +35,12 @@ static int run(const struct invocation *invocation, struct failure *failure)
 	if (limit_text && parse_u32(limit_text, follow ? 0 : 1, LIMIT_CTL_EVENTS, &limit) < 0)
 		return failure_set(failure, -EINVAL, "--limit takes a number up to 10000",
 				   "\"%s\" is no number of events", limit_text);
+	if (kinds && (kinds[0] == '\0' || strlen(kinds) >= LIMIT_CTL_KINDS || strspn(kinds, KIND_LETTERS) != strlen(kinds)))
+		return failure_set(failure, -EINVAL, "as in --kind ppp,hotspot; jaga events --help names them",
+				   "\"%s\" is no list of kinds", kinds);
 	request = invocation_request("events", invocation_value(invocation, "device"));
 	if (request && (json_object_set_new(request, "limit", json_integer(limit)) < 0 ||
-			(follow && json_object_set_new(request, "follow", json_true()) < 0))) {
+			(kinds && json_object_set_new(request, "kinds", json_string(kinds)) < 0) || (follow && json_object_set_new(request, "follow", json_true()) < 0))) {
 		json_decref(request);
 		request = NULL;
 	}
@@ -44,13 +50,16 @@ static int run(const struct invocation *invocation, struct failure *failure)
 static const struct option_spec options[] = {
 	{ "follow", 'f', NULL, "go on: print events as they happen" },
 	{ "device", 'd', "DEVICE", "of this router only" },
+	{ "kind", 'k', "KINDS", "of these kinds only, with commas between" },
 	{ "limit", 'n', "N", "the newest N (50; with --follow 10 to begin with)" },
 };
 
 const struct command command_events = {
 	.name = "events",
 	.operands = "",
-	.summary = "what happened: uplinks down and up, routers on and off line",
+	.summary = "what happened: uplinks, users, neighbours, routers on and off line",
+	.details = "Kinds: uplink, online, offline, job, started, notice; of RouterOS routers also ppp and hotspot (users log in and\n"
+		   "out), ospf, bgp, l2tp, lte, interface, netwatch, restart. Many users that leave at once are one line.",
 	.example = "jaga events --follow --device rtr1",
 	.options = options,
 	.n_options = sizeof(options) / sizeof(options[0]),

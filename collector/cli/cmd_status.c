@@ -1,6 +1,6 @@
 /*
  * cmd_status: `jaga status`, only what is wrong now, each with the next step; then the collector's
- * counters. With --check the exit status tells, for monitoring.
+ * counters; of one router: what is watched there, if anything is. With --check the exit status tells, for monitoring.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -8,6 +8,7 @@
 #include "collector/cli/command.h"
 #include "collector/cli/human.h"
 #include "collector/cli/row.h"
+#include "collector/cli/watched_view.h"
 
 #define COUNTER_BYTES 96 /* a name and a number */
 #define LINE_WIDTH 76	 /* of the counters: every terminal has that */
@@ -109,7 +110,7 @@ static void print_counters(const json_t *counters, FILE *out)
 static int print_rows(const struct invocation *invocation, const json_t *rows, size_t *ret_problems)
 {
 	bool is_human = invocation->format == RENDER_HUMAN;
-	const json_t *counters = NULL;
+	const json_t *counters = NULL, *router = NULL;
 	struct render *render = NULL;
 	struct render_target target;
 	size_t n_problems = 0;
@@ -121,9 +122,12 @@ static int print_rows(const struct invocation *invocation, const json_t *rows, s
 	r = render_create(invocation->format, is_human ? &problem_shape : &all_shape, &target, false, &render);
 	json_array_foreach(rows, index, row) {
 		const json_t *found = row_get(row, "counters");
+		const json_t *found_router = row_get(row, "router");
 
-		n_problems += !found;
 		counters = found ? found : counters;
+		router = found_router ? found_router : router;
+		found = found ? found : found_router;
+		n_problems += !found;
 		if (r == 0 && !(found && is_human))
 			r = render_row(render, row);
 	}
@@ -132,6 +136,8 @@ static int print_rows(const struct invocation *invocation, const json_t *rows, s
 	render_destroy(render);
 	if (r == 0 && is_human && counters)
 		print_counters(counters, target.out);
+	if (r == 0 && is_human && router)
+		r = watched_view_print(router, &target);
 	*ret_problems = n_problems;
 	return r;
 }
@@ -142,7 +148,8 @@ static int run(const struct invocation *invocation, struct failure *failure)
 	json_t *rows = NULL;
 	int r;
 
-	r = invocation_ask_all(invocation, invocation_request("status", NULL), LIMIT_CLI_SILENCE_MS, &rows, failure);
+	r = invocation_ask_all(invocation, invocation_request("status", invocation->n_operands > 0 ? invocation->operands[0] : NULL),
+			       LIMIT_CLI_SILENCE_MS, &rows, failure);
 	if (r < 0)
 		return r;
 	r = print_rows(invocation, rows, &n_problems);
@@ -158,9 +165,10 @@ static const struct option_spec options[] = {
 
 const struct command command_status = {
 	.name = "status",
-	.operands = "",
-	.summary = "only what is wrong now, and the collector's counters",
-	.example = "jaga status --check --kv",
+	.operands = "[DEVICE]",
+	.operands_max = 1,
+	.summary = "only what is wrong now, then the collector's counters or one router's",
+	.example = "jaga status rtr1",
 	.options = options,
 	.n_options = sizeof(options) / sizeof(options[0]),
 	.run = run,

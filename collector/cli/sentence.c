@@ -83,6 +83,22 @@ static void put_effect(const json_t *event, struct buf *buf)
 		buf_printf(buf, ", %s carries its traffic", carried_by);
 }
 
+static bool is_of_user(const json_t *event)
+{
+	return row_equals(event, "kind", "ppp") || row_equals(event, "kind", "hotspot");
+}
+
+/* ", after 3 h", ", after 2 d up": of what is watched on a router. */
+static void put_lasted(const json_t *event, struct buf *buf)
+{
+	if (row_number(event, "lasted_ms") <= 0)
+		return;
+	buf_puts(buf, ", after ");
+	human_seconds(buf, row_number(event, "lasted_ms"));
+	if (!is_of_user(event))
+		buf_puts(buf, row_equals(event, "to", "up") ? " down" : " up");
+}
+
 void sentence_of_event(const json_t *event, int64_t now_ms, struct buf *buf)
 {
 	const char *from = row_text_or(event, "from", "");
@@ -99,6 +115,7 @@ void sentence_of_event(const json_t *event, int64_t now_ms, struct buf *buf)
 	}
 	if (!row_equals(event, "kind", "uplink") || !row_text(event, "to")) {
 		buf_puts(buf, text[0] != '\0' ? text : row_text_or(event, "kind", "?"));
+		put_lasted(event, buf);
 		return;
 	}
 	buf_printf(buf, "%s %s", row_text_or(event, "uplink", "?"), state_word(row_text(event, "to")));
@@ -117,6 +134,8 @@ enum paint sentence_paint(const json_t *event)
 		return PAINT_WARNING;
 	if (row_equals(event, "kind", "online"))
 		return PAINT_GOOD;
+	if (is_of_user(event))
+		return PAINT_NONE; /* users come and go */
 	return paint_uplink_state(row_text_or(event, "to", ""));
 }
 

@@ -7,7 +7,7 @@ declare -gA _jaga_options=(
 	[status]="--check"
 	[devices]=""
 	[show]=""
-	[events]="--follow --device --limit"
+	[events]="--follow --device --kind --limit"
 	[snapshots]="--take --all"
 	[doctor]=""
 	[diff]=""
@@ -43,6 +43,7 @@ _jaga_value()
 		[[ $2 == enroll ]] || return 1
 		_jaga_offer -d ;;
 	--device | -d) _jaga_offer -W "$(_jaga_ask name devices)" ;;
+	--kind | -k) _jaga_offer -W "bgp hotspot interface job l2tp lte netwatch notice offline online ospf ppp restart started uplink" ;;
 	--limit | -n) _jaga_offer -W "10 50 1000" ;;
 	--expires | -e) _jaga_offer -W "30m 2h 1d 7d" ;;
 	--confirm) _jaga_offer -W "30 90 300 600" ;;
@@ -59,7 +60,7 @@ _jaga_value()
 _jaga_operand()
 {
 	case $1:$2 in
-	show:0 | doctor:0 | snapshots:0 | diff:0 | cat:0 | push:0 | jobs:0 | remove:0) _jaga_offer -W "$(_jaga_ask name devices)" ;;
+	show:0 | doctor:0 | status:0 | snapshots:0 | diff:0 | cat:0 | push:0 | jobs:0 | remove:0) _jaga_offer -W "$(_jaga_ask name devices)" ;;
 	diff:1 | diff:2 | cat:1) _jaga_offer -W "$(_jaga_ask n snapshots "$3")" ;;
 	push:1) compopt -o filenames 2>/dev/null; _jaga_offer -f ;;
 	job:0) _jaga_offer -W "$(_jaga_ask job jobs)" ;;

@@ -4,6 +4,7 @@ The router is a test double: what these tests say of RouterOS holds as far as te
 import contextlib
 import json
 import os
+import re
 import subprocess
 import time
 
@@ -87,6 +88,9 @@ class Scene:
     def events(self, *arguments):
         rows = json.loads(self.jaga("events", "--json", "--limit", "1000", *arguments))
         return [row for row in rows if row["kind"] not in ("started", "online", "offline", "notice")]
+
+    def show(self):
+        return self.collector.ctl(op="show", device="rtr")[0]["router"]
 
     def wait_event(self, timeout_s=PROMISED_S, **wanted):
         """The newest event that has all of this; fails when it takes longer than is promised."""
@@ -272,3 +276,84 @@ def test_a_kind_that_is_off_is_not_asked_for(scene):
     scene.now(user("ana"), {"do": "add", "menu": "/ip/hotspot/active", "values": {"user": "guest"}})
     scene.wait_event(kind="hotspot", to="up", name="guest")
     assert len(scene.events()) == 1
+
+
+# --- what is there now ------------------------------------------------------------------------------------------
+
+def test_what_a_router_is_like_now(scene):
+    six = scene.personality == "6.49"
+    if six:
+        scene.rosim.connect().path("routing", "bgp", "peer").add(**{"name": "fibre", "remote-address": "10.1.1.2", "remote-as": "46047"})
+        scene.now({"do": "set", "menu": "/routing/bgp/peer", "key": "fibre", "values": {"state": "idle"}})
+    else:
+        scene.now({"do": "add", "menu": "/routing/bgp/session", "values": {"name": "fibre", "remote.address": "10.1.1.2",
+                                                                           "remote.as": "46047", "established": "false"}})
+    scene.now(user("ana"), user("bo"), neighbour("10.255.255.2", "10.1.1.2"),
+              {"do": "add", "menu": "/interface/lte", "values": {"name": "lte1"}},
+              {"do": "modem", "name": "lte1", "values": {"current-operator": "Op", "rsrp": "-95dBm", "sinr": "12"}},
+              {"do": "set", "menu": "/interface", "key": "ether1", "values": {"rx-byte": "1000", "tx-byte": "1"}},
+              {"do": "resource", "values": {"cpu-load": "93"}, "uptime": 86400})
+    scene.start()
+    router = scene.show()
+    assert (router["ppp_users"], router["hotspot_users"], router["unwatched"], router["cpu_percent"]) == (2, 0, 0, 93)
+    assert router["version"].startswith(scene.personality) and abs(time.time() - 86400 - router["booted_ms"] / 1000) < 60
+    things = {(row["watch"], row["name"]): row for row in router["things"]}
+    assert things["ospf", "10.255.255.2"]["state"] == "up"
+    assert things["lte", "lte1"] | {"state": "up", "operator": "Op", "rsrp_dbm": -95, "sinr_db": 12} == things["lte", "lte1"]
+    assert things["bgp", "fibre"]["state"] == "down" and things["bgp", "fibre"]["remote_as"] == 46047
+    assert {name for watch, name in things if watch == "interface"} == {f"ether{n}" for n in range(1, 6)} | {"lte1"}
+
+    def rate():
+        scene.now({"do": "set", "menu": "/interface", "key": "ether1", "values": {"rx-byte": str(1000 + rate.n * 10**7)}, "silent": True})
+        rate.n += 1
+        return [row["rx_bits_per_s"] for row in scene.show()["things"] if row["name"] == "ether1"][0]
+    rate.n = 1
+    wait_for("throughput is told", lambda: rate() > 0)
+
+    text = scene.jaga("status", "rtr")
+    assert "BGP peer fibre is not established" in text and "2 PPP, 0 Hotspot" in text
+    assert re.search(r"lte +lte1 +up .*Op, RSRP -95 dBm, SINR 12 dB", text)
+    rows = json.loads(scene.jaga("status", "rtr", "--json"))
+    assert [row["problem"] for row in rows[:-1]] == ["bgp-down"] and rows[-1]["router"]["ppp_users"] == 2
+    # An event changes what is shown at once; what is not there any more leaves it.
+    scene.now(gone("ana"), {"do": "remove", "menu": "/routing/ospf/neighbor"})
+    scene.wait_event(kind="ospf", to="down")
+    wait_for("it is not shown any more", lambda: "ospf" not in {row["watch"] for row in scene.show()["things"]})
+    assert scene.show()["ppp_users"] == 1
+
+
+def test_events_of_some_kinds(scene):
+    scene.start()
+    for n in range(3):
+        scene.now(user(f"u{n}"), {"do": "add", "menu": "/ip/hotspot/active", "values": {"user": f"g{n}"}})
+        scene.wait_event(kind="ppp", name=f"u{n}")
+        scene.wait_event(kind="hotspot", name=f"g{n}")
+    assert [row["name"] for row in scene.events("--kind", "ppp")] == ["u0", "u1", "u2"]
+    assert [row["name"] for row in json.loads(scene.jaga("events", "--json", "--kind", "ppp", "--limit", "2"))] == ["u1", "u2"]
+    assert {row["kind"] for row in json.loads(scene.jaga("events", "--json", "--kind", "hotspot,started"))} == {"hotspot", "started"}
+    assert scene.events("--kind", "osp") == [] and scene.events("--kind", "restart") == []
+    follow = subprocess.Popen([build_dir() / "jaga", "--socket", scene.collector.socket, "events", "--json", "--follow", "--limit", "0",
+                               "--kind", "ppp"], stdout=subprocess.PIPE, text=True)
+    try:
+        scene.now({"do": "add", "menu": "/ip/hotspot/active", "values": {"user": "unseen"}})
+        scene.wait_event(kind="hotspot", name="unseen")
+        scene.now(gone("u1"))
+        assert json.loads(follow.stdout.readline())["text"] == "PPP user u1 logged out"
+    finally:
+        follow.kill()
+        follow.wait(10)
+        follow.stdout.close()
+
+
+def test_names_are_never_trusted(scene):
+    scene.start()
+    hostile = "\x1b[31mred\x07\u202eabc" + "\n2100-01-01 rtr  forged"
+    scene.now(user(hostile), user("\u00e9" * 30), user("a" * 1000))
+    wait_for("they are told", lambda: len(scene.events()) == 3)
+    cut = {row["name"] for row in scene.events()}
+    assert cut == {hostile.encode()[:39].decode(errors="ignore"), "\u00e9" * 19, "a" * 39}
+    for arguments in (["events"], ["status", "rtr"]):
+        text = scene.jaga(*arguments)
+        assert not set(text) & {"\x1b", "\x07", "\u202e"} and "\n2100" not in text
+    log = scene.log() + scene.collector.read_log()
+    assert "\x1b" not in log and "\n2100" not in log
