@@ -29,15 +29,14 @@ bool log_is_enabled(enum log_level level)
 static int write_head(char *line, size_t size, enum log_level level)
 {
 	struct timespec now;
-	struct tm parts;
-	char clock_text[16];
+	unsigned second;
 
 	if (log_prefixed)
 		return snprintf(line, size, "<%d>", (int)level);
 	clock_gettime(CLOCK_REALTIME, &now);
-	localtime_r(&now.tv_sec, &parts);
-	strftime(clock_text, sizeof(clock_text), "%H:%M:%S", &parts);
-	return snprintf(line, size, "%s.%03ld %s", clock_text, now.tv_nsec / 1000000,
+	/* Not local time: zones are 8 KB of a router's flash. */
+	second = (unsigned)(now.tv_sec % (24 * 60 * 60));
+	return snprintf(line, size, "%02u:%02u:%02u.%03ldZ %s", second / 3600, second / 60 % 60, second % 60, now.tv_nsec / 1000000,
 			level == LOG_LEVEL_ERROR     ? "error "
 			: level == LOG_LEVEL_WARNING ? "warning "
 						     : "");

@@ -2,7 +2,7 @@
  * log: one line per fact, "<level>subsystem: message key=value", to standard error.
  *
  * Under systemd (JOURNAL_STREAM is set) lines begin with "<3>".."<7>" (sd-daemon(3)); on a
- * terminal with the time instead. Never call it with keys, secrets or router passwords.
+ * terminal with the time of day instead, UTC. Never call it with keys, secrets or router passwords.
  * Thread-safe: each call is one write(2).
  */
 #ifndef JAGA_COMMON_LOG_H
