@@ -48,7 +48,7 @@ struct ros_api {
 	bool is_challenged;
 	bool is_broken; /* `why` says how; lost when the decoder has returned */
 	struct err why;
-	int64_t retry_ms;
+	int64_t retry_ms, opened_ms;
 	ev_timer timer; /* WAITING: to connect; else the nearest deadline */
 	uint32_t count; /* commands so far */
 	char path[LIMIT_ROS_PATH]; /* of the command under construction */
@@ -192,7 +192,9 @@ int ros_api_send(struct ros_api *api, int64_t timeout_ms, const struct ros_answe
 static void lose(struct ros_api *api)
 {
 	struct err named = api->why;
-	enum state was = api->state;
+	int64_t now_ms = clock_mono_ms();
+	/* A session that ends as soon as it begins is no success: the pause goes on growing. */
+	bool was_sound = api->state == OPEN && now_ms - api->opened_ms >= LIMIT_ROS_RETRY_MAX_MS;
 
 	ros_stream_close(&api->stream);
 	memset(&api->decoder, 0, sizeof(api->decoder));
@@ -206,10 +208,10 @@ static void lose(struct ros_api *api)
 		end_command(command, command->is_cancelled ? command->cancel_status : -ECONNRESET);
 	}
 	err_prefix(&named, "router %s: ", api->settings.name);
-	api->retry_ms = was == OPEN || api->retry_ms == 0 ? LIMIT_ROS_RETRY_MIN_MS : api->retry_ms * 2;
+	api->retry_ms = was_sound || api->retry_ms == 0 ? LIMIT_ROS_RETRY_MIN_MS : api->retry_ms * 2;
 	if (api->retry_ms > LIMIT_ROS_RETRY_MAX_MS)
 		api->retry_ms = LIMIT_ROS_RETRY_MAX_MS;
-	set_timer(api, clock_mono_ms() + api->retry_ms);
+	set_timer(api, now_ms + api->retry_ms);
 	api->events->on_lost(api->arg, api->retry_ms, &named);
 }
 
@@ -301,6 +303,7 @@ static void on_logged_in(void *arg, const struct ros_result *result)
 		answer_challenge(api, challenge);
 	} else {
 		api->state = OPEN;
+		api->opened_ms = clock_mono_ms();
 		api->events->on_open(api->arg);
 	}
 }
@@ -320,6 +323,14 @@ static void on_stream_open(void *arg)
 
 /* --- answers ------------------------------------------------------------------------------------ */
 
+/* A router's own words get into logs and onto terminals: on one line, and without a terminal's commands. */
+static void make_printable(struct err *err)
+{
+	for (char *p = err->text; *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = '?';
+}
+
 static void take_trap(struct command *command, const struct ros_sentence *sentence)
 {
 	const char *message = ros_find(sentence, "message"), *category = ros_find(sentence, "category");
@@ -331,6 +342,7 @@ static void take_trap(struct command *command, const struct ros_sentence *senten
 	if (category && parse_u32(category, 0, 7, &number) == 0)
 		command->result.category = (int)number;
 	err_set(&command->result.err, 0, "%s: %s", command->path, message ? message : "refused, without a reason");
+	make_printable(&command->result.err);
 }
 
 static void take_done(struct command *command, const struct ros_sentence *sentence)
@@ -351,9 +363,12 @@ static int on_sentence(void *arg, const struct ros_sentence *sentence)
 	struct command *command = find(api, sentence->tag);
 	int rc = 0;
 
-	if (sentence->reply == ROS_FATAL)
-		return err_set(&api->why, -ECONNRESET, "the router ended the session: %s",
-			       sentence->count > 0 ? sentence->attributes[0].value : "it gives no reason");
+	if (sentence->reply == ROS_FATAL) {
+		err_set(&api->why, 0, "the router ended the session: %s",
+			sentence->count > 0 ? sentence->attributes[0].value : "it gives no reason");
+		make_printable(&api->why);
+		return -ECONNRESET;
+	}
 	if (sentence->tag == TAG_OF_CANCELS)
 		return 0;
 	if (!command)

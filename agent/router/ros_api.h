@@ -39,7 +39,8 @@ struct ros_api_settings {
 struct ros_api_events {
 	void (*on_open)(void *arg); /* logged in: commands can be sent */
 	/*
-	 * A session ended, or could not be had; every command of it has been ended. Another try follows in retry_ms.
+	 * A session ended, or could not be had; every command of it has been ended. Another try follows in retry_ms, which
+	 * doubles until a session has lasted.
 	 * `why` names the router and the cause.
 	 */
 	void (*on_lost)(void *arg, int64_t retry_ms, const struct err *why);

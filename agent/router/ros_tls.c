@@ -29,9 +29,9 @@
 #include "common/clock.h"
 #include "common/random.h"
 
-/* How to give api-ssl a certificate, in words that RouterOS 6 and 7 take. */
-#define REMEDY "most often api-ssl has no certificate; on the router: /certificate add name=api common-name=api, " \
-	       "/certificate sign api, /ip service set api-ssl certificate=api"
+/* In words that RouterOS 6 and 7 take, and short enough for a notice (CONDITION_TEXT) that names the router. */
+#define REMEDY "has api-ssl a certificate? /certificate add name=api common-name=api; /certificate sign api; " \
+	       "/ip service set api-ssl certificate=api"
 
 struct ros_tls {
 	const struct ros_tls_settings *settings;
@@ -218,12 +218,13 @@ static int tell_handshake(struct ros_tls *tls, int code, struct err *err)
 			return refused(tls, err);
 		return err_set(err, -EPROTO, "the router's certificate cannot be read");
 	case MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE:
-		return err_set(err, -EPROTO, "the router refuses TLS: " REMEDY);
+		return err_set(err, -EPROTO, "it refuses TLS: " REMEDY);
 	case MBEDTLS_ERR_SSL_CONN_EOF:
 	case MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY:
 	case MBEDTLS_ERR_NET_RECV_FAILED:
 	case MBEDTLS_ERR_NET_SEND_FAILED:
-		return err_set(err, -ECONNRESET, "the router ends the connection within the TLS handshake: " REMEDY);
+		return err_set(err, -ECONNRESET, "it ends the handshake: " REMEDY);
+	case MBEDTLS_ERR_SSL_BAD_INPUT_DATA: /* a record longer than records are */
 	case MBEDTLS_ERR_SSL_INVALID_RECORD:
 	case MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE:
 		return err_set(err, -EPROTO, "what answers does not speak TLS; is that port api-ssl's (8729)?");

@@ -14,9 +14,11 @@
 #include "agent/router/routeros.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/log.h"
 
@@ -170,23 +172,26 @@ static void on_lost(void *arg, int64_t retry_ms, const struct err *why)
 
 int routeros_read_password(const struct agent_config *config, char ret_password[static LIMIT_ROS_PASSWORD], struct err *err)
 {
-	FILE *file;
-	size_t length;
+	int fd;
+	ssize_t length;
 
 	ret_password[0] = '\0';
 	if (config->password_file[0] == '\0')
 		return 0;
-	file = fopen(config->password_file, "re");
-	if (!file)
-		return err_sys(err, -errno, "password of the router: %s", config->password_file);
-	if (!fgets(ret_password, LIMIT_ROS_PASSWORD, file))
-		ret_password[0] = '\0';
-	length = strcspn(ret_password, "\r\n");
-	fclose(file);
-	if (length == LIMIT_ROS_PASSWORD - 1)
+	/* Not by stdio, whose buffer would keep it. */
+	fd = open(config->password_file, O_RDONLY | O_CLOEXEC);
+	length = fd < 0 ? -1 : read(fd, ret_password, LIMIT_ROS_PASSWORD - 1);
+	if (length < 0)
+		err_sys(err, -errno, "password of the router: %s", config->password_file);
+	if (fd >= 0)
+		close(fd);
+	if (length < 0)
+		return -EIO;
+	ret_password[length] = '\0';
+	ret_password[strcspn(ret_password, "\r\n")] = '\0';
+	if (strlen(ret_password) == LIMIT_ROS_PASSWORD - 1)
 		return err_set(err, -EMSGSIZE, "%s: the first line is longer than %d characters", config->password_file,
 			       LIMIT_ROS_PASSWORD - 2);
-	ret_password[length] = '\0';
 	return 0;
 }
 

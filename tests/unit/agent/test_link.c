@@ -451,6 +451,43 @@ static void test_no_collector_configured(void **state)
 	assert_int_equal(status.phase, LINK_IDLE);
 }
 
+static uint16_t number_at(const uint8_t *bytes)
+{
+	return (uint16_t)(bytes[0] << 8 | bytes[1]);
+}
+
+/*
+ * The other half of tests/e2e/test_foreign_dtls.py: what the agent's Client Hello offers (RFC 6347, 4.2.2), also where its
+ * mbedTLS knows more suites, for RouterOS routers. 0x00ff is no suite: it says that renegotiation is not vulnerable.
+ */
+static void test_offers_one_suite(void **state)
+{
+	static const uint8_t offered[] = { 0xcc, 0xac, 0x00, 0xff };
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	const struct timeval deadline = { .tv_sec = DEADLINE_MS / 1000 };
+	struct scene *scene = *state;
+	socklen_t length = sizeof(address);
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	uint8_t hello[1500];
+	size_t at = 13 + 12 + 2 + 32; /* the record's head, the message's, its version and random bytes */
+	ssize_t got;
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, length), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &length), 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &deadline, sizeof(deadline)), 0);
+	scene->config.collector.port = ntohs(address.sin_port);
+	make_link(scene);
+	ev_run(scene->loop, EVRUN_ONCE);
+	got = recv(fd, hello, sizeof(hello), 0);
+	assert_true(got > (ssize_t)at);
+	at += 1u + hello[at]; /* session */
+	at += 1u + hello[at]; /* cookie */
+	assert_true(at + 2 + sizeof(offered) < (size_t)got);
+	assert_int_equal(number_at(hello + at), sizeof(offered));
+	assert_memory_equal(hello + at + 2, offered, sizeof(offered));
+	close(fd);
+}
+
 static void test_reports_and_drains(void **state)
 {
 	struct scene *scene = *state;
@@ -894,6 +931,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		scene_test(test_opens_and_says_goodbye),
 		scene_test(test_no_collector_configured),
+		scene_test(test_offers_one_suite),
 		scene_test(test_reports_and_drains),
 		scene_test(test_sends_again_what_is_not_acknowledged),
 		scene_test(test_is_woken),
