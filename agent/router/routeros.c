@@ -142,6 +142,7 @@ static void on_open(void *arg)
 	struct router *router = arg;
 	struct err err = { "" };
 
+	router->sessions++;
 	if (router->events.on_reach)
 		router->events.on_reach(router->events_arg, NULL);
 	router->keeper.state = ROS_UNREAD;
@@ -204,9 +205,11 @@ static void routeros_close(struct router *router)
 	ev_timer_stop(router->loop, &router->applied);
 	router->is_installed = router->is_removed = false; /* commands that end now send nothing */
 	routeros_snapshot_close(router);
+	routeros_script_close(router);
 	ros_api_destroy(router->api);
 	routeros_monitor_destroy(router);
 	routeros_doctor_close(router);
+	routeros_script_free(router);
 	free(router->keeper.wanted);
 	free(router);
 }
@@ -322,20 +325,6 @@ static int routeros_remove(struct router *router, struct err *err)
 	routeros_read(router);
 	routeros_steer(router);
 	return ROUTER_TOLD;
-}
-
-static int routeros_run_script(struct router *router, const char *job_id, const char *interpreter, const void *script,
-			       size_t length, int64_t timeout_ms, router_script_fn *on_done, void *arg, struct err *err)
-{
-	(void)router;
-	(void)job_id;
-	(void)interpreter;
-	(void)script;
-	(void)length;
-	(void)timeout_ms;
-	(void)on_done;
-	(void)arg;
-	return err_set(err, -EOPNOTSUPP, "this version runs no scripts on RouterOS");
 }
 
 const struct router_ops router_routeros = {

@@ -4,6 +4,8 @@
  *   routeros_read.c    the router as it is -> the model, and what of our items is missing or differs
  *   routeros_keep.c    what differs -> commands: the native plan as it should be
  *   routeros_steer.c   entries of address-lists with a time-out, flushes
+ *   routeros_execute.c one script at the router's interpreter, and how it ended
+ *   routeros_script.c  scripts of the collector, in as many pieces as RouterOS needs
  *   routeros_doctor*.c, routeros_snapshot.c
  *   routeros_monitor.c      menus that are listened to and read -> ros_watch; routeros_monitor_row.c: what their rows say
  *   routeros_site.c    configuration and model -> what ros_plan needs to know
@@ -101,6 +103,7 @@ struct ros_steering {
 struct routeros_snapshot_job; /* routeros_snapshot.c */
 struct routeros_monitor;      /* routeros_monitor.c */
 struct routeros_doctor_job;   /* routeros_doctor.c */
+struct routeros_script_job;   /* routeros_script.c */
 
 struct router {
 	struct ev_loop *loop;
@@ -121,6 +124,8 @@ struct router {
 	struct routeros_doctor_job *doctor_job;	    /* likewise */
 	struct routeros_monitor *monitor;
 	char gateways[LIMIT_UPLINKS][INET_ADDRSTRLEN + IFNAMSIZ]; /* those that need their interface beside the address */
+	struct routeros_script_job *script_job;	    /* NULL: none runs */
+	unsigned sessions;			    /* with the router so far: one that is not this one has seen nothing */
 	char check_hosts[LIMIT_UPLINKS][INET_ADDRSTRLEN], sources[LIMIT_UPLINKS][INET_ADDRSTRLEN];
 };
 
@@ -169,7 +174,7 @@ void routeros_steer(struct router *router);
 void routeros_next_round(struct router *router);
 bool routeros_is_steered(const struct router *router);
 
-/* routeros_doctor.c, routeros_snapshot.c: as in struct router_ops. */
+/* routeros_doctor.c, routeros_snapshot.c, routeros_script.c: as in struct router_ops. */
 int routeros_check(struct router *router, router_trap_fn *on_trap, router_check_fn *on_done, void *arg, struct err *err);
 int routeros_snapshot(struct router *router, router_snapshot_fn *on_done, void *arg, struct err *err);
 /* A session is open: a check under way begins anew. */
@@ -178,6 +183,11 @@ void routeros_doctor_begin(struct router *router);
 void routeros_doctor_close(struct router *router);
 /* Nobody waits for it any more; before the session is destroyed. */
 void routeros_snapshot_close(struct router *router);
+int routeros_run_script(struct router *router, const char *job_id, const char *interpreter, const void *script, size_t length,
+			int64_t timeout_ms, router_script_fn *on_done, void *arg, struct err *err);
+/* Nobody waits for it any more; and: the session has been destroyed. */
+void routeros_script_close(struct router *router);
+void routeros_script_free(struct router *router);
 
 /* routeros_monitor.c */
 int routeros_monitor_create(struct router *router, struct err *err);

@@ -2,9 +2,11 @@
 import asyncio
 import hashlib
 import os
+import time
 
 from .commands import Commands, Rebooted
 from .errors import Trap
+from .job import Job, run_beside
 from .script import Interpreter, text_of
 from .wire import encode_sentence, read_sentence
 
@@ -68,6 +70,7 @@ class Session:
         self.user = None
         self.challenge = None
         self.tasks = {}  # tag -> asyncio task
+        self.jobs = {}  # tag -> script whose output is waited for
         self.safe = None  # (saved state, config_writes at its start)
 
     def send(self, reply, attributes=(), tag=None):
@@ -102,6 +105,8 @@ class Session:
     def end(self):
         for task in self.tasks.values():
             task.cancel()
+        for job in self.jobs.values():
+            job.stop()
         if self.safe is not None:
             self.router.restore(self.safe[0])  # the session is lost: undone
         self.server.sessions.discard(self)
@@ -139,6 +144,8 @@ class Session:
             self.tasks[tag] = asyncio.ensure_future(self.listen(path, attributes, queries, tag))
         elif path == "/safe-mode" and self.commands.has_special(path, verb):
             self.safe_mode(verb, tag)
+        elif words[0] == "/execute":
+            self.execute(attributes, tag)
         else:
             # Commands.run() takes the time of all others.
             await asyncio.sleep(self.server.service_time_s if verb in ("print", "getall") else 0)
@@ -221,6 +228,34 @@ class Session:
             self.send("!empty", tag=tag)
         self.done(tag)
 
+    # --- scripts ----------------------------------------------------------------------------------
+
+    def execute(self, attributes, tag):
+        """Other commands of the session go on meanwhile."""
+        try:
+            self.check_parameters("/", "execute", attributes)
+            self.commands.check_execute(attributes)
+            self.commands.spend(self.commands.service_time_s, time.monotonic())
+        except Trap as trap:
+            self.trap(tag, trap.message, trap.category)
+            return
+        text = attributes.get("script", "")
+        job = Job(self.commands, self.server.loop)
+        if "as-string" in attributes:
+            self.jobs[tag] = job
+            self.tasks[tag] = asyncio.ensure_future(self.answer(job, text, tag))
+        else:
+            self.server.beside(run_beside(self.server, job, text, attributes.get("file")))
+            self.done(tag, [("ret", job.id)])
+
+    async def answer(self, job, text, tag):
+        try:
+            self.done(tag, [("ret", await job.start(text))])
+        except Rebooted:
+            self.server.reboot()
+        self.tasks.pop(tag, None)
+        self.jobs.pop(tag, None)
+
     # --- listen and cancel ------------------------------------------------------------------------
 
     async def listen(self, path, attributes, queries, tag):
@@ -247,6 +282,8 @@ class Session:
 
     def cancel(self, which, own_tag):
         task = self.tasks.pop(which, None)
+        if which in self.jobs:
+            self.jobs.pop(which).stop()
         if task is not None:
             task.cancel()
             self.send("!trap", [("category", 2), ("message", "interrupted")], which)
@@ -283,6 +320,8 @@ class Server:
         self.service_time_s = service_time_s
         self.old_login = old_login
         self.sessions = set()
+        self.loop = None
+        self.running = set()  # a task that nobody holds is lost
         self.commands_seen = 0
         self.untold = None
 
@@ -294,10 +333,17 @@ class Server:
         self.sessions.add(session)
         await session.serve()
 
+    def beside(self, coroutine):
+        task = asyncio.ensure_future(coroutine)
+        self.running.add(task)
+        task.add_done_callback(self.running.discard)
+
     def reboot(self):
+        self.router.end_jobs()
         for session in list(self.sessions):
             session.safe = None
             session.writer.close()
 
     async def start(self, host, port, ssl=None):
+        self.loop = asyncio.get_running_loop()
         return await asyncio.start_server(self.on_client, host, port, ssl=ssl)

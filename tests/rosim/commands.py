@@ -185,15 +185,19 @@ class Commands:
             interpreter.put(trap.message)
         return "\r\n".join(interpreter.output)
 
-    def run_execute(self, _interpreter, arguments, keys):
-        text = arguments.get("script", keys[0] if keys else "")
-        if len(text) > 64 * 1024:
+    def check_execute(self, arguments):
+        if len(arguments.get("script", "")) > 64 * 1024:
             raise Trap("failure: script is too long")
+        if "as-string" in arguments and self.router.version < (7, 8):
+            raise Trap("unknown parameter as-string" if self.router.version[0] == 6 else "unknown parameter")
+
+    def run_execute(self, _interpreter, arguments, keys):
+        """Within a script or a terminal, which wait for it; the API's is api.py's."""
+        arguments.setdefault("script", keys[0] if keys else "")
+        self.check_execute(arguments)
+        output = self.execute_text(arguments["script"])
         if "as-string" in arguments:
-            if self.router.version < (7, 8):
-                raise Trap("unknown parameter as-string" if self.router.version[0] == 6 else "unknown parameter")
-            return self.execute_text(text)
-        output = self.execute_text(text)
+            return output
         if "file" in arguments:
             self.router.files[arguments["file"] + ".txt"] = output.encode()
         return "*1"  # a job; its errors are nowhere to be seen
@@ -312,8 +316,13 @@ class Commands:
         self.router.boot()
         raise Rebooted()
 
-    def delay(self, text):
-        self.delay_s(values.seconds(text))
+    is_stopped = False  # a script that runs within a command ends by itself
+
+    def wait(self, seconds):
+        self.delay_s(seconds)
+
+    def log(self, topics, message):
+        self.router.log(topics, message)
 
     # --- what a terminal shows --------------------------------------------------------------------------
 

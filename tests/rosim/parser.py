@@ -182,6 +182,8 @@ class Parser:
             if self.at_end():
                 break
             words = self.word("=").strip("/").split("/")
+            if self.at == at:
+                self.fail("syntax error", at)
             for index, word in enumerate(words):
                 if word == "..":
                     path = path.rsplit("/", 1)[0] or "/"
@@ -196,6 +198,8 @@ class Parser:
                     return node
                 else:
                     self.fail(f"bad command name {word}", at)
+        if self.at == start:
+            self.fail("syntax error", start)  # a bracket that closes nothing
         self.menu = path  # a path alone: what follows is relative to it
         return ("menu", path, position)
 

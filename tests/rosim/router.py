@@ -12,6 +12,7 @@ import time
 
 from . import schema, values
 from .errors import Trap
+from .values import text_of
 
 BOARDS = {6: "RB951Ui-2nD", 7: "CHR"}
 
@@ -41,6 +42,9 @@ class Router:
         self.reported = {}  # of /system/resource, other than usual
         self.modems = {}  # name: what it tells when it is asked
         self.files = {}
+        self.numbers = {}
+        self.globals = {}  # variables of scripts, of one user
+        self.jobs = {}  # id -> script.Job, those that run
         self.listeners = []  # called with (path, item, is_gone)
         self.forwarding = None  # net.py, when packets go through this router
         self.settle = lambda: None  # so that packets go by the configuration as it is
@@ -138,7 +142,7 @@ class Router:
             return [{".id": f"*{number:X}", "name": name, "type": file_type(name), "size": str(len(data)),
                      "creation-time": "jan/02/1970 00:00:00", **({"contents": data.decode("utf-8", "replace")}
                      if len(data) <= self.contents_limit else {})}
-                    for number, (name, data) in enumerate(sorted(self.files.items()), 1)]
+                    for name, data in sorted(self.files.items()) for number in [self.number_of(path, name)]]
         if path == "/system/resource":
             return [self.resource()]
         if path == "/system/device-mode":
@@ -146,6 +150,11 @@ class Router:
         if path == "/ip/firewall/connection/tracking":
             return [{**self.settings[path], "total-entries": str(len(self.rows("/ip/firewall/connection"))),
                      "max-entries": str(self.max_connections)}]
+        if path == "/system/script/environment":
+            return [{".id": f"*{number:X}", "name": name, "user": "admin", "value": text_of(value)}
+                    for name, value in sorted(self.globals.items()) for number in [self.number_of(path, name)]]
+        if path == "/system/script/job":
+            return [{".id": id_, "owner": "admin", "script": "", "type": "command", "started": "jan/02/1970 00:00:00"} for id_ in self.jobs]
         if path == "/system/routerboard":
             return [{"routerboard": "true", "model": BOARDS[6]} if self.version[0] == 6 else {"routerboard": "false"}]
         if path == "/ip/firewall/connection" and self.forwarding:
@@ -217,6 +226,17 @@ class Router:
             if key in (item.id, item.get("name")):
                 return item
         raise Trap("no such item")
+
+    def number_of(self, path, name):
+        """Of what has a name before it has an id: files, variables."""
+        if (path, name) not in self.numbers:
+            self.numbers[path, name] = self.next_number
+            self.next_number += 1
+        return self.numbers[path, name]
+
+    def new_id(self):
+        self.next_number += 1
+        return f"*{self.next_number - 1:X}"
 
     def _check(self, path, arguments):
         menu, checked = self.menu(path), {}
@@ -312,6 +332,18 @@ class Router:
                 if self.files.pop(names.get(key, key), None) is None:
                     raise Trap("no such item")
             return
+        if path == "/system/script/environment":
+            names = {row[".id"]: row["name"] for row in self.rows(path)}
+            for key in keys:
+                if self.globals.pop(names.get(key, key), self) is self:
+                    raise Trap("no such item")
+            return
+        if path == "/system/script/job":
+            for key in keys:
+                if key not in self.jobs:
+                    raise Trap("no such item")
+                self.jobs[key].stop()
+            return
         if path == "/ip/firewall/connection" and self.forwarding:
             for key in keys:
                 self.forwarding.forget_connection(key)
@@ -364,6 +396,12 @@ class Router:
     def restore(self, state):
         self.config, self.settings = copy.deepcopy(state)
         self._changed("/", None)
+
+    def end_jobs(self):
+        """A reboot: nothing that was only in memory is left."""
+        for job in self.jobs.values():
+            job.stop()
+        self.globals.clear()
 
     def boot(self):
         """What is dynamic is gone, and time begins again."""

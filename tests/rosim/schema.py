@@ -25,6 +25,8 @@ MENUS = """
 /system/device-mode       status@7  -mode -scheduler -fetch -container
 /system/script            list      name! source=~ owner=admin policy=ftp,reboot,read,write,policy,test,password,sniff,sensitive,romon dont-require-permissions:bool=no comment=~ -run-count
 /system/scheduler         list      name! start-date:text start-time=startup interval:time=0s on-event=~ owner=admin policy=ftp,reboot,read,write,policy,test,password,sniff,sensitive,romon disabled:bool=no comment=~ -run-count -next-run
+/system/script/environment view     -name -user -value
+/system/script/job        view      -owner -script -started -type
 /system/package           view      -name -version
 /user                     list      name! group=full password:secret=~ address=~ disabled:bool=no comment=~
 /file                     view      -name -type -size -creation-time contents

@@ -9,22 +9,11 @@ import re
 
 from .errors import Trap
 from .parser import Parser
+from .values import seconds, text_of
 
 
 class Ended(Exception):
     """:return, with its value."""
-
-
-def text_of(value):
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list):
-        return ";".join(text_of(part) for part in value)
-    if isinstance(value, dict):
-        return ";".join(f"{key}={text_of(part)}" for key, part in value.items())
-    return str(value)
 
 
 def typed(text):
@@ -40,6 +29,7 @@ class Interpreter:
     def __init__(self, router, commands):
         self.router, self.commands = router, commands
         self.variables = {}
+        self.globals = set()  # names that are declared here; their values are the router's
         self.output = []
         self.steps = 0
         self.position = (1, 1)
@@ -68,6 +58,8 @@ class Interpreter:
     def execute(self, body):
         result = None
         for node in body:
+            if self.commands.is_stopped:
+                raise Trap("interrupted", 2)
             self.steps += 1
             if self.steps > self.MAX_STEPS:
                 raise Trap("interrupted", 2)
@@ -140,14 +132,25 @@ class Interpreter:
     # --- colon commands -------------------------------------------------------------------------
 
     def do_local(self, name, value, _position):
+        self.globals.discard(name)
         self.variables[name] = self.evaluate(value) if value else None
 
-    do_global = do_local
+    def do_global(self, name, value, _position):
+        self.globals.add(name)
+        if value:
+            self.router.globals[name] = self.evaluate(value)
 
     def do_set(self, name, value, _position):
-        if name not in self.variables:
+        """Without a value it takes a global variable away."""
+        if name in self.globals:
+            if value:
+                self.router.globals[name] = self.evaluate(value)
+            else:
+                self.router.globals.pop(name, None)
+        elif name in self.variables:
+            self.variables[name] = self.evaluate(value) if value else None
+        else:
             raise Trap("syntax error")  # RouterOS: a variable must be declared
-        self.variables[name] = self.evaluate(value) if value else None
 
     def do_put(self, arguments, _position):
         self.put(" ".join(text_of(self.evaluate(value)) for value in arguments))
@@ -159,10 +162,10 @@ class Interpreter:
         raise Trap(message, 3)
 
     def do_log(self, arguments, _position):
-        self.router.log(text_of(self.evaluate(arguments[0])), text_of(self.evaluate(arguments[1])))
+        self.commands.log(text_of(self.evaluate(arguments[0])), text_of(self.evaluate(arguments[1])))
 
     def do_delay(self, arguments, _position):
-        self.commands.delay(text_of(self.evaluate(arguments[0])) if arguments else "1s")
+        self.commands.wait(seconds(text_of(self.evaluate(arguments[0])) if arguments else "1s"))
 
     def do_if(self, condition, parts, _position):
         branch = "do" if self.evaluate(condition) is True else "else"
@@ -250,6 +253,8 @@ class Interpreter:
         if kind == "string":
             return "".join(text_of(self.evaluate(part)) if part[0] != "text" else part[1] for part in node[1])
         if kind == "variable":
+            if node[1] in self.globals:
+                return self.router.globals.get(node[1])
             return self.variables.get(node[1])  # undeclared: nothing, without a word
         if kind == "element":
             holder, key = self.evaluate(node[1]), self.evaluate(node[2])

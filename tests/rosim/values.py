@@ -134,3 +134,15 @@ def check(property_, text, router):
         return CHECKS[property_.kind](text, router)
     except ValueError:
         raise Trap(f"invalid value for argument {property_.name}") from None
+
+
+def text_of(value):
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return ";".join(text_of(part) for part in value)
+    if isinstance(value, dict):
+        return ";".join(f"{key}={text_of(part)}" for key, part in value.items())
+    return str(value)

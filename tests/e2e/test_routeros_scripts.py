@@ -1,0 +1,214 @@
+"""Scripts of the collector on RouterOS: the real agent and collector, and a simulated router (tests/rosim).
+
+What these tests say of RouterOS holds as far as tests/rosim/README.md does."""
+import subprocess
+
+import librouteros
+import pytest
+
+from tests.e2e.devices import LoopbackCollector
+from tests.lab.lab import wait_until
+from tests.lab.programs import Cli, build_dir
+from tests.rosim.test_api import HOST, Rosim
+
+PERSONALITIES = ("6.49", "7.16", "7.20")
+TELLS_LINES = ("7.20",)  # the router itself names the line at which a command failed
+FINAL = {"confirmed", "failed", "expired", "interrupted", "rolled-back"}
+PIECE_BYTES = 60_000  # RouterOS takes no more in one go
+
+
+class Site:
+    """A router, the agent beside it and a collector, all on loopback."""
+
+    def __init__(self, directory, personality):
+        self.dir, self.personality, self.process = directory, personality, None
+        self.router = Rosim(personality)
+        self.collector = LoopbackCollector(directory).start()
+        self.cli = Cli(self.collector)
+        self.log = directory / "agent.log"
+        (directory / "agent.key").write_text(self.collector.enroll("rtr1")["rtr1"])
+        (directory / "agent.key").chmod(0o600)
+        (directory / "password").write_text("secret\n")
+        (directory / "agent.conf").write_text(
+            f"[agent]\nidentity = rtr1\ncollector = 127.0.0.1:{self.collector.port}\nkey_file = {directory}/agent.key\n"
+            f"state_dir = {directory}/state\nsocket = {directory}/agent.sock\nscripts = unsigned\n[router]\ndriver = routeros\n"
+            f"address = {HOST}:{self.router.port}\nuser = admin\npassword_file = {directory}/password\n")
+
+    def start(self):
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen([build_dir() / "jaga-agent", "--debug", "--config", self.dir / "agent.conf"],
+                                            stdout=log, stderr=log)
+        self.cli.wait_online("rtr1")
+        return self
+
+    def stop(self, is_killed=False):
+        (self.process.kill if is_killed else self.process.terminate)()
+        self.process.wait(10)
+
+    def end(self):
+        if self.process and self.process.poll() is None:
+            self.stop()
+        self.collector.end()
+        self.router.stop()
+
+    def queue(self, text, **more):
+        """The number of the job."""
+        return self.collector.ctl(op="push", device="rtr1", name="change.rsc", script=text, interpreter="routeros", **more)[0]["job"]
+
+    def push(self, text, **more):
+        return self.wait(self.queue(text, **more))
+
+    def wait(self, job):
+        """How it ended, when it has."""
+        row = wait_until(lambda: (row := self.cli.rows("job", job)[0])["state"] in FINAL and row, 60, f"job {job} ends")
+        return {"output": "", "reason": "", **row}
+
+    def rows(self, *path):
+        api = self.router.connect()
+        try:
+            return [dict(row) for row in api.path(*path)]
+        finally:
+            api.close()
+
+    def export(self):
+        """The configuration, to the byte, but for the line that tells the time."""
+        api = self.router.connect()
+        try:
+            if self.personality == "6.49":
+                list(api.rawCmd("/export", "=file=of-the-test"))
+                file = [row for row in api.path("file") if row["name"] == "of-the-test.rsc"][0]
+                api.path("file").remove(file[".id"])
+                text = file["contents"]
+            else:
+                text = list(api.rawCmd("/execute", "=script=/export", "=as-string="))[0]["ret"]
+            return [line for line in text.splitlines() if " by RouterOS " not in line]
+        finally:
+            api.close()
+
+    def leftovers(self):
+        """What a script must not leave at the router: files, variables, jobs."""
+        return [row for path in (("file",), ("system", "script", "environment"), ("system", "script", "job"))
+                for row in self.rows(*path)]
+
+
+@pytest.fixture(params=PERSONALITIES)
+def site(request, tmp_path):
+    site = Site(tmp_path, request.param)
+    try:
+        yield site.start()
+    finally:
+        site.end()
+
+
+def lines(count, bad=None):
+    """A script of `count` lines; `bad` takes the place of line 250."""
+    text = ["# a comment", "/ip firewall address-list"]
+    text += [f"add address=198.51.{n // 250}.{n % 250} list=customers" for n in range(3, count + 1)]
+    if bad:
+        text[249] = bad
+    return "\n".join(text) + "\n"
+
+
+# --- scripts ------------------------------------------------------------------------------------------------
+
+def test_a_script_is_carried_out(site):
+    done = site.push(lines(496) + ':put "all of \\"it\\""\n:put [/system identity get name]\n')
+    assert done["state"] == "confirmed", done
+    assert done["output"].splitlines() == ['all of "it"', "MikroTik"]
+    assert [row["address"] for row in site.rows("ip", "firewall", "address-list")] == [
+        f"198.51.{n // 250}.{n % 250}" for n in range(3, 497)]
+    assert site.leftovers() == []
+
+
+def test_a_script_that_cannot_be_read_does_nothing(site):
+    before = site.export()
+    done = site.push(lines(496, bad="    add adress=198.51.100.1 list=customers"))
+    assert (done["state"], done["output"]) == ("failed", "")
+    assert done["reason"] == "line 250 column 9: expected end of command; nothing was done"
+    assert site.export() == before and site.leftovers() == []
+
+
+def test_the_line_that_failed_is_named(site):
+    done = site.push(':put "begins"\n' + lines(496, bad="add address=198.51.0.3 list=customers").removeprefix("# a comment\n"))
+    assert done["state"] == "failed" and done["output"].strip() == "begins"
+    assert "line 250: failure: already have such entry" in done["reason"]
+    assert len(site.rows("ip", "firewall", "address-list")) == 247  # what stood before it was done, as it says
+    assert site.leftovers() == []
+
+
+def test_a_line_within_a_block_is_named_as_well_as_the_router_can(site):
+    done = site.push("# nothing\n:foreach name in={\"a\";\"a\"} do={\n  # once more\n  /interface bridge add name=$name\n}\n")
+    assert f"line {4 if site.personality in TELLS_LINES else 2}: failure: already have" in done["reason"]
+
+
+def test_a_long_script_is_carried_out_in_pieces(site):
+    text = lines(4000)
+    assert len(text) > 2 * PIECE_BYTES
+    done = site.push(text + ':put "the end"\n')
+    assert (done["state"], done["output"].strip()) == ("confirmed", "the end"), done["reason"]
+    assert [row["address"] for row in site.rows("ip", "firewall", "address-list")] == [
+        f"198.51.{n // 250}.{n % 250}" for n in range(3, 4001)]
+    assert site.leftovers() == []
+
+
+def test_a_long_script_is_read_before_any_of_it_is_done(site):
+    before = site.export()
+    done = site.push(lines(4000) + "add color=red\n")
+    assert "line 4001 column 5: expected end of command; nothing was done" in done["reason"]
+    assert site.export() == before and site.leftovers() == []
+    done = site.push(lines(4000) + "add address=198.51.0.3 list=customers\n")
+    assert "line 4001: failure: already have such entry" in done["reason"]
+    assert site.leftovers() == []
+
+
+def test_a_long_script_that_would_change_its_meaning_is_refused(site):
+    before = site.export()
+    done = site.push(':local name "customers"\n' + lines(4000))
+    assert "line 1: " in done["reason"] and "where it is cut this variable is lost" in done["reason"]
+    done = site.push("{\n" + lines(4000) + "}\n")
+    assert "too long to be taken in one go" in done["reason"]
+    done = site.push("{\n" + lines(4000))
+    assert "a bracket or quote has no partner" in done["reason"]
+    assert site.export() == before
+
+
+def test_output_is_bounded_and_says_so(site):
+    done = site.push(':for n from=1 to=4000 do={ :put "a line of twenty characters" }\n:put "the end"\n')
+    assert done["state"] == "confirmed", done
+    assert done["output_truncated"] is True
+    if site.personality == "6.49":
+        assert done["output"] == "(of 116007 bytes that it printed, the router hands out 0)\n"
+    else:
+        assert done["output_bytes"] == 64 * 1024
+    assert site.leftovers() == []
+
+
+@pytest.mark.parametrize("text", ["}\n", '"\n', ":put [\n", ":if (true) do={\n", "}; /system identity set name=x; {\n"])
+def test_hostile_brackets_do_not_get_out(site, text):
+    before = site.export()
+    done = site.push(text)
+    assert done["state"] == "failed" and "nothing was done" in done["reason"]
+    assert site.export() == before and site.leftovers() == []
+
+
+def test_a_router_that_reboots_within_the_script(site):
+    done = site.push("/system identity set name=begun\n/system reboot\n/system identity set name=ended\n")
+    assert done["state"] == "interrupted"
+    assert "how far it came is not known: " in done["reason"]
+    wait_until(lambda: "is connected again" in site.log.read_text(), 20, "the agent is back")
+    assert site.rows("system", "identity")[0]["name"] == "begun"
+
+
+def test_a_session_that_ends_meanwhile(site):
+    job = site.queue(":delay 60s\n")
+    wait_until(lambda: site.rows("system", "script", "job"), 10, "the script runs")
+    site.router.stop()
+    done = site.wait(job)
+    assert done["state"] == "interrupted" and "how far it came is not known" in done["reason"]
+
+
+def test_secrets_stay_out_of_the_log(site):
+    done = site.push("/ppp secret add name=x password=Geheim77\n/ppp secret add name=y passwort=Geheim77\n")
+    assert done["state"] == "failed" and "nothing was done" in done["reason"] and "Geheim77" not in done["reason"]
+    assert site.push("/ppp secret add name=x password=Geheim77\n")["state"] == "confirmed"
+    assert "Geheim77" not in site.log.read_text() and "Geheim77" not in site.collector.read_log()
