@@ -285,12 +285,10 @@ static void on_checked(void *arg, enum router_trap_level worst, const struct err
 		give_up(agent, exit_status, &err);
 }
 
-static void on_ready(void *arg)
+void agent_look(struct agent *agent)
 {
-	struct agent *agent = arg;
 	struct err err = { "" };
 
-	agent->is_router_known = true;
 	if (!agent->config->take_over) {
 		on_checked(agent, ROUTER_TRAP_OK, NULL);
 		return;
@@ -299,6 +297,18 @@ static void on_ready(void *arg)
 		err_prefix(&err, "the router cannot be read: ");
 		give_up(agent, EXIT_FAILED, &err);
 	}
+}
+
+/* What a script has done that may have cut the router off is no ground for a doctor, nor for a plan. */
+static void on_ready(void *arg)
+{
+	struct agent *agent = arg;
+
+	agent->is_router_known = true;
+	if (!agent->is_serving && runner_has_to_undo(&agent->runner, agent->config->state_dir))
+		serve(agent);
+	if (!remote_goes_back(agent))
+		agent_look(agent);
 }
 
 /* Who has to mend it must hear of it, so nobody else waits for the router. */

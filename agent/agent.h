@@ -1,7 +1,7 @@
 /*
  * agent: the one context of jaga-agent; start and stop order.
  *
- * Start   claim, router; when that has been read: doctor, take-over, probes, journal, local socket, then the link: key
+ * Start   claim, router; when that has been read: back from a script that nobody confirmed; doctor, take-over, probes, journal, local socket, then the link: key
  *         and random numbers may come later (prelude.h), as may all that upkeep.h looks after. Nothing on the router
  *         is changed before the doctor has found no fatal trap; only a plan that an earlier agent left in
  *         force is taken on in spite of one. A router that cannot be reached is not waited for with the rest: journal,
@@ -71,6 +71,7 @@ struct agent {
 	bool is_router_known; /* on_ready came: its operations may be called */
 	bool has_begun;	      /* and it is steered, or watched */
 	bool is_serving;      /* socket, session and all */
+	bool is_going_back;   /* from an earlier agent's script, before anything else */
 	int exit_status; /* enum local_exit, once the loop has ended */
 };
 
@@ -80,12 +81,17 @@ int agent_run(const struct agent_config *config);
 /* "up", "suspect", "down" */
 const char *agent_state_name(enum uplink_state state);
 
+/* The router is known, and as it should be: looks for traps, then steers or watches. */
+void agent_look(struct agent *agent);
+
 /* To the log and, as an event, to the collector. */
 void agent_notice(struct agent *agent, enum log_level level, const char *subsystem, const char *text);
 
 /* remote.c: jobs, snapshots and the session with the collector. The journal is read by init, the session begins with start. */
 void remote_init(struct agent *agent);
 void remote_start(struct agent *agent);
+/* The router is known. True: it goes back from an earlier agent's script first; agent_look() follows. */
+bool remote_goes_back(struct agent *agent);
 /* The router is steered, or watched: jobs and snapshots may begin. */
 void remote_on_begun(struct agent *agent);
 void remote_stop(struct agent *agent);

@@ -143,6 +143,10 @@ static void on_script_ended(void *arg)
 	struct agent *agent = arg;
 
 	snapshot_request(&agent->snapshot);
+	if (agent->is_going_back) {
+		agent->is_going_back = false;
+		agent_look(agent);
+	}
 }
 
 static void on_job_trouble(void *arg, enum log_level level, const char *text)
@@ -169,7 +173,7 @@ static int roll_back(void *arg, const char *job_id, router_done_fn *on_done, voi
 {
 	struct agent *agent = arg;
 
-	if (!agent->is_router_known) { /* of the journal: remote_on_begun() does it */
+	if (!agent->is_router_known) { /* of the journal: remote_goes_back() does it */
 		agent->late_undo = (struct agent_late_undo){ job_id, on_done, done_arg };
 		return 0;
 	}
@@ -296,10 +300,9 @@ void remote_init(struct agent *agent)
 	agent->identity.job_hiwater = runner_hiwater(&agent->runner);
 }
 
-void remote_on_begun(struct agent *agent)
+bool remote_goes_back(struct agent *agent)
 {
 	struct agent_late_undo undo = agent->late_undo;
-	struct link_status status;
 	struct err err = { "" };
 	int r;
 
@@ -309,6 +312,14 @@ void remote_on_begun(struct agent *agent)
 		if (r < 0)
 			undo.on_done(undo.arg, r, err.text);
 	}
+	agent->is_going_back = agent->is_serving && runner_is_undoing(&agent->runner);
+	return agent->is_going_back;
+}
+
+void remote_on_begun(struct agent *agent)
+{
+	struct link_status status;
+
 	if (!agent->link)
 		return;
 	link_read_status(agent->link, &status);

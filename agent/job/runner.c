@@ -417,6 +417,21 @@ void runner_on_closed(struct runner *runner)
 
 /* --- start and stop ------------------------------------------------------------------------------- */
 
+bool runner_has_to_undo(struct runner *runner, const char *dir)
+{
+	struct journal_record *record = &runner->record;
+	struct err err = { "" };
+
+	/* A journal that cannot be read is runner_init's to tell of. */
+	return journal_load(dir, record, runner->output, &err) == 0 &&
+	       (record->phase == JOB_APPLIED || (record->phase == JOB_STARTED && record->confirm_s > 0));
+}
+
+bool runner_is_undoing(const struct runner *runner)
+{
+	return runner->phase == RUNNER_UNDOING;
+}
+
 /* What the journal says, and what follows from it. */
 static void load(struct runner *runner)
 {

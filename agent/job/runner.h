@@ -81,6 +81,13 @@ struct runner {
 /* dir, ops: borrowed. Reads the journal; never fails towards the caller: trouble is told and jobs are refused. */
 void runner_init(struct runner *runner, struct ev_loop *loop, const char *dir, bool scripts_unsigned,
 		 const struct runner_ops *ops, void *arg);
+/*
+ * Before runner_init, which then begins it: the journal says that the router has to go back from a script of which nobody
+ * knows whether it left the router in order.
+ */
+bool runner_has_to_undo(struct runner *runner, const char *dir);
+/* It is going back now; on_script_ended follows. */
+bool runner_is_undoing(const struct runner *runner);
 /* A running script goes on; its job will be INTERRUPTED. */
 void runner_stop(struct runner *runner);
 

@@ -23,6 +23,14 @@ static void format_exit(const json_t *row, int64_t now_ms, struct buf *buf)
 	}
 }
 
+static void format_confirm(const json_t *row, int64_t now_ms, struct buf *buf)
+{
+	(void)now_ms;
+	if (row_has_number(row, "confirm_s"))
+		buf_printf(buf, "within %" PRId64 " s%s", row_number(row, "confirm_s"),
+			   row_get(row, "rollback") ? ", or its own rollback runs" : "");
+}
+
 static void format_output(const json_t *row, int64_t now_ms, struct buf *buf)
 {
 	(void)now_ms;
@@ -40,6 +48,7 @@ static const struct column columns[] = {
 	{ .path = "state", .title = "state", .paint = job_paint },
 	{ .path = "reason", .title = "reason" },
 	{ .title = "exit status", .format = format_exit },
+	{ .title = "to confirm", .format = format_confirm },
 	{ .path = "queued_ms", .title = "queued", .type = COLUMN_TIME },
 	{ .path = "changed_ms", .title = "changed", .type = COLUMN_TIME },
 	{ .title = "output", .format = format_output },

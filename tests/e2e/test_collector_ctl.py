@@ -154,6 +154,47 @@ def test_push_reaches_a_waiting_device(collector, devices):
     assert [row["state"] for row in collector.ctl(op="jobs")] == ["queued", "confirmed"]
 
 
+def test_a_confirmation_counts_only_over_a_new_session(collector, devices):
+    keys = collector.enroll("r1")
+    devices.open(keys, greet=False)
+    devices.ask("r1", POST, "hello", pb.Hello(boot_id=BOOT, caps=["confirm"]).SerializeToString())
+    job = collector.ctl(op="push", device="r1", name="a.sh", script="true", confirm_s=90)[0]["job"]
+    signed = pb.SignedJob.FromString(devices.ask("r1", GET, "job?after=0").body)
+    assert pb.Job.FromString(signed.body).confirm_s == 90
+    assert devices.ask("r1", POST, f"job/{job}/confirm").code == 409
+    state = pb.JobState(seq=int(job), phase=pb.JOB_PHASE_APPLIED, attempt=1)
+    devices.ask("r1", PUT, f"job/{job}/state", state.SerializeToString())
+    refused = devices.ask("r1", POST, f"job/{job}/confirm")
+    assert refused.code == 409 and b"session" in refused.body
+    devices.write("close r1")
+    wait_until(lambda: not collector.ctl(op="devices")[0]["online"], 10, "the goodbye is noticed")
+    devices.open(keys, greet=False)
+    devices.ask("r1", POST, "hello", pb.Hello(boot_id=BOOT, caps=["confirm"], job_hiwater=int(job)).SerializeToString())
+    confirmed = devices.ask("r1", POST, f"job/{job}/confirm")
+    assert confirmed.code == 204 and pb.ConfirmAck.FromString(confirmed.body).epoch != 0
+    row = collector.ctl(op="job", job=job)[0]
+    assert (row["state"], row["confirm_s"]) == ("applied", 90)
+
+
+def test_what_a_device_cannot_do_is_told_before_it_is_pushed(collector, devices):
+    order = {"op": "push", "device": "r1", "name": "a", "script": "true"}
+    keys = collector.enroll("r1")
+    collector.ctl(**order, confirm_s=90)  # nobody knows yet: its agent will say
+    devices.open(keys)  # an agent before there was a way back
+    for more, said, hint in (({"confirm_s": 90}, "cannot go back", "--no-confirm"), ({"rollback": "true"}, "confirm", "confirm_s"),
+                             ({"interpreter": "routeros"}, "RouterOS", "*.sh")):
+        with pytest.raises(CtlError) as error:
+            collector.ctl(**order, **more)
+        assert said in str(error.value) and hint in error.value.hint
+    assert collector.ctl(**order)[0]["state"] == "queued"
+    hello = pb.Hello(boot_id=BOOT, driver="routeros", caps=["scripts.unsigned", "confirm"])
+    devices.ask("r1", POST, "hello", hello.SerializeToString())
+    with pytest.raises(CtlError) as error:
+        collector.ctl(**order, interpreter="sh")
+    assert "RouterOS" in str(error.value) and "*.rsc" in error.value.hint
+    assert collector.ctl(**order, interpreter="routeros", confirm_s=30, rollback="/undo")[0]["state"] == "queued"
+
+
 def test_snapshot_take_waits_for_the_device(collector, devices):
     import hashlib
     import zlib

@@ -200,6 +200,28 @@ def test_an_agent_that_dies_while_it_runs_ends_it_and_goes_back(lab, worker, cli
     assert gate.count() == 1
 
 
+def test_a_router_that_boots_goes_back_before_it_is_judged(lab, worker, cli):
+    """After a power cut nothing of Jaga is in force, and what the script left would keep the agent from taking over."""
+    trap = ("preference", "50", "fwmark", "0x40", "lookup", "main")
+    before = look(lab)
+    gate = Gate(lab, after=mess(lab) + f"ip rule add {' '.join(trap)}\n")
+    job = queue(cli, worker, gate.path)
+    gate.wait_begun()
+    hide_collector(lab)
+    gate.open()
+    wait_until(lambda: journal_phase(worker) == APPLIED, 10, "the script has ended and is not confirmed")
+    worker.kill()
+    for family in ("inet", "ip"):
+        lab.rtr.run("nft", "delete", "table", family, "jaga")
+    worker.start()
+    assert "mark-clash" not in worker.program.read_log()
+    wait_until(lambda: changes(before, look(lab)) == "", 10, "the router is as it was, with a plan of its own")
+    assert worker.status()["adopted"] is False
+    show_collector(lab)
+    assert wait_job(cli, job, 60)["state"] == "rolled-back"
+    worker.wait_state(1, "up", 10)
+
+
 # --- otherwise ---------------------------------------------------------------------------------------------
 
 def test_nobody_asked_for_a_way_back(lab, worker, cli):

@@ -1,0 +1,106 @@
+"""The way back of a script on OpenWrt: agent/router/linux_save.sh under busybox, in a root directory with stand-ins for netifd and
+fw4. What runs follows from /etc/config there, so the files are put back and everything is made anew from them."""
+import subprocess
+
+import pytest
+
+from tests.lab.programs import ROOT
+from tests.openwrt.router import NETWORK, Router
+
+PROGRAM = (ROOT / "agent/router/linux_save.sh").read_text()
+NO_SAVE_POINT = 44
+
+
+@pytest.fixture(name="router")
+def fixture_router(tmp_path):
+    router = Router(tmp_path / "root")
+    for path in ("sbin/reload_config", "etc/init.d/network", "etc/init.d/firewall"):
+        router.write(path, f'#!/bin/sh\necho {path} "$@" >> /tmp/told\n[ ! -e /tmp/broken ] || exit 1\n')
+        (router.root / path).chmod(0o755)
+    (router.root / "etc/jaga/state").mkdir(parents=True)
+    (router.root / "proc/sys/kernel/random").mkdir(parents=True)
+    router.write("proc/sys/kernel/random/boot_id", "this boot\n")
+    return router
+
+
+def act(router, action, job="5", rollback=""):
+    """(exit status, last line) as linux_save.c sees them."""
+    quoted = rollback.replace("'", "'\\''")
+    router.write("tmp/way-back", f"ACTION={action}\nDIR=/etc/jaga/state\nJOB={job}\nRELOAD=\nFILES='/etc/config/*'\n"
+                                 f"ROLLBACK='{quoted}'\n{PROGRAM}")
+    done = subprocess.run(["chroot", router.root, "/bin/sh", "/tmp/way-back"], text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, timeout=60, check=False, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
+    return done.returncode, (done.stdout.splitlines() or [""])[-1]
+
+
+def saves(router):
+    return [path.name for path in (router.root / "etc/jaga/state").glob("save-*")]
+
+
+def test_files_come_back_and_are_applied(router):
+    router.write("etc/config/a b", "blank\n")
+    assert act(router, "save") == (0, "")
+    assert saves(router) == ["save-5"]
+    assert (router.root / "etc/jaga/state/save-5").stat().st_mode & 0o777 == 0o700
+    router.write("etc/config/network", "nonsense\n")
+    router.write("etc/config/a b", "changed\n")
+    router.write("etc/config/new", "config new\n")
+    (router.root / "etc/config/firewall").unlink()
+    before = router.files()
+    assert act(router, "roll_back") == (0, "")
+    assert router.read("etc/config/network") == NETWORK and router.read("etc/config/a b") == "blank\n"
+    assert (router.root / "etc/config/firewall").exists() and not (router.root / "etc/config/new").exists()
+    assert {name for name in before if name.startswith("etc/") and "jaga" not in name} - set(router.files()) == {"etc/config/new"}
+    assert router.lines("tmp/told") == ["sbin/reload_config", "etc/init.d/network restart", "etc/init.d/firewall restart"]
+    assert act(router, "roll_back") == (0, "")  # the agent had no time to note it: nothing is done twice
+    assert len(router.lines("tmp/told")) == 3
+
+
+def test_what_is_unchanged_is_not_written_again(router):
+    assert act(router, "save")[0] == 0
+    path = router.root / "etc/config/network"
+    before = path.stat()
+    assert act(router, "roll_back")[0] == 0
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_cut_off_in_the_middle_of_going_back(router):
+    assert act(router, "save")[0] == 0
+    router.write("etc/config/network", "nonsense\n")
+    router.write("tmp/broken", "")
+    status, said = act(router, "roll_back")
+    assert status == 1 and said == "not put back: network restart, firewall restart"
+    (router.root / "tmp/broken").unlink()
+    assert act(router, "roll_back") == (0, "")
+    assert router.read("etc/config/network") == NETWORK
+
+
+def test_commit_and_no_save_point(router):
+    assert act(router, "roll_back") == (NO_SAVE_POINT, "there is no save point of job 5")
+    assert act(router, "save")[0] == 0
+    assert act(router, "roll_back", job="6") == (NO_SAVE_POINT, "there is no save point of job 6")
+    assert act(router, "commit") == (0, "")
+    assert saves(router) == []
+    assert act(router, "commit") == (0, "")  # again, after a power cut
+    assert act(router, "roll_back")[0] == NO_SAVE_POINT
+    assert router.lines("tmp/told") == []
+
+
+def test_half_a_save_point_is_none(router):
+    """The power went while it was made, and an older one lies about."""
+    for name in ("save-4", "save-5.new"):
+        (router.root / "etc/jaga/state" / name).mkdir()
+    assert act(router, "roll_back")[0] == NO_SAVE_POINT
+    assert act(router, "save")[0] == 0
+    assert saves(router) == ["save-5"]
+
+
+def test_a_rollback_of_the_author(router):
+    text = "echo it\\'s $JAGA_JOB > /tmp/undone\n"
+    assert act(router, "save", rollback=text)[0] == 0
+    router.write("etc/config/network", "nonsense\n")
+    assert act(router, "roll_back") == (0, "")
+    assert router.read("tmp/undone") == "it's 5\n"
+    assert router.read("etc/config/network") == "nonsense\n" and router.lines("tmp/told") == []
+    assert act(router, "save", rollback="echo line 1\necho wrong >&2\nexit 7\n")[0] == 0
+    assert act(router, "roll_back") == (1, "its rollback script ended with status 7: wrong")
