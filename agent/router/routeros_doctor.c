@@ -199,12 +199,23 @@ struct routeros_doctor_job {
 	struct ros_facts facts;
 };
 
+static uint32_t uplinks_without_gateway(const struct router *router)
+{
+	uint32_t without = 0;
+
+	for (unsigned i = 0; i < router->config->n_uplinks; i++)
+		if (router->model.uplinks[i].gateway[0] == '\0' && router->model.uplinks[i].last_gateway[0] == '\0')
+			without |= 1u << i;
+	return without;
+}
+
 static void finish(struct routeros_doctor_job *job, const struct err *error)
 {
 	enum router_trap_level worst = ROUTER_TRAP_OK;
 
 	job->router->doctor_job = NULL; /* on_done may ask again */
 	if (!error) {
+		job->facts.without_gateway = uplinks_without_gateway(job->router);
 		ros_facts_settle(&job->facts);
 		worst = ros_examine(&job->facts, job->on_trap, job->arg);
 	}

@@ -106,6 +106,7 @@ struct ros_fact_table {
 
 struct ros_facts {
 	const struct agent_config *config;
+	uint32_t without_gateway; /* bit per uplink of the configuration: none is known */
 	unsigned major, minor;
 	bool is_x86;
 	uint64_t free_bytes, total_bytes, largest_bytes; /* of flash; total 0: not told */

@@ -48,6 +48,10 @@ static void check_configured(struct ros_doctor *doctor)
 			ros_trap(doctor, ROUTER_TRAP_FATAL, "interface", "in agent.conf, name it as /interface print shows it",
 				 "uplink %s: the router has no interface %s", config->uplinks[i].name,
 				 config->uplinks[i].interface);
+		else if (facts->without_gateway & 1u << i)
+			ros_trap(doctor, ROUTER_TRAP_WARNING, "gateway", "wait for its lease, or write gateway = ADDRESS in agent.conf",
+				 "uplink %s: no gateway of %s is known, so the router has no route over it", config->uplinks[i].name,
+				 config->uplinks[i].interface);
 	}
 	for (unsigned i = 0; i < config->n_lans; i++) {
 		if (ros_facts_interface(facts, config->lans[i]) == ROS_NONE)

@@ -174,7 +174,7 @@ class Doctor:
         self.head = (f"[agent]\nstate_dir = {tmp_path}/state\nsocket = {tmp_path}/agent.sock\n{{}}[router]\ndriver = routeros\n"
                      f"address = {HOST}:{self.router.port}\nuser = admin\npassword_file = {tmp_path}/password\n")
         self.plan = f"[lan]\ninterfaces = {lan}\n" + "".join(
-            f"[uplink isp{n}]\ninterface = {name}\nsource = 192.168.88.1{n}\ntargets = 10.9.{n}.1\ncheck_host = 203.0.113.{n}\n"
+            f"[uplink isp{n}]\ninterface = {name}\ngateway = 10.0.{n}.1\nsource = 192.168.88.1{n}\ntargets = 10.9.{n}.1\ncheck_host = 203.0.113.{n}\n"
             for n, name in enumerate(uplinks, 1))
 
     def check(self, is_planned):
@@ -285,6 +285,14 @@ def test_the_lan_side_reaches_the_router_with_6_only(doctor, personality):
     """7 looks a marked packet up in its table before it asks whether it is for the router."""
     _, rows = doctor(personality, by_hand(personality, bypass="").replace("mark-routing", LAN_SIDE)).check(False)
     assert bool(traps(rows, "local")) == (personality == "7.20")
+
+
+def test_a_line_whose_gateway_is_not_known(doctor):
+    one = doctor("7.20", BASE)
+    one.plan = one.plan.replace("gateway = 10.0.2.1\n", "")
+    status, rows = one.check(True)
+    assert status == 0 and [(row["id"], row["what"]) for row in rows if row["level"] != "ok"] == [
+        ("gateway", "uplink isp2: no gateway of ether2 is known, so the router has no route over it")]
 
 
 # --- a session that is lost meanwhile --------------------------------------------------------------------------
