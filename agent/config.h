@@ -55,7 +55,7 @@ enum config_tls {
 
 struct config_uplink {
 	char name[LIMIT_NAME];
-	char interface[IFNAMSIZ];
+	char interface[LIMIT_INTERFACE];
 	enum config_gateway gateway_kind[2]; /* [0] IPv4, [1] IPv6 */
 	struct in_addr gateway4;
 	struct in6_addr gateway6;
@@ -108,7 +108,7 @@ struct agent_config {
 	char ca_file[LIMIT_PATH]; /* "": none */
 
 	unsigned n_lans;
-	char lans[LIMIT_LANS][IFNAMSIZ];
+	char lans[LIMIT_LANS][LIMIT_INTERFACE];
 	unsigned n_uplinks;
 	struct config_uplink uplinks[LIMIT_UPLINKS];
 

@@ -2,6 +2,7 @@
  * config_check: contradictions between values that are right one by one. Called by config.c once a
  * file has been read without an error in its values; tells every contradiction, not only the first. Pure.
  */
+#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -26,6 +27,30 @@ static void tell(const struct check *check, enum config_section section, unsigne
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	check->on_error(check->arg, &(struct config_check_error){ section, uplink, field, text });
+}
+
+/* dev_valid_name() of the kernel. */
+static bool is_kernel_name(const char *name)
+{
+	return strlen(name) < IFNAMSIZ && strpbrk(name, "/: \t") == NULL && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+}
+
+/* RouterOS lets people name interfaces as they like. */
+static void check_names(const struct check *check)
+{
+	const struct agent_config *config = check->config;
+
+	if (config->driver != CONFIG_DRIVER_LINUX)
+		return;
+	for (unsigned i = 0; i < config->n_uplinks; i++)
+		if (!is_kernel_name(config->uplinks[i].interface))
+			tell(check, CONFIG_SECTION_UPLINK, i, "interface",
+			     "'%s' is not an interface name; name the interface of this line, as `ip link` shows it",
+			     config->uplinks[i].interface);
+	for (unsigned i = 0; i < config->n_lans; i++)
+		if (!is_kernel_name(config->lans[i]))
+			tell(check, CONFIG_SECTION_LAN, 0, "interfaces",
+			     "'%s' is not an interface name; list the interfaces of your users, as in br-lan, eth3", config->lans[i]);
 }
 
 static void check_uplink(const struct check *check, unsigned i)
@@ -140,6 +165,7 @@ void config_check(const struct agent_config *config, config_check_fn *on_error, 
 	if (config->has_collector && config->identity[0] == '\0')
 		tell(&check, CONFIG_SECTION_AGENT, 0, "collector",
 		     "needs identity beside it; add the name that `jaga enroll` gave to this router");
+	check_names(&check);
 	for (unsigned i = 0; i < config->n_uplinks; i++)
 		check_uplink(&check, i);
 	if (config->n_uplinks > 0)

@@ -132,11 +132,8 @@ static int check_interface(const char *value, struct err *err)
 {
 	size_t length = strlen(value);
 
-	/* dev_valid_name() of the kernel: these it refuses as well */
-	if (length == 0 || length >= IFNAMSIZ || strchr(value, '/') || strchr(value, ':') ||
-	    strcspn(value, " \t") != length || strcmp(value, ".") == 0 || strcmp(value, "..") == 0)
-		return err_set(err, -EINVAL, "'%s' is not an interface name", value);
-	return 0;
+	/* More is known when the driver is: config_check.c */
+	return length == 0 || length >= LIMIT_INTERFACE ? err_set(err, -EINVAL, "'%s' is not an interface name", value) : 0;
 }
 
 static int set_interface(const struct config_field *field, const char *value, struct agent_config *config, void *base,
@@ -145,7 +142,7 @@ static int set_interface(const struct config_field *field, const char *value, st
 	int r = check_interface(value, err);
 
 	(void)config;
-	return r < 0 ? r : set_text(value, member(field, base), IFNAMSIZ, err);
+	return r < 0 ? r : set_text(value, member(field, base), LIMIT_INTERFACE, err);
 }
 
 static int set_collector(const struct config_field *field, const char *value, struct agent_config *config, void *base,
@@ -325,7 +322,7 @@ static int set_targets(const struct config_field *field, const char *value, stru
 static int set_lans(const struct config_field *field, const char *value, struct agent_config *config, void *base,
 		    struct err *err)
 {
-	char item[LIMIT_HOST];
+	char item[LIMIT_INTERFACE + 1]; /* room to see that it is too long */
 
 	(void)field;
 	(void)base;
@@ -339,7 +336,7 @@ static int set_lans(const struct config_field *field, const char *value, struct 
 		for (unsigned i = 0; i < config->n_lans; i++)
 			if (strcmp(config->lans[i], item) == 0)
 				return err_set(err, -EINVAL, "'%s' is named twice", item);
-		snprintf(config->lans[config->n_lans++], IFNAMSIZ, "%.*s", IFNAMSIZ - 1, item);
+		memcpy(config->lans[config->n_lans++], item, strlen(item) + 1);
 	}
 	return config->n_lans > 0 ? 0 : err_set(err, -EINVAL, "is empty");
 }

@@ -59,7 +59,7 @@ void config_derive_routeros(struct agent_config *config);
 
 /* Contradictions between values that are right one by one; each is told through on_error. */
 struct config_check_error {
-	enum config_section section; /* CONFIG_SECTION_AGENT, ..._ROUTER or ..._UPLINK */
+	enum config_section section; /* CONFIG_SECTION_AGENT, ..._LAN, ..._ROUTER or ..._UPLINK */
 	unsigned uplink;
 	const char *field; /* that the error is about */
 	const char *text;  /* "what is wrong; remedy" */

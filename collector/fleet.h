@@ -28,7 +28,7 @@ enum fleet_state { /* UplinkState of proto/jaga.proto */
 
 struct fleet_uplink {
 	char name[LIMIT_NAME];
-	char interface[IFNAMSIZ];
+	char interface[LIMIT_INTERFACE];
 	uint32_t weight, tier;
 	int state;	  /* enum fleet_state */
 	int64_t since_ms; /* when the collector first heard of this state */

@@ -11,6 +11,7 @@
 #define LIMIT_NAME 32		 /* device, uplink names: fit a table column; DTLS identity too */
 #define LIMIT_PATH 256		 /* configured paths; far above what routers use */
 #define LIMIT_HOST 64		 /* numeric IPv6 with scope and port fits */
+#define LIMIT_INTERFACE 64	 /* of RouterOS; the kernel's own names have 15 letters */
 #define LIMIT_INI_LINE 199	 /* Debian's inih cuts at 200; a longer line is an error, not two */
 #define LIMIT_INI_ERRORS 20	 /* errors shown for one file; more are the same mistake again */
 

@@ -42,7 +42,7 @@ struct family {
 
 struct probe {
 	struct ev_loop *loop;
-	char interface[IFNAMSIZ];
+	char interface[LIMIT_INTERFACE];
 	bool has_source;
 	struct parse_address source;
 	uint32_t mark;
@@ -240,7 +240,7 @@ static int icmp_create(struct ev_loop *loop, const struct probe_config *config, 
 	struct probe *probe;
 	int r = 0;
 
-	if (config->n_targets > LIMIT_TARGETS || strlen(config->interface) >= IFNAMSIZ)
+	if (config->n_targets > LIMIT_TARGETS || strlen(config->interface) >= (config->source ? LIMIT_INTERFACE : IFNAMSIZ))
 		return err_set(err, -EINVAL, "probe: too many targets or too long an interface name");
 	probe = calloc(1, sizeof(*probe));
 	if (probe == NULL)

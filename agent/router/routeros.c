@@ -75,7 +75,7 @@ static void on_round(struct ev_loop *loop, ev_timer *timer, int revents)
 	if (!ros_api_is_open(router->api))
 		return;
 	routeros_next_round(router);
-	routeros_poll_counters(router);
+	routeros_poll(router);
 }
 
 void routeros_on_read(struct router *router)
@@ -83,6 +83,7 @@ void routeros_on_read(struct router *router)
 	bool is_first = !router->is_ready;
 
 	router->steering.is_known = true;
+	router->keeper.unread.text[0] = '\0';
 	routeros_report_uplinks(router);
 	if (router->is_installed || router->is_removed) {
 		routeros_change(router);

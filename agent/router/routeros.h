@@ -2,6 +2,7 @@
  * routeros: what the files of the RouterOS driver share (routeros*.c).
  *
  *   routeros_read.c    the router as it is -> the model, and what of our items is missing or differs
+ *   routeros_live.c    what is told and polled between two readings
  *   routeros_keep.c    what differs -> commands: the native plan as it should be
  *   routeros_steer.c   entries of address-lists with a time-out, flushes
  *   routeros_execute.c one script at the router's interpreter, and how it ended
@@ -40,7 +41,7 @@ struct ros_model { /* the router as it told; kept by listen */
 		struct router_uplink_state reported;
 	} uplinks[LIMIT_UPLINKS];
 	bool has_lan[LIMIT_LANS], has_hotspot[LIMIT_LANS];
-	unsigned n_networks;
+	unsigned n_networks, n_more_networks; /* for which there was no room */
 	char networks[LIMIT_ROS_NETWORKS][INET_ADDRSTRLEN + 3];
 };
 
@@ -75,6 +76,7 @@ struct ros_keeper {
 	unsigned limit;			  /* its position */
 	unsigned n_refused;
 	struct err refused, told; /* the first refusal; what was told last */
+	struct err unread; /* why the router cannot be read, as it was told */
 };
 
 struct ros_entry { /* of an address-list */
@@ -123,7 +125,7 @@ struct router {
 	struct routeros_snapshot_job *snapshot_job; /* NULL: none runs */
 	struct routeros_doctor_job *doctor_job;	    /* likewise */
 	struct routeros_monitor *monitor;
-	char gateways[LIMIT_UPLINKS][INET_ADDRSTRLEN + IFNAMSIZ]; /* those that need their interface beside the address */
+	char gateways[LIMIT_UPLINKS][INET_ADDRSTRLEN + LIMIT_INTERFACE]; /* those that need their interface beside the address */
 	struct routeros_script_job *script_job;	    /* NULL: none runs */
 	unsigned sessions;			    /* with the router so far: one that is not this one has seen nothing */
 	char check_hosts[LIMIT_UPLINKS][INET_ADDRSTRLEN], sources[LIMIT_UPLINKS][INET_ADDRSTRLEN];
@@ -150,8 +152,19 @@ void routeros_site(struct router *router, struct ros_site *ret_site);
 
 /* routeros_read.c */
 void routeros_read(struct router *router);
+
+/* routeros_live.c */
+bool routeros_is_yes(const char *value); /* as the API says it, and as versions before 7 do; NULL: no */
+const char *routeros_text(const struct ros_sentence *row, const char *key); /* "": it is not there */
+/* In `model`; NULL: the interface is no uplink's. */
+struct ros_model_uplink *routeros_uplink_by_interface(struct router *router, struct ros_model *model, const char *name);
+/* A row of /interface, or what listen tells of one, into the model. The bit of its uplink; 0: of none. */
+uint32_t routeros_take_running(struct router *router, const struct ros_sentence *row);
+/* All rows were taken: uplinks that are not among them have no interface any more. */
+void routeros_lose_others(struct router *router, uint32_t seen);
 int routeros_listen(struct router *router, struct err *err);
-void routeros_poll_counters(struct router *router);
+/* Counters of the uplinks, and what a listen should have told. */
+void routeros_poll(struct router *router);
 void routeros_state(const struct router *router, unsigned uplink, struct router_uplink_state *ret_state);
 void routeros_report_uplinks(struct router *router);
 

@@ -5,9 +5,7 @@
  *
  *   read() -> version, interfaces, addresses, DHCP clients, default routes -> want() -> the menus of the plan -> on_read()
  *
- * Meanwhile and between two readings /interface and /ip/address are listened to: a port without carrier is an uplink without
- * carrier, at once; a change of addresses asks for another reading. What is read becomes the model when all of it
- * is known. What a listen should have told and did not, the poll of the counters sees. Called by routeros.c.
+ * What is read becomes the model when all of it is known; what is told meanwhile is routeros_live.c's. Called by routeros.c.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -17,32 +15,12 @@
 
 #include "agent/router/routeros.h"
 
-static bool is_yes(const char *value)
-{
-	return value && (strcmp(value, "true") == 0 || strcmp(value, "yes") == 0);
-}
-
-static const char *text_of(const struct ros_sentence *row, const char *key)
-{
-	const char *value = ros_find(row, key);
-
-	return value ? value : "";
-}
-
-static struct ros_model_uplink *uplink_by_interface(struct router *router, struct ros_model *model, const char *name)
-{
-	for (unsigned i = 0; i < router->config->n_uplinks; i++)
-		if (strcmp(router->config->uplinks[i].interface, name) == 0)
-			return &model->uplinks[i];
-	return NULL;
-}
-
 /* --- what a row says ----------------------------------------------------------------------------- */
 
 static void take_resource(struct router *router, const struct ros_sentence *row)
 {
 	uint32_t major, minor = 0;
-	const char *at = text_of(row, "version");
+	const char *at = routeros_text(row, "version");
 
 	if (parse_leading_u32(&at, &major) < 0)
 		return;
@@ -52,75 +30,12 @@ static void take_resource(struct router *router, const struct ros_sentence *row)
 	router->next.minor = minor;
 }
 
-static void take_counter(const struct ros_sentence *row, const char *key, uint64_t *ret_bytes)
-{
-	const char *value = ros_find(row, key);
-
-	if (value && parse_u64(value, 0, UINT64_MAX, ret_bytes) < 0)
-		*ret_bytes = 0;
-}
-
-static void lose_interface(struct ros_model_uplink *uplink)
-{
-	uplink->id[0] = '\0';
-	uplink->is_running = false;
-}
-
-/*
- * The uplink that an interface is. Of what listen tells only what changed may be there, and always the id; an interface that was
- * given another name is that uplink no more. NULL: of none.
- */
-static struct ros_model_uplink *uplink_of_interface(struct router *router, const struct ros_sentence *row)
-{
-	const char *id = text_of(row, ".id"), *name = ros_find(row, "name");
-	struct ros_model_uplink *uplink = NULL;
-
-	for (unsigned i = 0; i < router->config->n_uplinks; i++)
-		if (strcmp(router->model.uplinks[i].id, id) == 0)
-			uplink = &router->model.uplinks[i];
-	if (!name)
-		return uplink;
-	if (uplink && uplink != uplink_by_interface(router, &router->model, name))
-		lose_interface(uplink);
-	return uplink_by_interface(router, &router->model, name);
-}
-
-/* Its bit; 0: no uplink's. */
-static uint32_t take_running(struct router *router, const struct ros_sentence *row)
-{
-	struct ros_model_uplink *uplink = uplink_of_interface(router, row);
-
-	if (!uplink)
-		return 0;
-	if (ros_find(row, ".dead")) {
-		lose_interface(uplink);
-		return 0;
-	}
-	routeros_copy(uplink->id, sizeof(uplink->id), text_of(row, ".id"));
-	if (ros_find(row, "running"))
-		uplink->is_running = is_yes(ros_find(row, "running"));
-	if (is_yes(ros_find(row, "disabled")))
-		uplink->is_running = false;
-	take_counter(row, "rx-byte", &uplink->counters.rx_bytes);
-	take_counter(row, "tx-byte", &uplink->counters.tx_bytes);
-	return 1u << (uplink - router->model.uplinks);
-}
-
 static void take_interface(struct router *router, const struct ros_sentence *row)
 {
 	for (unsigned i = 0; i < router->config->n_lans; i++)
-		if (strcmp(router->config->lans[i], text_of(row, "name")) == 0)
+		if (strcmp(router->config->lans[i], routeros_text(row, "name")) == 0)
 			router->next.has_lan[i] = true;
-	router->printed |= take_running(router, row);
-}
-
-/* There is no interface any more of an uplink that was not among them all. */
-static void lose_others(struct router *router, uint32_t seen)
-{
-	for (unsigned i = 0; i < router->config->n_uplinks; i++)
-		if (!(seen & 1u << i))
-			lose_interface(&router->model.uplinks[i]);
-	routeros_report_uplinks(router);
+	router->printed |= routeros_take_running(router, row);
 }
 
 static void take_network(struct router *router, uint32_t network, uint32_t prefix)
@@ -135,27 +50,25 @@ static void take_network(struct router *router, uint32_t network, uint32_t prefi
 	for (unsigned i = 0; i < model->n_networks; i++)
 		if (strcmp(model->networks[i], whole) == 0)
 			return;
-	if (model->n_networks == LIMIT_ROS_NETWORKS) {
-		routeros_trouble(router, LOG_LEVEL_WARNING, "more than %d networks inside; %s is treated as the internet",
-				 LIMIT_ROS_NETWORKS, whole);
-		return;
-	}
-	memcpy(model->networks[model->n_networks++], whole, sizeof(whole));
+	if (model->n_networks == LIMIT_ROS_NETWORKS)
+		model->n_more_networks++;
+	else
+		memcpy(model->networks[model->n_networks++], whole, sizeof(whole));
 }
 
 /* Networks of interfaces that are no uplinks are inside. */
 static void take_address(struct router *router, const struct ros_sentence *row)
 {
-	struct ros_model_uplink *uplink = uplink_by_interface(router, &router->next, text_of(row, "interface"));
-	const char *slash = strchr(text_of(row, "address"), '/');
+	struct ros_model_uplink *uplink = routeros_uplink_by_interface(router, &router->next, routeros_text(row, "interface"));
+	const char *slash = strchr(routeros_text(row, "address"), '/');
 	char text[INET_ADDRSTRLEN] = "";
 	struct in_addr address;
 	uint32_t prefix, mask;
 
-	if (is_yes(ros_find(row, "disabled")) || is_yes(ros_find(row, "invalid")) || !slash ||
+	if (routeros_is_yes(ros_find(row, "disabled")) || routeros_is_yes(ros_find(row, "invalid")) || !slash ||
 	    parse_u32(slash + 1, 0, 32, &prefix) < 0)
 		return;
-	snprintf(text, sizeof(text), "%.*s", (int)(slash - text_of(row, "address")), text_of(row, "address"));
+	snprintf(text, sizeof(text), "%.*s", (int)(slash - routeros_text(row, "address")), routeros_text(row, "address"));
 	if (inet_pton(AF_INET, text, &address) != 1)
 		return;
 	mask = prefix == 0 ? 0 : UINT32_MAX << (32 - prefix);
@@ -170,24 +83,24 @@ static void take_address(struct router *router, const struct ros_sentence *row)
 
 static void take_hotspot(struct router *router, const struct ros_sentence *row)
 {
-	for (unsigned i = 0; !is_yes(ros_find(row, "disabled")) && i < router->config->n_lans; i++)
-		if (strcmp(router->config->lans[i], text_of(row, "interface")) == 0)
+	for (unsigned i = 0; !routeros_is_yes(ros_find(row, "disabled")) && i < router->config->n_lans; i++)
+		if (strcmp(router->config->lans[i], routeros_text(row, "interface")) == 0)
 			router->next.has_hotspot[i] = true;
 }
 
 static void take_dhcp_client(struct router *router, const struct ros_sentence *row)
 {
-	struct ros_model_uplink *uplink = uplink_by_interface(router, &router->next, text_of(row, "interface"));
+	struct ros_model_uplink *uplink = routeros_uplink_by_interface(router, &router->next, routeros_text(row, "interface"));
 
 	if (uplink && uplink->gateway[0] == '\0')
-		routeros_copy(uplink->gateway, sizeof(uplink->gateway), text_of(row, "gateway"));
+		routeros_copy(uplink->gateway, sizeof(uplink->gateway), routeros_text(row, "gateway"));
 }
 
 /* Of an uplink whose gateway is `auto`: a default route through its interface, or to a neighbour in its network. */
 static void take_default_route(struct router *router, const struct ros_sentence *row)
 {
 	static const char head[] = ROS_TAG "probes over ";
-	const char *gateway = text_of(row, "gateway"), *comment = text_of(row, "comment");
+	const char *gateway = routeros_text(row, "gateway"), *comment = routeros_text(row, "comment");
 	struct in_addr address;
 	bool is_address = inet_pton(AF_INET, gateway, &address) == 1;
 
@@ -198,7 +111,7 @@ static void take_default_route(struct router *router, const struct ros_sentence 
 		if (strncmp(comment, head, sizeof(head) - 1) == 0 && strcmp(comment + sizeof(head) - 1, config->name) == 0)
 			routeros_copy(uplink->last_gateway, sizeof(uplink->last_gateway), gateway);
 		if (strncmp(comment, ROS_TAG, sizeof(ROS_TAG) - 1) == 0 || uplink->gateway[0] != '\0' ||
-		    is_yes(ros_find(row, "disabled")))
+		    routeros_is_yes(ros_find(row, "disabled")))
 			continue;
 		if (is_address ? uplink->has_address && (ntohl(address.s_addr) & uplink->mask) == uplink->network
 			       : strcmp(gateway, config->interface) == 0)
@@ -208,10 +121,10 @@ static void take_default_route(struct router *router, const struct ros_sentence 
 
 static void take_item(struct router *router, enum ros_menu menu, const struct ros_sentence *row)
 {
-	bool is_dynamic = is_yes(ros_find(row, "dynamic"));
+	bool is_dynamic = routeros_is_yes(ros_find(row, "dynamic"));
 	unsigned position = ++router->keeper.n_rows;
 
-	if (menu == ROS_NETWORKS && is_dynamic && strcmp(text_of(row, "comment"), ROS_TAG "steering") == 0) {
+	if (menu == ROS_NETWORKS && is_dynamic && strcmp(routeros_text(row, "comment"), ROS_TAG "steering") == 0) {
 		if (!router->steering.is_known)
 			routeros_take_entry(router, row);
 		return;
@@ -273,9 +186,11 @@ static void read_next(struct router *router);
 static void fail(struct router *router, const struct err *err)
 {
 	router->keeper.state = ROS_UNREAD;
-	routeros_trouble(router, LOG_LEVEL_ERROR, "cannot be read, trying again in %d s: %s", LIMIT_ROS_VERIFY_MS / 1000,
-			 err->text);
-	routeros_verify_in(router, LIMIT_ROS_VERIFY_MS);
+	if (strcmp(router->keeper.unread.text, err->text) != 0)
+		routeros_trouble(router, LOG_LEVEL_ERROR, "cannot be read, trying again every %d s: %s",
+				 LIMIT_ROS_RETRY_MAX_MS / 1000, err->text);
+	router->keeper.unread = *err;
+	routeros_verify_in(router, LIMIT_ROS_RETRY_MAX_MS);
 }
 
 /* Hotspots are a package of their own, which a router may not have. */
@@ -296,7 +211,7 @@ static void on_print_end(void *arg, const struct ros_result *result)
 		return;
 	}
 	if (router->keeper.reading < N_PRINTS && prints[router->keeper.reading].take == take_interface)
-		lose_others(router, router->printed);
+		routeros_lose_others(router, router->printed);
 	router->keeper.reading++;
 	read_next(router);
 }
@@ -333,6 +248,9 @@ static int settle_model(struct router *router, struct err *err)
 		else if (config->gateway_kind[0] == CONFIG_GATEWAY_NONE)
 			routeros_copy(uplink->gateway, sizeof(uplink->gateway), config->interface);
 	}
+	if (router->config->take_over && next->n_more_networks > 0 && next->n_more_networks != router->model.n_more_networks)
+		routeros_trouble(router, LOG_LEVEL_WARNING, "has more than %d networks inside; %u of them are treated as the internet",
+				 LIMIT_ROS_NETWORKS, next->n_more_networks);
 	router->model = *next;
 	routeros_report_uplinks(router);
 	if (router->model.major < 6 || (router->model.major == 6 && router->model.minor < 43))
@@ -378,7 +296,7 @@ void routeros_read(struct router *router)
 	router->keeper.reading = 0;
 	router->printed = 0;
 	*next = router->model;
-	next->n_networks = 0;
+	next->n_networks = next->n_more_networks = 0;
 	memset(next->has_lan, 0, sizeof(next->has_lan));
 	memset(next->has_hotspot, 0, sizeof(next->has_hotspot));
 	for (unsigned i = 0; i < router->config->n_uplinks; i++) {
@@ -386,106 +304,4 @@ void routeros_read(struct router *router)
 		next->uplinks[i].has_address = false;
 	}
 	read_next(router);
-}
-
-/* --- what changes meanwhile ------------------------------------------------------------------------------ */
-
-void routeros_state(const struct router *router, unsigned uplink, struct router_uplink_state *ret_state)
-{
-	const struct ros_model_uplink *model = &router->model.uplinks[uplink];
-
-	*ret_state = (struct router_uplink_state){
-		.has_carrier = model->id[0] != '\0' && model->is_running,
-		.has_address = model->has_address && model->gateway[0] != '\0',
-	};
-}
-
-void routeros_report_uplinks(struct router *router)
-{
-	for (unsigned i = 0; i < router->config->n_uplinks; i++) {
-		struct router_uplink_state *reported = &router->model.uplinks[i].reported, now;
-
-		routeros_state(router, i, &now);
-		if (now.has_carrier == reported->has_carrier && now.has_address == reported->has_address)
-			continue;
-		*reported = now;
-		if (router->is_ready && router->events.on_uplink)
-			router->events.on_uplink(router->events_arg, i, &now);
-	}
-}
-
-static int on_interface(void *arg, const struct ros_sentence *row)
-{
-	struct router *router = arg;
-
-	take_running(router, row);
-	routeros_monitor_take_interface(router, row);
-	routeros_report_uplinks(router);
-	return 0;
-}
-
-static int on_address(void *arg, const struct ros_sentence *row)
-{
-	(void)row;
-	routeros_verify_in(arg, LIMIT_ROS_SETTLE_MS);
-	return 0;
-}
-
-/* Without it the next reading tells; a router that ends a listen has lost the session, or is about to. */
-static void on_listen_end(void *arg, const struct ros_result *result)
-{
-	if (result->status == -EREMOTEIO)
-		routeros_trouble(arg, LOG_LEVEL_WARNING, "does not tell changes, they are seen within %d s: %s",
-				 LIMIT_ROS_VERIFY_MS / 1000, result->err.text);
-}
-
-int routeros_listen(struct router *router, struct err *err)
-{
-	static const struct ros_answer interfaces = { .on_re = on_interface, .on_end = on_listen_end };
-	static const struct ros_answer addresses = { .on_re = on_address, .on_end = on_listen_end };
-	int r;
-
-	ros_put_word(ros_api_begin(router->api, "/interface/listen"), "=.proplist=.id,.dead,name,running,disabled");
-	r = ros_api_send(router->api, 0, &interfaces, router, NULL, err);
-	if (r < 0)
-		return r;
-	ros_put_word(ros_api_begin(router->api, "/ip/address/listen"), "=.proplist=.id");
-	return ros_api_send(router->api, 0, &addresses, router, NULL, err);
-}
-
-/* --- counters, and what listen missed ---------------------------------------------------------------------------------------- */
-
-static int on_counters(void *arg, const struct ros_sentence *row)
-{
-	struct router *router = arg;
-
-	router->polled |= take_running(router, row);
-	return 0;
-}
-
-/* Counters that are not told stand still; a session that is lost is told by others. */
-static void on_counters_end(void *arg, const struct ros_result *result)
-{
-	struct router *router = arg;
-
-	if (result->status == 0)
-		lose_others(router, router->polled);
-}
-
-void routeros_poll_counters(struct router *router)
-{
-	static const struct ros_answer answer = { .on_re = on_counters, .on_end = on_counters_end };
-	char query[LIMIT_ROS_VALUE];
-	struct buf *out = ros_api_begin(router->api, "/interface/print");
-
-	ros_put_word(out, "=.proplist=.id,name,running,disabled,rx-byte,tx-byte");
-	router->polled = 0;
-	for (unsigned i = 0; i < router->config->n_uplinks; i++) {
-		snprintf(query, sizeof(query), "?name=%s", router->config->uplinks[i].interface);
-		ros_put_word(out, query);
-		if (i > 0)
-			ros_put_word(out, "?#|");
-	}
-	/* When there is no room now, the next poll asks. */
-	(void)ros_api_send(router->api, LIMIT_ROS_ANSWER_MS, &answer, router, NULL, NULL);
 }

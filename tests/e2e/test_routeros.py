@@ -92,7 +92,7 @@ def agent(lab, tmp_path):
     agent.stop()
 
 
-both = pytest.mark.parametrize("lab", ["7.20", "6.49"], indirect=True)
+both = pytest.mark.parametrize("lab", ["7.20", "7.16", "6.49"], indirect=True)  # before 7.18 there is no !empty
 
 
 def ours(rows):

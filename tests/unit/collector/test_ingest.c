@@ -91,7 +91,7 @@ static const struct rig_reply *send_hello(struct rig *rig, const char *uplink_na
 	hello.n_uplinks = 1;
 	hello.uplinks = list;
 	info.name = (char *)uplink_name;
-	info.interface = (char *)"eth0.1234567890123456789";
+	info.interface = (char *)"the fibre to the exchange of the telephone company, second pair of it, by eth0.1234567890123456789";
 	info.state = JAGA__V1__UPLINK_STATE__UPLINK_STATE_UP;
 	return rig_post(rig, COAP_PATH_HELLO, "r1", &hello.base);
 }
@@ -132,7 +132,7 @@ static void test_hello(void **state)
 	assert_string_equal(device->version, "1.2.3");
 	assert_int_equal(strlen(device->hostname), LIMIT_TEXT - 1); /* cut, not refused */
 	assert_int_equal(device->n_uplinks, 1);
-	assert_int_equal(strlen(device->uplinks[0].interface), IFNAMSIZ - 1);
+	assert_int_equal(strlen(device->uplinks[0].interface), LIMIT_INTERFACE - 1);
 	assert_refused(send_hello(rig, "not a name"), "uplinks.name");
 }
 
