@@ -324,11 +324,11 @@ static void on_reach(void *arg, const struct err *why)
 	}
 }
 
-static void on_applied(void *arg)
+static void on_applied(void *arg, uint32_t flows_moved)
 {
 	struct agent *agent = arg;
 
-	steer_on_applied(&agent->steer);
+	steer_on_applied(&agent->steer, flows_moved);
 }
 
 static void on_watch(void *arg, const struct router_change *change)

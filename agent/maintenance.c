@@ -63,7 +63,13 @@ static void on_trouble(void *arg, enum log_level level, const char *text)
 		log_write(level, "router", "%s", text);
 }
 
-static const struct router_events events = { .on_ready = on_answer, .on_applied = on_answer, .on_reach = on_reach,
+static void on_applied(void *arg, uint32_t flows_moved)
+{
+	(void)flows_moved;
+	on_answer(arg);
+}
+
+static const struct router_events events = { .on_ready = on_answer, .on_applied = on_applied, .on_reach = on_reach,
 					     .on_trouble = on_trouble };
 
 static int await(struct errand *errand)

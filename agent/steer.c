@@ -416,10 +416,12 @@ int steer_start(struct steer *steer, struct router *router, bool *ret_adopted, s
 	return 0;
 }
 
-void steer_on_applied(struct steer *steer)
+void steer_on_applied(struct steer *steer, uint32_t flows_moved)
 {
 	unsigned n = steer->n_held;
 
+	if (n > 0) /* the last one moved most of them */
+		steer->held[n - 1].flows += flows_moved;
 	steer->is_told = false;
 	steer->n_held = 0;
 	for (unsigned i = 0; i < n; i++)

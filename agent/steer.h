@@ -78,7 +78,7 @@ int steer_start(struct steer *steer, struct router *router, bool *ret_adopted, s
 void steer_stop(struct steer *steer);
 
 /* The router says that what it was told is in force. */
-void steer_on_applied(struct steer *steer);
+void steer_on_applied(struct steer *steer, uint32_t flows_moved);
 /* The router says that an uplink's interface changed. */
 void steer_on_uplink(struct steer *steer, unsigned uplink, const struct router_uplink_state *state);
 /* An operator prefers this uplink over all others for a while. */

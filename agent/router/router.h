@@ -110,8 +110,11 @@ typedef void router_thing_fn(void *arg, const struct router_thing *thing);
 struct router_events { /* callbacks into the agent, from the loop; arg is events_arg of open. NULL: nobody asks */
 	/* Once: the device has been read. Nothing but close may be called before. */
 	void (*on_ready)(void *arg);
-	/* All that take_over, apply, flush or remove was told of and called ROUTER_TOLD is in force, or refused and on_trouble said so. */
-	void (*on_applied)(void *arg);
+	/*
+	 * All that take_over, apply, flush or remove was told of and called ROUTER_TOLD is in force, or refused and on_trouble said so. flows_moved:
+	 * how many were forgotten by it; 0 where the device does not say.
+	 */
+	void (*on_applied)(void *arg, uint32_t flows_moved);
 	/* Carrier or address of the uplink changed, or may have changed unseen. */
 	void (*on_uplink)(void *arg, unsigned uplink, const struct router_uplink_state *state);
 	void (*on_watch)(void *arg, const struct router_change *change);
@@ -178,7 +181,7 @@ struct router_ops {
 	/* Desired against observed: the smallest change. 0: in force, ROUTER_TOLD: on_applied follows. */
 	int (*apply)(struct router *router, const struct forwarding_plan *plan, struct err *err);
 	/* Forgets flows bound to the uplink, behind what apply was told, so that they start anew elsewhere. *ret_flows: how
-	 * many; 0 where the device does not say. */
+	 * many; 0 where on_applied tells. */
 	int (*flush)(struct router *router, unsigned uplink, enum router_flush what, uint32_t *ret_flows, struct err *err);
 	int (*read_uplink)(struct router *router, unsigned uplink, struct router_uplink_state *ret_state);
 	int (*read_counters)(struct router *router, unsigned uplink, struct router_counters *ret_counters);

@@ -128,14 +128,17 @@ void routeros_settle(struct router *router)
 static void on_settled(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct router *router = timer->data;
+	uint32_t flows_moved;
 
 	(void)loop;
 	(void)revents;
 	if (!is_settled(router))
 		return;
+	flows_moved = router->steering.flows_moved;
 	router->steering.is_told = router->steering.is_plan_told = false;
+	router->steering.flows_moved = 0;
 	if (router->events.on_applied)
-		router->events.on_applied(router->events_arg);
+		router->events.on_applied(router->events_arg, flows_moved);
 }
 
 static void on_open(void *arg)

@@ -100,6 +100,7 @@ struct ros_steering {
 	char lists[LIMIT_BUCKETS + LIMIT_UPLINKS][LIMIT_ROS_VALUE]; /* that must hold an entry */
 	struct ros_entry entries[LIMIT_ROS_ENTRIES];
 	uint32_t flush_all, flush_unreplied; /* bit per uplink: to be sent behind the entries */
+	uint32_t flows_moved; /* by flushes, since on_applied */
 };
 
 struct routeros_snapshot_job; /* routeros_snapshot.c */

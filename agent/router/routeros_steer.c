@@ -255,29 +255,40 @@ static void sweep(struct router *router)
 static void on_flushed(void *arg, const struct ros_result *result)
 {
 	struct router *router = arg;
+	const char *ret = result->done ? ros_find(result->done, "ret") : NULL;
+	uint32_t flows;
 
 	router->steering.n_under_way--;
 	if (is_lost(result))
 		return;
+	if (ret && parse_u32(ret, 0, UINT32_MAX, &flows) == 0) /* versions without as-string tell the number of a job, "*1" */
+		router->steering.flows_moved += flows;
 	if (result->status < 0)
 		routeros_trouble(router, LOG_LEVEL_WARNING, "connections are not forgotten, they wait for their own time-outs: %s",
 				 result->err.text);
 	routeros_steer(router);
 }
 
-/* One command, whatever the number of connections. One that ends meanwhile must not keep the others. */
+/*
+ * One command, whatever the number of connections. One that ends meanwhile must not keep the others; TCP that has ended is left
+ * out: there may be thousands of it, and it moves nowhere. From 7.8 on the router says how many there were.
+ */
 static bool flush(struct router *router, unsigned uplink, bool is_all)
 {
 	static const struct ros_answer answer = { .on_end = on_flushed };
+	bool is_counted = router->model.major > 7 || (router->model.major == 7 && router->model.minor >= 8);
 	char script[320];
-	struct buf text;
+	struct buf text, *out;
 
 	buf_init(&text, script, sizeof(script));
-	buf_printf(&text, "/ip firewall connection; :foreach c in=[find connection-mark=\"jaga-%s\"%s] "
-		   "do={ :do { remove $c } on-error={} }", router->config->uplinks[uplink].name,
-		   is_all ? "" : " seen-reply=no");
-	ros_put_attribute(ros_api_begin(router->api, "/execute"), "script", script, text.length);
-	if (ros_api_send(router->api, LIMIT_ROS_ANSWER_MS, &answer, router, NULL, NULL) < 0)
+	buf_printf(&text, ":local n 0; /ip firewall connection; :foreach c in=[find where connection-mark=\"jaga-%s\"%s] "
+		   "do={ :do { remove $c; :set n ($n + 1) } on-error={} }; :put $n", router->config->uplinks[uplink].name,
+		   is_all ? " tcp-state!=\"close\" tcp-state!=\"time-wait\"" : " seen-reply=no");
+	out = ros_api_begin(router->api, "/execute");
+	ros_put_attribute(out, "script", script, text.length);
+	if (is_counted)
+		ros_put_word(out, "=as-string=");
+	if (ros_api_send(router->api, LIMIT_ROS_PRINT_MS, &answer, router, NULL, NULL) < 0)
 		return false;
 	router->steering.n_under_way++;
 	return true;

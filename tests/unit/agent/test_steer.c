@@ -342,8 +342,9 @@ static void test_a_plan_that_is_told(void **state)
 	assert_int_equal(fake.changes, 0);
 	assert_false(steer_is_plan_in_force(steer));
 	assert_int_equal(fake.flushes_all[0], 1);
-	steer_on_applied(steer);
+	steer_on_applied(steer, 7);
 	assert_true(fake.changes > 0);
+	assert_int_equal(fake.flows_moved, 40 + 7); /* what flush said, and what came later */
 	assert_int_equal(fake.change.to, UPLINK_DOWN);
 	assert_true(fake.switch_us > 0);
 	assert_true(steer_is_plan_in_force(steer));
@@ -361,7 +362,7 @@ static void test_a_take_over_that_is_told(void **state)
 	assert_false(ev_is_active(&steer->tick));
 	fake.state[1] = lost;
 	steer_on_uplink(steer, 1, &lost); /* is seen all the same, when it begins */
-	steer_on_applied(steer);
+	steer_on_applied(steer, 0);
 	assert_true(steer_is_plan_in_force(steer));
 	assert_int_equal(state_of(1), UPLINK_DOWN);
 	WAIT_FOR(fake.probes[0].n_waiting > 0);
