@@ -222,6 +222,7 @@ static void on_hello_answer(struct link *link, const struct link_response *respo
 	link->failures = 0;
 	link->sessions++;
 	link->is_jitterless = false;
+	link_session_set_rtt(link, clock_mono_ms() - link->since_ms); /* and some more: it has been written down meanwhile */
 	set_phase(link, LINK_OPEN);
 	link_report_open(link, link->since_ms);
 	link->events->on_open(link->arg, ack->time_ms);

@@ -5,7 +5,8 @@
  *
  * Stop and wait: one datagram of an exchange is on its way at a time (RFC 7959 section 2.5, 2.4).
  * libcoap repeats it until it is acknowledged; the answer may come later, and is asked for again after
- * LIMIT_ANSWER_MS, because a separate NON answer can be lost. An exchange that is never answered ends
+ * LIMIT_ANSWER_MS and twice, four times, ... that, because a separate NON answer can be lost. Asked again for the answer to a
+ * body of many blocks, the collector may have forgotten them (4.08): they go once more. An exchange that is never answered ends
  * the session: the next one begins with hello. Refused for a while (4.29, 5.03) it begins again then.
  * A body that arrives grows up to the cap that its owner set; what goes beyond it ends the exchange.
  */
@@ -65,7 +66,7 @@ static void send_block(struct link *link, enum link_token kind)
 		if (exchange->out.num > 0 || exchange->out.more)
 			request.block1 = &exchange->out;
 	}
-	exchange->deadline_ms = clock_mono_ms() + LIMIT_ANSWER_MS;
+	exchange->deadline_ms = clock_mono_ms() + ((int64_t)LIMIT_ANSWER_MS << (exchange->attempts - 1));
 	if (link_session_send(link, &request))
 		link_fail(link, "cannot send");
 	link_schedule(link);
@@ -195,6 +196,11 @@ void link_exchange_on_response(struct link *link, enum link_token kind, const st
 	}
 	if (response->code == 429 || response->code == 503) {
 		pause_for(link, kind, response->max_age_s);
+		return;
+	}
+	if (response->code == 408 && exchange->out.num > 0 && exchange->restarts < LIMIT_ANSWER_ATTEMPTS) {
+		exchange->restarts++;
+		link_exchange_start(link, kind);
 		return;
 	}
 	if (response->code / 100 == 2 && response->has_block2 && receive_block(link, kind, &whole))

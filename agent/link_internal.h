@@ -86,6 +86,7 @@ struct link_exchange {
 
 	uint32_t serial;
 	unsigned attempts;
+	unsigned restarts; /* of a body whose first blocks the collector had forgotten */
 	int64_t deadline_ms; /* send again, or after a refusal begin again */
 	bool is_paused;
 };
@@ -161,6 +162,8 @@ int link_session_open(struct link *link, struct err *err); /* begins the handsha
 void link_session_close(struct link *link); /* sends close_notify; nothing when there is none */
 bool link_session_is_established(const struct link *link);
 int link_session_send(struct link *link, const struct link_request *request); /* -EIO */
+/* The path's round trip, for how long an acknowledgement is waited for. */
+void link_session_set_rtt(struct link *link, int64_t rtt_ms);
 int link_session_ping(struct link *link); /* -EBUSY: a confirmable message is on its way already, which is as good */
 
 /* link_exchange.c */

@@ -222,6 +222,20 @@ int link_session_send(struct link *link, const struct link_request *request)
 	return coap_send(session, pdu) == COAP_INVALID_MID ? -EIO : 0; /* takes pdu in any case */
 }
 
+/* Patience as a whole stays what RFC 7252's numbers make it: shorter steps, and as many more of them. */
+void link_session_set_rtt(struct link *link, int64_t rtt_ms)
+{
+	coap_session_t *session = link->session->session;
+	unsigned timeout_ms = LIMIT_ACK_MAX_MS, retransmissions = COAP_DEFAULT_MAX_RETRANSMIT;
+
+	if (2 * rtt_ms < LIMIT_ACK_MAX_MS)
+		timeout_ms = 2 * rtt_ms > LIMIT_ACK_MIN_MS ? (unsigned)(2 * rtt_ms) : LIMIT_ACK_MIN_MS;
+	for (unsigned step_ms = timeout_ms; step_ms < LIMIT_ACK_MAX_MS; step_ms *= 2)
+		retransmissions++;
+	coap_session_set_ack_timeout(session, (coap_fixed_point_t){ (uint16_t)(timeout_ms / 1000), (uint16_t)(timeout_ms % 1000) });
+	coap_session_set_max_retransmit(session, (uint16_t)retransmissions);
+}
+
 int link_session_ping(struct link *link)
 {
 	if (coap_session_send_ping(link->session->session) == COAP_INVALID_MID)

@@ -53,8 +53,10 @@
 #define LIMIT_KEEPALIVE_MIN_S 1	     /* tests want it short; pings more often than this are nonsense */
 #define LIMIT_PING_MS 5000	     /* an answer takes this long over a loaded line; two such misses end a session */
 #define LIMIT_PROBE_MS 1000	     /* the same after a fail-over, when the path is probably gone */
-#define LIMIT_ANSWER_MS 10000	     /* acknowledged but not answered: the collector's disk is slow, or the answer lost */
-#define LIMIT_ANSWER_ATTEMPTS 3
+#define LIMIT_ANSWER_MS 1000	     /* acknowledged but not answered: the answer is lost, or the disk slow (then 2 s, 4 s, ...) */
+#define LIMIT_ANSWER_ATTEMPTS 5	     /* 31 s in all */
+#define LIMIT_ACK_MIN_MS 300	     /* a datagram that is not acknowledged goes again after twice the round trip, at least this */
+#define LIMIT_ACK_MAX_MS 2000	     /* ... at most RFC 7252's ACK_TIMEOUT, which stands for round trips that are not known */
 #define LIMIT_ANSWER_BYTES 4096	     /* answers other than jobs: HelloAck and Ack are 30 bytes, diagnostics 100 */
 #define LIMIT_MAX_AGE_S 300	     /* a collector that sends us away for longer is not believed */
 #define LIMIT_BATCHES_PER_S 17	     /* the agent's own pace, under LIMIT_REQUESTS_PER_S: room for jobs and snapshots */

@@ -6,7 +6,7 @@
  *
  * Prints a line per event ("hello dev1 127.0.0.1:40123", "batch 1 10", ...), reads commands from standard
  * input, a line each:
- *   wake SEQ SNAPSHOT     mute 0|1 (keep Acks back)   job SEQ BYTES (the next GET /job; 0: none)   zip KIND (enum zip)
+ *   wake SEQ SNAPSHOT     mute 0|1 (keep Acks back)   job SEQ BYTES (the next GET /job; 0: none)   zip KIND (enum zip)   lose N (the Nth answer from now)
  *   refuse 0|400|401 (batches)   liar 0|1 (Acks for what was never sent)
  *   busy SECONDS|0        have 0|1 (snapshots known)  garble 0|1 (answers are not protobuf)
  *   quiet 1               (no lines for batches)      counters   quit      unconfirmed 0|1 (refuse confirmations)
@@ -38,6 +38,7 @@ struct fake {
 	unsigned busy_s, refusal;
 	uint64_t job_seq;
 	size_t job_bytes;
+	unsigned lose_in; /* the answer after so many less one is not sent; 0: none */
 	enum zip { ZIP_NO, ZIP_WELL, ZIP_BOMB, ZIP_CUT, ZIP_WIDE } zip;
 	char device[LIMIT_NAME]; /* that said hello last */
 	char line[256];
@@ -80,6 +81,8 @@ static void reply(struct fake *fake, const struct coap_ticket *ticket, enum coap
 	static char bytes[512 * 1024];
 	struct buf buf;
 
+	if (fake->lose_in > 0 && --fake->lose_in == 0)
+		return;
 	buf_init(&buf, bytes, sizeof(bytes));
 	if (body && wire_pack(body, &buf))
 		abort();
@@ -364,7 +367,9 @@ static void obey(struct fake *fake, const char *line)
 	else if (strcmp(word, "job") == 0) {
 		fake->job_seq = a;
 		fake->job_bytes = b < LIMIT_JOB_BYTES ? b : LIMIT_JOB_BYTES;
-	} else if (strcmp(word, "zip") == 0)
+	} else if (strcmp(word, "lose") == 0)
+		fake->lose_in = (unsigned)a;
+	else if (strcmp(word, "zip") == 0)
 		fake->zip = (enum zip)a;
 	else if (strcmp(word, "quit") == 0)
 		ev_break(fake->loop, EVBREAK_ALL);

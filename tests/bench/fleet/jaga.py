@@ -120,4 +120,4 @@ class JagaUnconfirmed(Jaga):
 
     name = "jaga_unconfirmed"
     repetitions = 1
-    push_options = ("--confirm", "0")
+    push_options = ("--no-confirm",)

@@ -714,6 +714,26 @@ static void test_hands_in_snapshots(void **state)
 	free(text);
 }
 
+/* Acknowledged, and the answer itself lost: asked again, at once enough that nobody waits. */
+static void test_asks_again_when_an_answer_is_lost(void **state)
+{
+	struct scene *scene = *state;
+	char text[20000];
+	int64_t begun_ms;
+
+	for (size_t i = 0; i < sizeof(text); i++)
+		text[i] = (char)('a' + (i * i / 7) % 23);
+	open_link(scene);
+	begun_ms = clock_mono_ms();
+	order(scene, "lose 1\n");
+	check_job(scene, "job 5 20\n", 4, 20);
+	forget(scene);
+	order(scene, "lose 2\n"); /* that to the last block: the collector has put the body together and forgotten the blocks */
+	check_snapshot(scene, text, sizeof(text), true);
+	assert_int_equal(scene->n_closed, 0);
+	assert_true(clock_mono_ms() - begun_ms < 3LL * LIMIT_ANSWER_MS + 3000);
+}
+
 static void check_refused(struct scene *scene)
 {
 	struct link_status status;
@@ -941,6 +961,7 @@ int main(void)
 		scene_test(test_sends_job_states),
 		scene_test(test_begins_a_new_session_and_asks_for_a_confirmation),
 		scene_test(test_hands_in_snapshots),
+		scene_test(test_asks_again_when_an_answer_is_lost),
 		scene_test(test_wrong_key),
 		scene_test(test_unknown_identity),
 		scene_test(test_collector_dies_and_comes_back),
