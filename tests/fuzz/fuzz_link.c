@@ -31,6 +31,11 @@ int link_session_open(struct link *link, struct err *err)
 	(void)err;
 	return 0;
 }
+void link_session_set_rtt(struct link *link, int64_t rtt_ms)
+{
+	(void)link;
+	(void)rtt_ms;
+}
 int link_session_ping(struct link *link)
 {
 	link_expect(link);
@@ -124,6 +129,7 @@ static void feed(struct link *link, const uint8_t *head, const uint8_t *body, si
 		.has_block2 = head[4] & 1,
 		.etag = head[4] >> 6,
 		.max_age_s = head[4] >> 4 & 3,
+		.format = head[4] & 2 ? WIRE_FORMAT_PROTOBUF_ZLIB : WIRE_FORMAT_PROTOBUF,
 	};
 
 	if (head[0] % 8 > LINK_EXCHANGES) {
