@@ -72,6 +72,7 @@ struct routeros_monitor {
 	struct menu_state menus[CONFIG_MONITORS];
 	struct menu_state *reading; /* NULL: none */
 	unsigned n_modems, modem;   /* modem: whose answer is awaited, while `reading` is that of LTE */
+	bool has_silent_modem;	    /* one of them has not answered: what it is like is not known */
 	struct routeros_modem modems[LIMIT_WATCH_MODEMS];
 	uint32_t modem_tag; /* 0: none was asked */
 	int64_t modem_until_ms;
@@ -123,6 +124,12 @@ static void take_resource(struct router *router, const struct ros_sentence *row)
 	monitor->has_health = true;
 	monitor->health = health;
 	monitor->booted_ms = booted_ms;
+}
+
+static void begin_modems(struct routeros_monitor *monitor)
+{
+	monitor->n_modems = monitor->modem = 0;
+	monitor->has_silent_modem = false;
 }
 
 static void take_modem_name(struct routeros_monitor *monitor, const struct ros_sentence *row)
@@ -217,6 +224,7 @@ static void on_modem_end(void *arg, const struct ros_result *result)
 		state->is_told = true;
 		routeros_trouble(state->router, LOG_LEVEL_WARNING, "does not tell of its modem: %s", result->err.text);
 	}
+	monitor->has_silent_modem = monitor->has_silent_modem || result->status < 0;
 	monitor->modem++;
 	ask_modem(state);
 }
@@ -224,7 +232,7 @@ static void on_modem_end(void *arg, const struct ros_result *result)
 static void ask_modem(struct menu_state *state)
 {
 	static const struct ros_answer answer = { .on_re = on_modem_row, .on_end = on_modem_end };
-	static const struct ros_result whole = { .status = 0 };
+	static const struct ros_result whole = { .status = 0 }, cut = { .status = -ECANCELED };
 	struct router *router = state->router;
 	struct routeros_monitor *monitor = router->monitor;
 	struct routeros_modem *modem;
@@ -234,7 +242,7 @@ static void ask_modem(struct menu_state *state)
 	if (!monitor->is_running)
 		return;
 	if (monitor->modem >= monitor->n_modems) {
-		end_reading(state, &whole);
+		end_reading(state, monitor->has_silent_modem ? &cut : &whole);
 		return;
 	}
 	modem = &monitor->modems[monitor->modem];
@@ -243,7 +251,7 @@ static void ask_modem(struct menu_state *state)
 	ros_put_attribute(out, "once", "", 0);
 	if (ros_api_send(router->api, 0, &answer, state, &monitor->modem_tag, &err) < 0) {
 		log_debug("router", "modem not asked: %s", err.text);
-		end_reading(state, &whole);
+		end_reading(state, &cut);
 		return;
 	}
 	monitor->modem_until_ms = clock_mono_ms() + LIMIT_WATCH_MODEM_MS;
@@ -264,7 +272,7 @@ static void end_reading(struct menu_state *state, const struct ros_result *resul
 		ros_watch_end(monitor->watch, state->menu->watch, now_ms);
 	} else if (is_missing_command(result)) {
 		state->is_missing = true;
-	} else if (result->status < 0 && !state->is_told) {
+	} else if (result->status == -EREMOTEIO && !state->is_told) {
 		state->is_told = true;
 		routeros_trouble(state->router, LOG_LEVEL_WARNING, "does not let itself be watched: %s", result->err.text);
 	}
@@ -306,7 +314,7 @@ static void send_print(struct menu_state *state)
 	if (state->menu->watch != ROUTER_WATCH_NONE)
 		ros_watch_begin(monitor->watch, state->menu->watch);
 	if (state->menu->watch == ROUTER_WATCH_LTE)
-		monitor->n_modems = monitor->modem = 0;
+		begin_modems(monitor);
 }
 
 static void on_listen_end(void *arg, const struct ros_result *result)

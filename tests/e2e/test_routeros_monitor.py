@@ -103,12 +103,13 @@ class Scene:
         return found[-1]
 
     def wait_sample(self):
-        """A moment of which everything has been read: twice as long as the longest reading of FAST takes."""
-        before = self.samples()
-        wait_for("samples come", lambda: self.samples() >= before + 3)
+        """A whole interval of FAST between two moments, in which every menu was read."""
+        seen = set()
 
-    def samples(self):
-        return self.collector.counters()["records"]
+        def have_come():
+            seen.add(self.collector.ctl(op="show", device="rtr")[0].get("router", {}).get("at_ms"))
+            return len(seen - {None}) >= 3
+        wait_for("samples come", have_come)
 
     def close(self):
         if self.agent and self.agent.poll() is None:
