@@ -6,6 +6,7 @@ KB are 1,000 bytes where a file is meant and 1,024 where memory is, as the tools
 BUDGETS = {
     # name: (at most, unit, what)
     "mips_agent_bytes": (420_000, "bytes", "agent for MIPS 24Kc, stripped, all of the Linux driver"),
+    "arm64_agent_bytes": (850_000, "bytes", "agent for arm64, stripped, both drivers and TLS to RouterOS"),
     "openwrt_installed_bytes": (500_000, "bytes", "OpenWrt package, installed"),
     "rss_kb": (900, "KB", "resident on a 24Kc after 10 minutes, two uplinks, session up"),
     "heap_growth_bytes": (0, "bytes", "heap growth over 24 simulated hours"),

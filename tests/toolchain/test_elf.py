@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from tests.toolchain.routers import ROOT, TARGETS, built, setting
+from tests.toolchain.routers import ROOT, TARGETS, built, run, setting
 
 COLUMNS = ("file", "floating point", "code address", "pointers in tables")
 # Mnemonics of the FPU: formats and coprocessor 1 on MIPS; VFP's all begin with v, and coprocessors 10 and 11 are it.
@@ -154,3 +154,16 @@ def test_hard_float_is_found_and_refused(target, tools, flags, without, with_fpu
     assert subprocess.run([*without.split(), str(program)], check=False, timeout=60,
                           stderr=subprocess.DEVNULL).returncode == -signal.SIGILL
     assert setting(target, "TARGET_QEMU") == without
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_drivers_that_it_holds(target, tmp_path):
+    """A program without the driver that is asked for says so, and what to take instead; one with it asks the router."""
+    conf = tmp_path / "agent.conf"
+    conf.write_text("[router]\ndriver = routeros\naddress = 127.0.0.1:1\nuser = jaga\n[lan]\ninterfaces = ether3\n"
+                    "[uplink isp1]\ninterface = ether1\nsource = 192.0.2.1\ntargets = 198.51.100.1\n")
+    done = run(target, built(target, "jaga-agent"), "--config", conf, "--check")
+    if setting(target, "TARGET_DRIVERS") == "linux":
+        assert done.returncode == 2 and "[router] driver: this program steers only the router that it runs on" in done.stderr
+    else:
+        assert done.returncode == 1 and "router 127.0.0.1:1: connect: Connection refused" in done.stderr
