@@ -9,7 +9,7 @@ import librouteros
 import pytest
 from librouteros.query import Key
 
-from tests.rosim import wire
+from tests.rosim import chr, wire
 from tests.rosim.conntrack import enter_namespace
 
 HOST = "127.0.0.1"
@@ -25,6 +25,9 @@ class Rosim:
     def __init__(self, personality, *options, host=HOST, inside=None):
         """inside: the network namespace whose address `host` is."""
         self.host, self.inside = host, inside
+        if chr.is_asked():
+            chr.take(self, personality, options)
+            return
         self.port = free_port()
         self.process = subprocess.Popen(
             [*(["ip", "netns", "exec", inside] if inside else []),
@@ -42,8 +45,9 @@ class Rosim:
             return thread.submit(connect).result()
 
     def stop(self):
-        self.process.terminate()
-        self.process.wait(10)
+        if self.process:  # else it is RouterOS, and goes on
+            self.process.terminate()
+            self.process.wait(10)
 
 
 @pytest.fixture(params=("6.49", "7.16", "7.20"))

@@ -52,7 +52,7 @@ class Playbook:
 def playbook(request, tmp_path):
     ssh_port = free_port()
     router = Rosim(request.param, "--ssh", f"{HOST}:{ssh_port}")
-    router.ssh_port, router.personality = ssh_port, request.param
+    router.ssh_port, router.personality = getattr(router, "ssh_port", ssh_port), request.param
     yield Playbook(router, tmp_path)
     router.stop()
 
