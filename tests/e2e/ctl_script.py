@@ -81,6 +81,8 @@ EXAMPLE = {
                {"problem": "offline", "device": "café-2", "since_ms": NOW_MS - 180 * MINUTE_MS,
                 "text": "the router is offline", "hint": "is it powered, and does it reach the collector's UDP port?"},
                {"counters": {"uptime_s": 4000, "batches": 1203, "events": 44, "refused": 0, "store_bytes": 45056}}],
+    "doctor": [{"level": "ok", "id": "version", "what": "RouterOS 7.20"},
+               {"level": "warning", "id": "mss", "what": "no rule clamps segment sizes", "fix": "/ip firewall mangle add ..."}],
     "enroll": [{"device": "rtr9", "key": "5a" * 32, "collector": "192.0.2.10:5684"}],
     "remove": [],
 }

@@ -72,6 +72,7 @@ def assert_error(done, status, what, following):
 
 COMMANDS = {
     "status": [], "devices": [], "show": ["rtr1"], "events": [], "snapshots": ["rtr1"], "diff": ["rtr1"], "cat": ["rtr1"],
+    "doctor": ["rtr1"],
     "push": ["rtr1", "-"], "job": ["17"], "jobs": [], "enroll": ["rtr9", "--force", "--out"], "remove": ["rtr1"],
 }
 
