@@ -118,7 +118,7 @@
 #define LIMIT_ROS_REFRESH_MS 10000    /* and is renewed after this: twice it may be late */
 #define LIMIT_ROS_VERIFY_MS 300000    /* between two looks at our items: others edit them now and then */
 #define LIMIT_ROS_SETTLE_MS 500	      /* after a change of addresses, which come in groups */
-#define LIMIT_ROS_NAME 48	      /* of an interface, a mark, a list of others that the doctor compares; longer ones are left out */
+#define LIMIT_ROS_NAME LIMIT_INTERFACE /* of an interface, a mark, a list of others that the doctor compares; longer ones are left out */
 #define LIMIT_ROS_FACTS 128	      /* rows of one kind that the doctor keeps: interfaces, marking rules; S4 has 20 and 20 */
 #define LIMIT_ROS_FEW_FACTS 32	      /* the same of kinds that nobody has many of: default routes, networks let by, clients */
 #define LIMIT_ROS_QUERY_BYTES 2048    /* of one print of the doctor: asks for a route to each network that is let by */

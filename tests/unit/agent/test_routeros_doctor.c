@@ -177,6 +177,22 @@ static void test_traps(void **state)
 	}
 }
 
+/* The longest name that a configuration may hold is a name, not a missing interface. */
+static void test_longest_interface(void **state)
+{
+	static struct agent_config longest = { .take_over = true, .n_uplinks = 1 };
+	char row[LIMIT_INTERFACE + 32];
+
+	(void)state;
+	memset(longest.uplinks[0].interface, 'i', LIMIT_INTERFACE - 1);
+	facts.config = &longest;
+	facts.n_interfaces = 0;
+	assert_int_equal(examine().level, ROUTER_TRAP_FATAL);
+	snprintf(row, sizeof(row), "name=%s;type=ether", longest.uplinks[0].interface);
+	take(ros_take_interface, row);
+	assert_int_equal(examine().n, 0);
+}
+
 /* What is fatal for a take-over hurts nobody else, or not as much. */
 static void test_who_only_watches(void **state)
 {
@@ -351,6 +367,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_nothing, begin),	  cmocka_unit_test_setup(test_no_traps, begin),
 		cmocka_unit_test_setup(test_traps, begin),	  cmocka_unit_test_setup(test_who_only_watches, begin),
+		cmocka_unit_test_setup(test_longest_interface, begin),
 		cmocka_unit_test_setup(test_gateways, begin),	  cmocka_unit_test(test_recognised),
 		cmocka_unit_test_setup(test_distances, begin),
 		cmocka_unit_test_setup(test_networks, begin),	  cmocka_unit_test_setup(test_quotes, begin),
