@@ -210,10 +210,12 @@ static void routeros_close(struct router *router)
 	router->is_installed = router->is_removed = false; /* commands that end now send nothing */
 	routeros_snapshot_close(router);
 	routeros_script_close(router);
+	routeros_save_close(router);
 	ros_api_destroy(router->api);
 	routeros_monitor_destroy(router);
 	routeros_doctor_close(router);
 	routeros_script_free(router);
+	routeros_save_free(router);
 	free(router->keeper.wanted);
 	free(router);
 }
@@ -345,5 +347,8 @@ const struct router_ops router_routeros = {
 	.read_watched = routeros_read_watched,
 	.snapshot = routeros_snapshot,
 	.run_script = routeros_run_script,
+	.save_point = routeros_save_point,
+	.commit = routeros_commit,
+	.roll_back = routeros_roll_back,
 	.close = routeros_close,
 };

@@ -6,6 +6,7 @@
  *   routeros_keep.c    what differs -> commands: the native plan as it should be
  *   routeros_steer.c   entries of address-lists with a time-out, flushes
  *   routeros_execute.c one script at the router's interpreter, and how it ended
+ *   routeros_save.c    the way back from them
  *   routeros_script.c  scripts of the collector, in as many pieces as RouterOS needs
  *   routeros_doctor*.c, routeros_snapshot.c
  *   routeros_monitor.c      menus that are listened to and read -> ros_watch; routeros_monitor_row.c: what their rows say
@@ -107,6 +108,7 @@ struct routeros_snapshot_job; /* routeros_snapshot.c */
 struct routeros_monitor;      /* routeros_monitor.c */
 struct routeros_doctor_job;   /* routeros_doctor.c */
 struct routeros_script_job;   /* routeros_script.c */
+struct routeros_save_job;     /* routeros_save.c */
 
 struct router {
 	struct ev_loop *loop;
@@ -128,6 +130,8 @@ struct router {
 	struct routeros_monitor *monitor;
 	char gateways[LIMIT_UPLINKS][INET_ADDRSTRLEN + LIMIT_INTERFACE]; /* those that need their interface beside the address */
 	struct routeros_script_job *script_job;	    /* NULL: none runs */
+	struct routeros_save_job *save_job;	    /* NULL: no save point is being worked on */
+	bool is_saved;				    /* one stands */
 	unsigned sessions;			    /* with the router so far: one that is not this one has seen nothing */
 	char check_hosts[LIMIT_UPLINKS][INET_ADDRSTRLEN], sources[LIMIT_UPLINKS][INET_ADDRSTRLEN];
 };
@@ -202,6 +206,13 @@ int routeros_run_script(struct router *router, const char *job_id, const char *i
 /* Nobody waits for it any more; and: the session has been destroyed. */
 void routeros_script_close(struct router *router);
 void routeros_script_free(struct router *router);
+int routeros_save_point(struct router *router, const struct router_save_spec *spec, router_done_fn *on_done, void *arg,
+			struct err *err);
+int routeros_commit(struct router *router, const char *job_id, router_done_fn *on_done, void *arg, struct err *err);
+int routeros_roll_back(struct router *router, const char *job_id, router_done_fn *on_done, void *arg, struct err *err);
+/* As of scripts. */
+void routeros_save_close(struct router *router);
+void routeros_save_free(struct router *router);
 
 /* routeros_monitor.c */
 int routeros_monitor_create(struct router *router, struct err *err);

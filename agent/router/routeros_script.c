@@ -156,7 +156,7 @@ int routeros_run_script(struct router *router, const char *job_id, const char *i
 	job->on_done = on_done;
 	job->arg = arg;
 	job->begun_ms = clock_mono_ms();
-	job->timeout_ms = timeout_ms;
+	job->timeout_ms = router->is_saved && timeout_ms > LIMIT_ROS_SAVED_SCRIPT_MS ? LIMIT_ROS_SAVED_SCRIPT_MS : timeout_ms;
 	job->is_dry = true;
 	job->length = length;
 	memcpy(job->script, script, length);

@@ -212,3 +212,73 @@ def test_secrets_stay_out_of_the_log(site):
     assert done["state"] == "failed" and "nothing was done" in done["reason"] and "Geheim77" not in done["reason"]
     assert site.push("/ppp secret add name=x password=Geheim77\n")["state"] == "confirmed"
     assert "Geheim77" not in site.log.read_text() and "Geheim77" not in site.collector.read_log()
+
+
+# --- the way back -------------------------------------------------------------------------------------------
+
+SAVED = {"confirm_s": 30}
+
+
+def traces(site):
+    """What the way back must not leave at the router."""
+    return site.leftovers() + site.rows("system", "scheduler")
+
+
+def test_a_script_that_is_confirmed_stays(site):
+    done = site.push("/system identity set name=kept\n", **SAVED)
+    assert done["state"] == "confirmed", done
+    assert site.rows("system", "identity")[0]["name"] == "kept" and traces(site) == []
+
+
+def test_a_script_that_fails_is_undone_to_the_byte(site):
+    before = site.export()
+    done = site.push(lines(496, bad="add address=198.51.0.3 list=customers"), **SAVED)
+    assert done["state"] == "rolled-back" and "line 250: failure: already have such entry" in done["reason"], done
+    wait_until(lambda: site.log.read_text().count("link: session open") >= 1, 20, "the agent is there")
+    assert site.export() == before and traces(site) == []
+
+
+def test_an_own_rollback_is_run_instead(site):
+    done = site.push("/system identity set name=half\n:error wrong\n", rollback="/system identity set name=undone\n", **SAVED)
+    assert done["state"] == "rolled-back", done
+    assert site.rows("system", "identity")[0]["name"] == "undone" and traces(site) == []
+
+
+def test_a_router_that_loses_power_goes_back(site):
+    before = site.export()
+    done = site.push("/system identity set name=half\n/system reboot\n", **SAVED)
+    assert done["state"] == "rolled-back", done
+    assert site.export() == before and traces(site) == []
+
+
+def test_an_agent_that_is_killed_meanwhile_goes_back(site):
+    before = site.export()
+    job = site.queue("/system identity set name=half\n:delay 60s\n", **SAVED)
+    wait_until(lambda: site.rows("system", "identity")[0]["name"] == "half", 20, "the script is half done")
+    site.stop(is_killed=True)
+    site.start()
+    done = site.wait(job)
+    assert done["state"] == "rolled-back", done
+    output = [".txt"] if site.personality == "6.49" else []  # of the script that nobody waited for: it stays
+    assert site.export() == before and [row["name"][-4:] for row in traces(site)] == output
+
+
+def test_without_room_for_a_backup_nothing_is_run(site):
+    api = site.router.connect()
+    for number in range(140):  # all of 8 MB but 600 bytes
+        list(api.rawCmd("/execute", f"=script=:put \"{'x' * (60000 if number < 139 else 48000)}\"", f"=file=ballast{number}"))
+    wait_until(lambda: len(site.rows("file")) >= 140, 20, "the flash is full")
+    done = site.push("/system identity set name=x\n", **SAVED)
+    assert done["state"] == "failed" and done["reason"].startswith("not run, no way back: "), done
+    assert "not enough space left on device" in done["reason"]
+    assert site.rows("system", "identity")[0]["name"] == "MikroTik" and site.rows("system", "scheduler") == []
+
+
+def test_where_the_scheduler_is_forbidden_nothing_is_run(site):
+    if site.personality != "7.20":
+        return  # device-mode begins with 7.17
+    before = site.export()
+    list(site.router.connect().rawCmd("/system/device-mode/update", "=mode=home"))
+    done = site.push("/system identity set name=x\n", **SAVED)
+    assert done["state"] == "failed" and "device-mode forbids the scheduler" in done["reason"], done
+    assert site.export() == before and traces(site) == []

@@ -307,6 +307,7 @@ class Commands:
         if password != arguments.get("password", ""):
             raise Trap("failure: wrong password")
         self.router.restore(state)
+        self.router.boot()
         raise Rebooted()
 
     def run_system_device_mode_update(self, _interpreter, arguments, _keys):

@@ -3,12 +3,14 @@ Scripts that run beside everything else: /execute, and what the scheduler starts
 
 A job has a thread of its own, in which it waits; each of its commands is carried out on the loop's thread, where the router lives.
 """
+import asyncio
 import concurrent.futures
 import threading
 
 from .commands import Rebooted
 from .errors import Trap
 from .script import Ended, Interpreter
+from .values import seconds
 
 
 class Job:
@@ -80,6 +82,23 @@ class Job:
             self.stop()
             thread.shutdown(wait=False)
             self.commands.router.jobs.pop(self.id, None)
+
+
+async def schedule(server):
+    """Runs what /system/scheduler says: from the start of the router, or from when an entry was added, once in its interval."""
+    router, due, started = server.router, {}, None
+    while True:
+        if router.started != started:  # it has booted
+            started, due = router.started, {}
+            due.update({item.id: started for item in router.items("/system/scheduler") if item["start-time"] == "startup"})
+        for item in router.items("/system/scheduler"):
+            interval_s = seconds(item["interval"])
+            due.setdefault(item.id, router.clock() + interval_s if interval_s else float("inf"))
+            if item["disabled"] == "yes" or due[item.id] > router.clock():
+                continue
+            due[item.id] = router.clock() + interval_s if interval_s else float("inf")
+            server.beside(run_beside(server, Job(server.commands, server.loop), item["on-event"]))
+        await asyncio.sleep(0.1)
 
 
 async def run_beside(server, job, text, file=None):

@@ -43,6 +43,7 @@ class Router:
         self.modems = {}  # name: what it tells when it is asked
         self.files = {}
         self.numbers = {}
+        self.has_flash = False  # a directory flash/, and memory outside of it
         self.globals = {}  # variables of scripts, of one user
         self.jobs = {}  # id -> script.Job, those that run
         self.listeners = []  # called with (path, item, is_gone)
@@ -139,7 +140,8 @@ class Router:
                           "disabled": "true" if item.get("disabled") == "yes" else "false"},
                          **({"comment": item["comment"]} if item.get("comment") else {})) for owner, item in self.interfaces()]
         if path == "/file":
-            return [{".id": f"*{number:X}", "name": name, "type": file_type(name), "size": str(len(data)),
+            flash = [{".id": "*F1A54", "name": "flash", "type": "disk"}] if self.has_flash else []
+            return flash + [{".id": f"*{number:X}", "name": name, "type": file_type(name), "size": str(len(data)),
                      "creation-time": "jan/02/1970 00:00:00", **({"contents": data.decode("utf-8", "replace")}
                      if len(data) <= self.contents_limit else {})}
                     for name, data in sorted(self.files.items()) for number in [self.number_of(path, name)]]
@@ -271,6 +273,8 @@ class Router:
         menu = self.menu(path)
         if not menu.can_add:
             raise Trap("no such command")
+        if path == "/system/scheduler" and self.version >= (7, 17) and self.device_mode["scheduler"] == "no":
+            raise Trap("failure: not allowed by device-mode")
         arguments = dict(arguments)
         before = arguments.pop("place-before", None)
         missing = [p.name for p in menu.properties.values() if p.required and p.name not in arguments]
@@ -405,6 +409,8 @@ class Router:
 
     def boot(self):
         """What is dynamic is gone, and time begins again."""
+        if self.has_flash:
+            self.files = {name: data for name, data in self.files.items() if name.startswith("flash/")}
         self.restore(self.save())
         self.started = self.clock()
 

@@ -9,7 +9,7 @@ import re
 
 from .errors import Trap
 from .parser import Parser
-from .values import seconds, text_of
+from .values import seconds, text_of, time_text
 
 
 class Ended(Exception):
@@ -282,7 +282,14 @@ class Interpreter:
             return text_of(a) in [text_of(part) for part in (b if isinstance(b, list) else [b])]
         if operator in ("=", "!="):
             return (text_of(a) == text_of(b)) == (operator == "=")
-        if not isinstance(a, int) or not isinstance(b, int):
+        is_time = not isinstance(a, int) or not isinstance(b, int)
+        try:
+            a, b = (value if isinstance(value, int) else seconds(text_of(value)) for value in (a, b))
+        except ValueError:
+            raise Trap("Script Error: cannot compare or compute with what is no number") from None
+        if is_time and operator in ("+", "-"):
+            return time_text(a + b if operator == "+" else a - b)
+        if is_time and operator not in ("<", ">", "<=", ">="):
             raise Trap("Script Error: cannot compare or compute with what is no number")
         if operator in ("/", "%") and b == 0:
             raise Trap("division by zero")
