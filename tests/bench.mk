@@ -5,7 +5,7 @@
 #   make bench-collector  acknowledged batches, handshakes and memory with 2,000 sessions (a minute)
 #   make bench-detector   false fail-overs and detection time on simulated lines
 #   make bench-plan       what a change of plan and a flush cost in the kernel
-#   make bench-fleet      ten simulated routers configured and backed up, beside Paramiko, Netmiko and Ansible (an hour)
+#   make bench-fleet      ten simulated routers configured and backed up, beside Paramiko, Netmiko and Ansible (25 minutes)
 #   make bench-footprint  what the agent costs a small router: a simulated day, an emulated 24Kc (half an hour)
 #   make size             what the agent takes of a router's flash; fails when that exceeds its budget
 LOAD := $(B)/tests/bench/load
@@ -41,7 +41,7 @@ bench-ros-failover: ready
 
 .PHONY: bench-ros-failover
 
-# Ten simulated routers behind slow lines. FLEET='--routers 3 --lines 50 --only netmiko' tries a part of it.
+# Ten simulated routers behind slow lines. FLEET='--routers 3 --lines 50 --only jaga netmiko --scenarios clean' tries a part of it.
 FLEET ?=
 bench-fleet: setup-bench ready
 	@$(PYTHON) -m tests.bench.fleet --build $(B) $(FLEET)

@@ -25,6 +25,7 @@ class Result:
 class Contender:
     name = None
     repetitions = 2
+    scenarios = ("clean", "loss", "faults")  # that it takes part in
     recovers_within_s = 0  # how long it may take to bring a router back that its script cut off; 0: it has no such thing
 
     def __init__(self, fleet, begin=lambda: None, progress=lambda _: None):
