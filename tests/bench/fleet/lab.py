@@ -50,7 +50,8 @@ class Device:
 
     def start_script(self):
         """How it was when it was put up: reachable, nothing else."""
-        return f"/ip address\nadd address={self.row.address} interface=ether1 comment=management\n"
+        return (f"/ip address\nadd address={self.row.address} interface=ether1 comment=management\n"
+                f"/ip route\nadd dst-address={SERVER}/32 gateway=ether1 comment=server\n")
 
     def expected(self, lines):
         """What the router exports when it has taken these lines."""
