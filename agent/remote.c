@@ -248,11 +248,19 @@ static void on_snapshot_trouble(void *arg, enum log_level level, const char *tex
 	agent_notice(arg, level, "snapshot", text);
 }
 
+static bool is_unsettled(void *arg)
+{
+	const struct agent *agent = arg;
+
+	return runner_is_unsettled(&agent->runner);
+}
+
 static const struct snapshot_ops snapshot_ops = {
 	.take = take_snapshot,
 	.offer = offer_snapshot,
 	.on_finished = on_snapshot_finished,
 	.on_trouble = on_snapshot_trouble,
+	.is_unsettled = is_unsettled,
 };
 
 /* --- start and stop ------------------------------------------------------------------------------ */

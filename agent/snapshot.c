@@ -23,7 +23,7 @@ static void finish(struct snapshot *snapshot, enum snapshot_outcome outcome)
 	snapshot->phase = SNAPSHOT_IDLE;
 	snapshot->result.outcome = outcome;
 	snapshot->result.at_ms = clock_mono_ms();
-	if (snapshot->again) {
+	if (snapshot->again && !snapshot->ops->is_unsettled(snapshot->arg)) {
 		/* Who asked meanwhile wants what is read from now on. */
 		take(snapshot);
 		return;
@@ -91,7 +91,7 @@ static void take(struct snapshot *snapshot)
 
 void snapshot_request(struct snapshot *snapshot)
 {
-	if (snapshot->phase == SNAPSHOT_IDLE)
+	if (snapshot->phase == SNAPSHOT_IDLE && !snapshot->ops->is_unsettled(snapshot->arg))
 		take(snapshot);
 	else
 		snapshot->again = true;

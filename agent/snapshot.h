@@ -45,6 +45,9 @@ struct snapshot_ops { /* the driver and the link, or their fakes */
 	int (*offer)(void *arg, const char *text, size_t length); /* as link_offer_snapshot */
 	void (*on_finished)(void *arg, const struct snapshot_result *result);
 	void (*on_trouble)(void *arg, enum log_level level, const char *text);
+	/* The configuration is not what it will be: a script runs, or its way back (with its secret) stands in it. What is
+	 * requested now is taken at the next request, which comes when that is over. */
+	bool (*is_unsettled)(void *arg);
 };
 
 struct snapshot {

@@ -491,6 +491,11 @@ uint64_t runner_hiwater(const struct runner *runner)
 	return runner->record.hiwater;
 }
 
+bool runner_is_unsettled(const struct runner *runner)
+{
+	return runner->phase >= RUNNER_SAVING && runner->phase <= RUNNER_UNDOING;
+}
+
 const char *runner_phase_name(const struct runner *runner)
 {
 	static const char *const names[] = { "idle",    "asking",  "starting", "saving", "running",	  "applying",

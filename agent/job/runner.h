@@ -106,6 +106,8 @@ void runner_on_confirmed(struct runner *runner, const char *refusal);
 void runner_on_state_back(struct runner *runner);
 
 uint64_t runner_hiwater(const struct runner *runner);
+/* A script runs, or what it did may still be undone; on_script_ended follows. */
+bool runner_is_unsettled(const struct runner *runner);
 /* "idle", "running", ... and the last job, "" when there was none. */
 const char *runner_phase_name(const struct runner *runner);
 const char *runner_last_job(const struct runner *runner);

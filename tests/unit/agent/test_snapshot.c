@@ -16,6 +16,7 @@ static struct ev_loop *loop;
 static struct snapshot snapshot;
 static struct {
 	unsigned taken, offered, finished, troubles;
+	bool is_unsettled;
 	int take_result, offer_result;
 	router_snapshot_fn *on_done;
 	void *done_arg;
@@ -55,7 +56,13 @@ static void on_trouble(void *arg, enum log_level level, const char *text)
 	snprintf(fake.trouble, sizeof(fake.trouble), "%s", text);
 }
 
-static const struct snapshot_ops ops = { take, offer, on_finished, on_trouble };
+static bool is_unsettled(void *arg)
+{
+	(void)arg;
+	return fake.is_unsettled;
+}
+
+static const struct snapshot_ops ops = { take, offer, on_finished, on_trouble, is_unsettled };
 
 static int set_up(void **state)
 {
@@ -220,10 +227,32 @@ static void test_interval(void **state)
 	ev_timer_stop(loop, &late);
 }
 
+/* While a script's way back is open, the router's configuration holds it. */
+static void test_none_while_a_script_may_be_undone(void **state)
+{
+	(void)state;
+	fake.is_unsettled = true;
+	snapshot_on_open(&snapshot);
+	assert_int_equal(fake.taken, 0);
+	fake.is_unsettled = false;
+	snapshot_request(&snapshot); /* the script has ended */
+	assert_int_equal(fake.taken, 1);
+	fake.is_unsettled = true; /* the next one begins meanwhile */
+	snapshot_request(&snapshot);
+	deliver("abc");
+	snapshot_on_offered(&snapshot, 0, true);
+	assert_int_equal(fake.taken, 1);
+	assert_int_equal(fake.finished, 1);
+	fake.is_unsettled = false;
+	snapshot_request(&snapshot);
+	assert_int_equal(fake.taken, 2);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	static const struct CMUnitTest tests[] = {
+		TEST(test_none_while_a_script_may_be_undone),
 		TEST(test_a_session_begins_with_one), TEST(test_a_wish_during_one_makes_another),
 		TEST(test_without_a_session),	      TEST(test_failures),
 		TEST(test_gaps_are_told_once_for_each_text), TEST(test_interval),
