@@ -6,7 +6,7 @@
  *   routeros_keep.c    what differs -> commands: the native plan as it should be
  *   routeros_steer.c   entries of address-lists with a time-out, flushes
  *   routeros_execute.c one script at the router's interpreter, and how it ended
- *   routeros_save.c    the way back from them
+ *   routeros_save.c    the way back from them; routeros_safe.c: that of small ones
  *   routeros_script.c  scripts of the collector, in as many pieces as RouterOS needs
  *   routeros_doctor*.c, routeros_snapshot.c
  *   routeros_monitor.c      menus that are listened to and read -> ros_watch; routeros_monitor_row.c: what their rows say
@@ -132,6 +132,7 @@ struct router {
 	struct routeros_script_job *script_job;	    /* NULL: none runs */
 	struct routeros_save_job *save_job;	    /* NULL: no save point is being worked on */
 	bool is_saved;				    /* one stands */
+	unsigned safe_session;			    /* it is safe mode, which this session holds; 0: it is not */
 	unsigned sessions;			    /* with the router so far: one that is not this one has seen nothing */
 	char check_hosts[LIMIT_UPLINKS][INET_ADDRSTRLEN], sources[LIMIT_UPLINKS][INET_ADDRSTRLEN];
 };

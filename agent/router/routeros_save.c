@@ -12,6 +12,8 @@
  *
  * The backup's password is random, for this job alone. RouterOS has no place where a script could read it and a person could not:
  * whoever may read the scheduler sees it until commit. It is never logged. Called through router.h by job/confirm.c.
+ *
+ * A small script on 7.18 and newer has safe mode instead (routeros_safe.h), unless somebody else holds it.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -21,7 +23,9 @@
 
 #include "agent/router/ros_script.h"
 #include "agent/router/routeros_execute.h"
+#include "agent/router/routeros_safe.h"
 #include "common/clock.h"
+#include "common/log.h"
 #include "common/random.h"
 
 #define GO_BACK "jaga: go back now"
@@ -32,7 +36,7 @@ struct routeros_save_job {
 	router_done_fn *on_done;
 	void *arg;
 	char name[LIMIT_NAME + 8]; /* jaga-JOB */
-	bool is_saving, is_undoing; /* neither: commit */
+	bool is_saving;
 	int failure;	/* of a save point that could not be had, while what is left of it is removed ... */
 	struct err why; /* ... and its reason */
 	/* roll_back */
@@ -40,6 +44,7 @@ struct routeros_save_job {
 	int64_t told_ms; /* when the entry was told to go back; 0: not yet */
 	bool has_entry, has_file;
 	char entry_id[LIMIT_ROS_ID], file_id[LIMIT_ROS_ID], comment[LIMIT_ROS_VALUE];
+	struct routeros_safe safe;
 	struct ros_execution execution;
 	struct ros_output output;
 	struct buf text;
@@ -244,6 +249,8 @@ static void on_looked(void *arg, const struct ros_result *result)
 		remove_trace(job, "/file/remove", job->file_id);
 	else if (job->told_ms != 0)
 		finish(job, 0, "");
+	else if (routeros_safe_is_known(job->router))
+		routeros_safe_undo(&job->safe);
 	else
 		finish(job, -ENOENT, "the router has no save point of this job");
 	/* job may be gone */
@@ -307,6 +314,22 @@ static void look(struct routeros_save_job *job)
 
 /* --- operations --------------------------------------------------------------------------------------- */
 
+static void on_safe(struct routeros_safe *safe, int result, const char *reason)
+{
+	struct routeros_save_job *job = safe->arg;
+	struct err err;
+	int r;
+
+	if (!job->is_saving || result != -EBUSY) {
+		finish(job, result, reason);
+		return;
+	}
+	log_debug("router", "no safe mode, so a backup: job=%s why=\"%s\"", safe->job_id, reason);
+	r = execute(job, &err);
+	if (r < 0)
+		finish(job, r, err.text);
+}
+
 static int begin(struct router *router, const char *job_id, router_done_fn *on_done, void *arg, struct routeros_save_job **ret_job,
 		 struct err *err)
 {
@@ -324,15 +347,16 @@ static int begin(struct router *router, const char *job_id, router_done_fn *on_d
 	job->timer.data = job;
 	snprintf(job->name, sizeof(job->name), "jaga-%s", job_id);
 	buf_init(&job->text, job->script, sizeof(job->script));
+	job->safe.execution = &job->execution;
+	job->safe.output = &job->output;
+	routeros_safe_init(&job->safe, router, job_id, on_safe, job);
 	*ret_job = job;
 	return 0;
 }
 
-/* Takes the job along when it fails. */
-static int start(struct routeros_save_job *job, struct err *err)
+/* Takes the job along when it fails: r is how it began. */
+static int start(struct routeros_save_job *job, int r)
 {
-	int r = execute(job, err);
-
 	if (r < 0)
 		free(job);
 	else
@@ -347,12 +371,16 @@ int routeros_save_point(struct router *router, const struct router_save_spec *sp
 	static const char went[] = "\r\n/system scheduler set [find name=\"%s\"] disabled=yes comment=\"" WENT_BACK "\"\r\n";
 	struct routeros_save_job *job;
 	char mark[sizeof(went) + LIMIT_NAME + 8];
+	bool is_safe;
 	int r = router->is_ready ? begin(router, spec->job_id, on_done, arg, &job, err)
 				 : err_set(err, -ENOTCONN, "the router could not be reached yet");
 
 	if (r < 0)
 		return r;
 	job->is_saving = true;
+	is_safe = routeros_safe_is_enough(router, spec);
+	if (is_safe) /* else only if it cannot be had: that there is a note is no longer true then */
+		buf_puts(&job->text, ROUTEROS_SAFE_FORGET);
 	put_device_mode(job);
 	if (!spec->rollback) {
 		put_backup(job);
@@ -364,7 +392,7 @@ int routeros_save_point(struct router *router, const struct router_save_spec *sp
 		buf_puts(&job->text, "\n");
 		put_entry(job, wait_s, mark, strlen(mark));
 	}
-	return start(job, err);
+	return start(job, is_safe ? routeros_safe_take(&job->safe, err) : execute(job, err));
 }
 
 int routeros_commit(struct router *router, const char *job_id, router_done_fn *on_done, void *arg, struct err *err)
@@ -375,7 +403,7 @@ int routeros_commit(struct router *router, const char *job_id, router_done_fn *o
 	if (r < 0)
 		return r;
 	put_removal(job);
-	return start(job, err);
+	return start(job, routeros_safe_is_held(router) ? routeros_safe_keep(&job->safe, err) : execute(job, err));
 }
 
 int routeros_roll_back(struct router *router, const char *job_id, router_done_fn *on_done, void *arg, struct err *err)
@@ -386,7 +414,10 @@ int routeros_roll_back(struct router *router, const char *job_id, router_done_fn
 	if (r < 0)
 		return r;
 	router->save_job = job;
-	job->is_undoing = true;
+	if (routeros_safe_is_held(router)) {
+		routeros_safe_undo(&job->safe);
+		return 0;
+	}
 	ev_timer_set(&job->timer, 0, 0);
 	ev_timer_start(router->loop, &job->timer);
 	return 0;
@@ -409,8 +440,9 @@ void routeros_save_free(struct router *router)
 {
 	if (!router->save_job)
 		return;
-	if (!router->save_job->is_undoing)
+	if (router->save_job->execution.router)
 		routeros_execute_finish(&router->save_job->execution);
+	routeros_safe_finish(&router->save_job->safe);
 	ev_timer_stop(router->loop, &router->save_job->timer);
 	free(router->save_job);
 	router->save_job = NULL;
