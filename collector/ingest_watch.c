@@ -237,7 +237,8 @@ static void put_one(struct buf *text, const Jaga__V1__WatchChange *change)
 	unsigned kind = kind_of((int)change->watch);
 
 	buf_puts(text, kinds[kind].what);
-	put_bytes(text, " ", &change->names[0]);
+	if (change->n_names > 0)
+		put_bytes(text, " ", &change->names[0]);
 	if (change->flaps > 0)
 		buf_printf(text, is_up ? " went down and came back" : " came back and went down");
 	else
