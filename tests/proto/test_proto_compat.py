@@ -35,6 +35,7 @@ SAMPLES = {
                       'samples { seq: 4 at_ms: 6 uplinks { uplink: "isp1" loss_permille: 10 rx_bytes: 1 } conntrack_count: 8 }',
     "Ack": "seq: 4",
     "Wake": "job_seq: 9 take_snapshot: true time_ms: 1790000000000",
+    "DoctorReport": 'run: 7 traps { level: 2 id: "rp_filter" what: "strict" fix: "/ip settings set rp-filter=loose" } error: "e"',
     "SignedJob": 'body: "\\001\\002" signature: "s" key_id: "k"',
     "Job": 'job_id: "12" device: "r1" seq: 9 not_after_ms: -1 script: "echo hi" interpreter: "sh" confirm_s: 90',
     "JobState": 'seq: 9 phase: JOB_PHASE_FAILED exit_status: -3 output: "\\377" output_truncated: true reason: "why"',
@@ -89,7 +90,8 @@ def enrich(message):
 def test_samples_cover_every_message_of_a_path(modules):
     ours, _, _ = modules
     parts = {"UplinkInfo", "Event", "UplinkChange", "ProbeEvidence", "AgentStarted", "Notice", "Sample", "UplinkSample",
-             "WatchChange", "RouterRestart", "RouterSample", "WatchSample", "InterfaceSample", "ModemSample"}
+             "WatchChange", "RouterRestart", "RouterSample", "WatchSample", "InterfaceSample", "ModemSample",
+             "DoctorTrap"}
     assert set(ours.DESCRIPTOR.message_types_by_name) == set(SAMPLES) | parts
 
 

@@ -23,6 +23,7 @@ static const ProtobufCMessageDescriptor *const types[] = {
 	&jaga__v1__hello__descriptor,	      &jaga__v1__hello_ack__descriptor, &jaga__v1__telemetry_batch__descriptor,
 	&jaga__v1__ack__descriptor,	      &jaga__v1__wake__descriptor,	&jaga__v1__signed_job__descriptor,
 	&jaga__v1__job__descriptor,	      &jaga__v1__job_state__descriptor, &jaga__v1__confirm_ack__descriptor,
+	&jaga__v1__doctor_report__descriptor,
 	&jaga__v1__enroll_req__descriptor,    &jaga__v1__enroll_rsp__descriptor,
 };
 
