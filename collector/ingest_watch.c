@@ -216,6 +216,14 @@ static void put_bytes(struct buf *text, const char *before, const ProtobufCBinar
 	buf_put(text, bytes->data, bytes->len);
 }
 
+/* What an older collector let in may name nobody. */
+static const ProtobufCBinaryData *first_name(const Jaga__V1__WatchChange *change)
+{
+	static const ProtobufCBinaryData nobody = { 0, NULL };
+
+	return change->n_names > 0 ? &change->names[0] : &nobody;
+}
+
 /* "12 PPP users logged out: ana, bo and 10 more" */
 static void put_many(struct buf *text, const Jaga__V1__WatchChange *change)
 {
@@ -237,8 +245,7 @@ static void put_one(struct buf *text, const Jaga__V1__WatchChange *change)
 	unsigned kind = kind_of((int)change->watch);
 
 	buf_puts(text, kinds[kind].what);
-	if (change->n_names > 0)
-		put_bytes(text, " ", &change->names[0]);
+	put_bytes(text, " ", first_name(change));
 	if (change->flaps > 0)
 		buf_printf(text, is_up ? " went down and came back" : " came back and went down");
 	else
@@ -264,7 +271,7 @@ void ingest_fill_watch(json_t *row, const Jaga__V1__WatchChange *change)
 	json_object_set_new(row, "kind", json_string(ingest_watch_name((int)change->watch)));
 	json_object_set_new(row, "text", json_row_text(text.data, text.length));
 	json_object_set_new(row, "to", json_string(ingest_watch_state_name((int)change->to)));
-	set_bytes(row, "name", &change->names[0]);
+	set_bytes(row, "name", first_name(change));
 	for (size_t i = 0; i < change->n_names; i++)
 		json_array_append_new(names, json_row_text((const char *)change->names[i].data, change->names[i].len));
 	if (change->count > 1) {
