@@ -43,7 +43,7 @@ def test_an_address_list_steers_until_it_expires(net):
     wait_for("both are used", lambda: set(net.providers_of(8)) == {1, 2})
     api = net.router.connect()
     before = "".join(reply.get("ret", "") for reply in api.rawCmd("/execute", "=script=/export", "=as-string="))
-    api.path("ip", "firewall", "address-list").add(list="isp1-down", address="0.0.0.0/0", timeout="3s")
+    api.path("ip", "firewall", "address-list").add(list="isp1-down", address="0.0.0.0/0", timeout="9s")
     assert set(net.providers_of(8)) == {2}
     after = "".join(reply.get("ret", "") for reply in api.rawCmd("/execute", "=script=/export", "=as-string="))
     assert before.split("\n", 1)[1] == after.split("\n", 1)[1]  # no configuration was written
