@@ -44,8 +44,7 @@ def test_sentences(rosim):
     assert found["unknown_parameter"] == ("unknown parameter color" if rosim.personality == "6.49" else "unknown parameter")
     assert found["unknown_menu"] == "no such command prefix" and found["unknown_item"] == "no such item"
     assert found["tags"] is True
-    told = found["listen"]["told"]  # replies that come together are told together
-    added, changed, dead = (row for part in told for row in (part if isinstance(part, list) else [part]))
+    added, changed, dead = found["listen"]["told"]
     assert {row[".id"] for row in (added, changed, dead)} == {found["listen"]["id"]}
     assert "comment" not in added and changed["comment"] == "changed" and dead[".dead"] in ("yes", "true")
     assert found["left"] == []
