@@ -24,6 +24,7 @@ async function changes(api) {
         return told.length < 3 ? undefined : enough();
     });
     const other = await connect(password);
+    await api.write('/system/identity/print');  // answered behind listen, which has begun then
     const [{ ret }] = await other.write('/ip/firewall/address-list/add', ['=list=told', '=address=192.0.2.1']);
     await other.write('/ip/firewall/address-list/set', ['=.id=' + ret, '=comment=changed']);
     await other.write('/ip/firewall/address-list/remove', ['=.id=' + ret]);
