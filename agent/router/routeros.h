@@ -59,7 +59,7 @@ struct ros_keeper {
 	unsigned reading; /* number of the print under way */
 	unsigned n_rows;  /* of it, so far */
 	bool is_due;	  /* again, as soon as this is done */
-	unsigned n_wanted;
+	unsigned n_wanted, n_room;
 	struct ros_wanted *wanted; /* in the order of ros_plan_each() */
 	unsigned n_surplus;
 	struct ros_surplus {

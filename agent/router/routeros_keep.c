@@ -43,8 +43,6 @@ int routeros_want(struct router *router, struct err *err)
 	struct ros_site site;
 	unsigned n = 0;
 
-	free(keeper->wanted);
-	keeper->wanted = NULL;
 	keeper->n_wanted = keeper->n_surplus = 0;
 	for (unsigned i = 0; i < ROS_MENUS; i++)
 		keeper->foreign[i].id[0] = '\0';
@@ -52,7 +50,11 @@ int routeros_want(struct router *router, struct err *err)
 		return 0;
 	routeros_site(router, &site);
 	ros_plan_each(&site, count_item, &n);
-	keeper->wanted = calloc(n, sizeof(*keeper->wanted));
+	if (n > keeper->n_room) { /* the first time, and when a network or gateway has come */
+		free(keeper->wanted);
+		keeper->wanted = calloc(n, sizeof(*keeper->wanted));
+		keeper->n_room = keeper->wanted ? n : 0;
+	}
 	if (!keeper->wanted)
 		return err_sys(err, -ENOMEM, "a plan of %u items", n);
 	ros_plan_each(&site, put_item, keeper);
