@@ -291,7 +291,7 @@ def settle_skips(jobs, listed, whole):
                 lines.append(f"  skipped: {test}: {listed[test]}")
             else:
                 job.results[i] = (test, FAILED)
-                lines.append(f"  FAILED: {test}: skipped, and tests/skips does not list it; see {job.log}")
+                lines.append(f"  skipped: {test}: not listed by tests/skips, hence failed")
     for test in sorted(set(listed) - happened) if whole else ():
         lines.append(f"  note: tests/skips lists {test}, which was not skipped here")
     return lines
@@ -306,6 +306,10 @@ def print_summary(jobs, lines):
         counts = [sum(job.count(status) for job in members) for status in (PASSED, FAILED, SKIPPED)]
         print(f"  {group:24} {counts[0]:7} {counts[1]:7} {counts[2]:8} {sum(j.seconds for j in members):8.0f}")
     print("\n".join(lines))
+    for job in jobs:  # last of all, where a reader of a long log looks first
+        for test, status in job.results:
+            if status == FAILED:
+                print(f"  FAILED: {test}: see {job.log}")
     totals = [sum(job.count(status) for job in jobs) for status in (PASSED, FAILED, SKIPPED)]
     print(f"{totals[0]} passed, {totals[1]} failed, {totals[2]} skipped", flush=True)
     return totals[1] == 0 and totals[0] > 0
