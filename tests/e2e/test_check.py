@@ -59,7 +59,7 @@ def test_a_failure_is_counted_shown_and_located(tree):
 def test_a_skip_that_nobody_listed_fails(tree):
     status, out = tree(SKIPS)
     assert (status, closing(out)) == (1, (1, 1, 0))
-    assert "tests/skips does not list it" in out
+    assert "part/test_it::second: not listed by tests/skips" in out
 
 
 def test_a_listed_skip_passes_with_its_reason(tree):
