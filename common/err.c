@@ -52,3 +52,12 @@ void err_prefix(struct err *err, const char *format, ...)
 	memcpy(err->text, head, head_length);
 	err->text[head_length + rest] = '\0';
 }
+
+void err_make_printable(struct err *err)
+{
+	if (!err)
+		return;
+	for (char *p = err->text; *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = '?';
+}

@@ -27,4 +27,7 @@ int err_sys(struct err *err, int code, const char *format, ...)
 /* Puts the formatted text before what err holds already. */
 void err_prefix(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Somebody else's words get into logs and onto terminals: on one line, and without a terminal's commands. */
+void err_make_printable(struct err *err);
+
 #endif

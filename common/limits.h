@@ -116,6 +116,7 @@
 #define LIMIT_ROS_TURN_BYTES (32 * 1024) /* taken from a TLS socket before others have their turn: two records */
 #define LIMIT_ROS_ANSWER_MS 10000     /* to a short command */
 #define LIMIT_ROS_PRINT_MS 60000      /* to a print: an address-list of 50,000 entries on a MIPS */
+#define LIMIT_ROS_FTP_REPLIES (64 * 1024) /* of all replies to one fetch by FTP: a greeting of a thousand lines */
 #define LIMIT_ROS_ID 16		      /* an item's id: "*" and 32 bits in hexadecimal */
 #define LIMIT_ROS_SURPLUS 512	      /* items of ours to take away in one go; what is more goes in the next */
 #define LIMIT_ROS_ENTRIES 320	      /* of address-lists that steer: 80 lists, in both forms, and one to spare */

@@ -323,14 +323,6 @@ static void on_stream_open(void *arg)
 
 /* --- answers ------------------------------------------------------------------------------------ */
 
-/* A router's own words get into logs and onto terminals: on one line, and without a terminal's commands. */
-static void make_printable(struct err *err)
-{
-	for (char *p = err->text; *p; p++)
-		if ((unsigned char)*p < ' ' || *p == 0x7f)
-			*p = '?';
-}
-
 static void take_trap(struct command *command, const struct ros_sentence *sentence)
 {
 	const char *message = ros_find(sentence, "message"), *category = ros_find(sentence, "category");
@@ -342,7 +334,7 @@ static void take_trap(struct command *command, const struct ros_sentence *senten
 	if (category && parse_u32(category, 0, 7, &number) == 0)
 		command->result.category = (int)number;
 	err_set(&command->result.err, 0, "%s: %s", command->path, message ? message : "refused, without a reason");
-	make_printable(&command->result.err);
+	err_make_printable(&command->result.err);
 }
 
 static void take_done(struct command *command, const struct ros_sentence *sentence)
@@ -366,7 +358,7 @@ static int on_sentence(void *arg, const struct ros_sentence *sentence)
 	if (sentence->reply == ROS_FATAL) {
 		err_set(&api->why, 0, "the router ended the session: %s",
 			sentence->count > 0 ? sentence->attributes[0].value : "it gives no reason");
-		make_printable(&api->why);
+		err_make_printable(&api->why);
 		return -ECONNRESET;
 	}
 	if (sentence->tag == TAG_OF_CANCELS)

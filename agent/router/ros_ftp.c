@@ -1,16 +1,19 @@
 /*
  * ros_ftp: see ros_ftp.h.
  *
- *   greeting -> user -> pass -> type -> passive -> retr -> receiving -> done
+ *   greeting -> user -> pass -> type -> passive -> retr -> receiving
  *
- * Each state but the last two is left by one reply on the control connection (three digits; of a reply of many lines the last
- * counts: RFC 959 section 4.2). The file has come when both the data connection has ended and the control connection has said 226;
- * either may be first. Every reply and every piece of the file puts the deadline off, so a silent router ends it.
+ * Each state but the last is left by one reply on the control connection (three digits; of a reply of many lines the last
+ * counts: RFC 959 section 4.2), and by none that does not belong there. The file has come when both the data connection has ended
+ * and the control connection has said 226; either may be first. One deadline stands over all of it, because bytes that come one
+ * by one would put any other off for ever. Called by routeros_snapshot.c.
  */
 #include "agent/router/ros_ftp.h"
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,9 +31,11 @@ struct ros_ftp {
 	struct ev_loop *loop;
 	enum state state;
 	struct ros_stream control, data;
-	ev_timer timer; /* silence; once it has ended, to tell so */
+	ev_timer timer; /* the deadline; once it has ended, to tell so */
 	char line[LINE_BYTES];
 	size_t line_length;
+	char code[3];	/* of the reply of many lines that is under way; code[0] 0: none is */
+	size_t replied; /* bytes of replies */
 	uint64_t received;
 	bool is_data_over, is_acknowledged;
 	bool has_ended, is_whole;
@@ -42,20 +47,19 @@ int ros_ftp_parse_port(const char *text, uint16_t *ret_port)
 	const char *at = strchr(text, '(');
 	unsigned long numbers[6] = { 0 };
 	unsigned n = 0;
+	char *end;
 
 	if (!at)
 		return -EBADMSG;
 	if (strncmp(at, "(|||", 4) == 0) {
 		at += 3;
-		numbers[0] = strtoul(at + 1, NULL, 10);
-		if (!isdigit((unsigned char)at[1]) || numbers[0] == 0 || numbers[0] > UINT16_MAX)
+		numbers[0] = strtoul(at + 1, &end, 10);
+		if (!isdigit((unsigned char)at[1]) || numbers[0] == 0 || numbers[0] > UINT16_MAX || strncmp(end, "|)", 2) != 0)
 			return -EBADMSG;
 		*ret_port = (uint16_t)numbers[0];
 		return 0;
 	}
 	do {
-		char *end;
-
 		if (n == 6 || !isdigit((unsigned char)at[1]))
 			return -EBADMSG;
 		numbers[n] = strtoul(at + 1, &end, 10);
@@ -87,39 +91,49 @@ static void end(struct ros_ftp *ftp, const struct err *why)
 	ev_timer_start(ftp->loop, &ftp->timer);
 }
 
-static void fail(struct ros_ftp *ftp, const char *what)
-{
-	struct err why;
+static void fail(struct ros_ftp *ftp, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Of what is told the router's own words may be a part. */
+static void fail(struct ros_ftp *ftp, const char *format, ...)
+{
+	char what[LINE_BYTES + 64];
+	struct err why;
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(what, sizeof(what), format, args);
+	va_end(args);
 	err_set(&why, 0, "FTP: %s", what);
+	err_make_printable(&why);
 	end(ftp, &why);
 }
 
 static void on_time(struct ev_loop *loop, ev_timer *timer, int revents)
 {
+	static const char *const missing[] = {
+		[GREETING] = "no greeting", [USER] = "no answer to USER", [PASS] = "no answer to PASS", [TYPE] = "no answer to TYPE",
+		[PASSIVE] = "no port for the file", [RETR] = "no answer to RETR", [RECEIVING] = "no end of the file",
+	};
 	struct ros_ftp *ftp = timer->data;
 
 	(void)loop;
 	(void)revents;
-	if (!ftp->has_ended)
-		fail(ftp, "the router says nothing any more");
-	else
+	if (ftp->has_ended)
 		ftp->events->on_end(ftp->arg, ftp->is_whole ? NULL : &ftp->why);
+	else
+		fail(ftp, "%s in %lld s, %llu of %llu bytes came", missing[ftp->state],
+		     (long long)(ftp->request.timeout_ms + 999) / 1000, (unsigned long long)ftp->received,
+		     (unsigned long long)ftp->request.size);
 }
 
 static void end_when_complete(struct ros_ftp *ftp)
 {
-	struct err why;
-
 	if (!ftp->is_data_over || !ftp->is_acknowledged)
 		return;
-	if (ftp->received == ftp->request.size) {
+	if (ftp->received == ftp->request.size)
 		end(ftp, NULL);
-		return;
-	}
-	err_set(&why, 0, "FTP: %llu of %llu bytes came", (unsigned long long)ftp->received,
-		(unsigned long long)ftp->request.size);
-	end(ftp, &why);
+	else
+		fail(ftp, "%llu of %llu bytes came", (unsigned long long)ftp->received, (unsigned long long)ftp->request.size);
 }
 
 /* --- the file ------------------------------------------------------------------------------------- */
@@ -133,10 +147,9 @@ static void on_data(void *arg, const uint8_t *bytes, size_t length)
 {
 	struct ros_ftp *ftp = arg;
 
-	ev_timer_again(ftp->loop, &ftp->timer);
 	ftp->received += length;
 	if (ftp->received > ftp->request.size)
-		fail(ftp, "the router sends more than the file has");
+		fail(ftp, "the router sends more than the %llu bytes of the file", (unsigned long long)ftp->request.size);
 	else
 		ftp->events->on_bytes(ftp->arg, bytes, length);
 }
@@ -147,7 +160,7 @@ static void on_data_end(void *arg, const struct err *why)
 	struct ros_ftp *ftp = arg;
 
 	if (ftp->state != RECEIVING && ftp->received == 0) {
-		fail(ftp, why->text);
+		fail(ftp, "the file: %s", why->text);
 		return;
 	}
 	ftp->is_data_over = true;
@@ -178,9 +191,9 @@ static void open_data(struct ros_ftp *ftp)
 	struct err err;
 
 	if (ros_ftp_parse_port(ftp->line, &address.port) < 0)
-		fail(ftp, "the router names no port for the file");
+		fail(ftp, "the router names no port for the file: %s", ftp->line);
 	else if (ros_stream_open(&ftp->data, &address, NULL, &err) < 0)
-		fail(ftp, err.text);
+		fail(ftp, "the file: %s", err.text);
 	else
 		command(ftp, RETR, "RETR", ftp->request.path);
 }
@@ -188,15 +201,20 @@ static void open_data(struct ros_ftp *ftp)
 /* A whole reply has come. */
 static void take_reply(struct ros_ftp *ftp)
 {
+	/* The digits that a reply may begin with (RFC 959 section 4.2.1): "120" promises a greeting, "230" wants no password. */
+	static const char *const belongs[] = {
+		[GREETING] = "12", [USER] = "23", [PASS] = "2", [TYPE] = "2", [PASSIVE] = "2", [RETR] = "12", [RECEIVING] = "12",
+	};
 	char kind = ftp->line[0];
 
-	if (kind == '4' || kind == '5') {
-		fail(ftp, ftp->line);
+	if (!strchr(belongs[ftp->state], kind)) {
+		fail(ftp, kind >= '4' ? "%s" : "an answer out of turn: %s", ftp->line);
 		return;
 	}
 	switch (ftp->state) {
 	case GREETING:
-		command(ftp, USER, "USER", ftp->request.user);
+		if (kind == '2')
+			command(ftp, USER, "USER", ftp->request.user);
 		break;
 	case USER:
 		command(ftp, kind == '3' ? PASS : TYPE, kind == '3' ? "PASS" : "TYPE", kind == '3' ? ftp->request.password : "I");
@@ -214,13 +232,13 @@ static void take_reply(struct ros_ftp *ftp)
 	case RETR:
 	case RECEIVING:
 		ftp->state = RECEIVING;
-		ftp->is_acknowledged = kind == '2';
+		ftp->is_acknowledged |= kind == '2';
 		end_when_complete(ftp);
 		break;
 	}
 }
 
-/* "226 text" ends a reply; "226-text" and whatever else stands between do not. */
+/* "226 text" is a reply; "226-text" begins one, which "226 text" ends. What else stands between says nothing. */
 static void take_line(struct ros_ftp *ftp)
 {
 	const char *line = ftp->line;
@@ -228,17 +246,27 @@ static void take_line(struct ros_ftp *ftp)
 
 	ftp->line[length] = '\0';
 	ftp->line_length = 0;
-	if (length < 3 || line[0] < '1' || line[0] > '5' || !isdigit((unsigned char)line[1]) || !isdigit((unsigned char)line[2]) ||
-	    (length > 3 && line[3] != ' '))
+	if (length < 3 || line[0] < '1' || line[0] > '5' || !isdigit((unsigned char)line[1]) || !isdigit((unsigned char)line[2]))
 		return;
-	take_reply(ftp);
+	if (ftp->code[0] && memcmp(line, ftp->code, sizeof(ftp->code)) != 0)
+		return;
+	if (length > 3 && line[3] == '-') {
+		memcpy(ftp->code, line, sizeof(ftp->code));
+	} else if (length == 3 || line[3] == ' ') {
+		ftp->code[0] = '\0';
+		take_reply(ftp);
+	}
 }
 
 static void on_control(void *arg, const uint8_t *bytes, size_t length)
 {
 	struct ros_ftp *ftp = arg;
 
-	ev_timer_again(ftp->loop, &ftp->timer);
+	ftp->replied += length;
+	if (ftp->replied > LIMIT_ROS_FTP_REPLIES) {
+		fail(ftp, "the router talks without end: more than %d bytes of answers", LIMIT_ROS_FTP_REPLIES);
+		return;
+	}
 	for (size_t i = 0; i < length && !ftp->has_ended; i++) {
 		if (bytes[i] == '\n')
 			take_line(ftp);
@@ -254,7 +282,7 @@ static void on_control_open(void *arg)
 
 static void on_control_end(void *arg, const struct err *why)
 {
-	fail(arg, why->text);
+	fail(arg, "%s", why->text);
 }
 
 static const struct ros_stream_events control_events = {
@@ -263,12 +291,24 @@ static const struct ros_stream_events control_events = {
 
 /* --- life ----------------------------------------------------------------------------------------- */
 
+/* A line end in a name or password would be a command of its own. */
+static bool is_one_line(const char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			return false;
+	return true;
+}
+
 int ros_ftp_fetch(struct ev_loop *loop, const struct ros_ftp_request *request, const struct ros_ftp_events *events, void *arg,
 		  struct ros_ftp **ret_ftp, struct err *err)
 {
-	struct ros_ftp *ftp = calloc(1, sizeof(*ftp));
+	struct ros_ftp *ftp;
 	int r;
 
+	if (!is_one_line(request->user) || !is_one_line(request->password) || !is_one_line(request->path))
+		return err_set(err, -EINVAL, "FTP: the user's name or password has control characters, which FTP cannot carry");
+	ftp = calloc(1, sizeof(*ftp));
 	if (!ftp)
 		return err_sys(err, -ENOMEM, "FTP");
 	ftp->request = *request;
@@ -277,8 +317,7 @@ int ros_ftp_fetch(struct ev_loop *loop, const struct ros_ftp_request *request, c
 	ftp->loop = loop;
 	ros_stream_init(&ftp->control, loop, &control_events, ftp);
 	ros_stream_init(&ftp->data, loop, &data_events, ftp);
-	ev_init(&ftp->timer, on_time);
-	ftp->timer.repeat = LIMIT_ROS_ANSWER_MS / 1000.0;
+	ev_timer_init(&ftp->timer, on_time, (ev_tstamp)request->timeout_ms / 1000, 0);
 	ftp->timer.data = ftp;
 	r = ros_stream_open(&ftp->control, &request->address, NULL, err);
 	if (r < 0) {
@@ -287,7 +326,7 @@ int ros_ftp_fetch(struct ev_loop *loop, const struct ros_ftp_request *request, c
 		ros_ftp_destroy(ftp);
 		return r;
 	}
-	ev_timer_again(loop, &ftp->timer);
+	ev_timer_start(loop, &ftp->timer);
 	*ret_ftp = ftp;
 	return 0;
 }

@@ -3,7 +3,7 @@
  * shows 4 KB of a file, and exports are larger. Nothing is written, and nothing is kept open afterwards.
  *
  * The router is not believed: the data connection goes to the router itself, whatever address it names, and a file that is not
- * exactly as long as it was said to be is a failure.
+ * exactly as long as it was said to be is a failure. What it says is kept a line at a time, and cut.
  */
 #ifndef JAGA_AGENT_ROUTER_ROS_FTP_H
 #define JAGA_AGENT_ROUTER_ROS_FTP_H
@@ -24,7 +24,8 @@ struct ros_ftp_request {
 	char user[LIMIT_NAME];
 	char password[LIMIT_ROS_PASSWORD];
 	char path[LIMIT_ROS_PATH];
-	uint64_t size; /* of the file */
+	uint64_t size;	    /* of the file */
+	int64_t timeout_ms; /* for all of it, however slowly it comes */
 };
 
 struct ros_ftp_events {
@@ -33,10 +34,13 @@ struct ros_ftp_events {
 	void (*on_end)(void *arg, const struct err *why);
 };
 
-/* Starts. `request` is copied; the password is forgotten when it has been sent. -ENOMEM and what ros_stream_open() returns. */
+/*
+ * Starts. `request` is copied; the password is forgotten when it has been sent. -ENOMEM, what ros_stream_open() returns, and
+ * -EINVAL: user, password or path with control characters, which would be commands of their own.
+ */
 int ros_ftp_fetch(struct ev_loop *loop, const struct ros_ftp_request *request, const struct ros_ftp_events *events, void *arg,
 		  struct ros_ftp **ret_ftp, struct err *err);
-/* Also in the middle, and from within on_end. NULL is fine. */
+/* Also in the middle, and from within on_end; not from within on_bytes. NULL is fine. */
 void ros_ftp_destroy(struct ros_ftp *ftp);
 
 /*

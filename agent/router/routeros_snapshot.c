@@ -153,6 +153,7 @@ static int start_ftp(struct routeros_snapshot_job *job)
 	routeros_copy(request->user, sizeof(request->user), job->router->config->router_user);
 	routeros_copy(request->path, sizeof(request->path), FILE_NAME ".rsc");
 	request->size = job->size;
+	request->timeout_ms = LIMIT_ROS_PRINT_MS;
 	job->read = 0;
 	buf_clear(&job->out);
 	ros_export_init(&job->export, &job->out);
