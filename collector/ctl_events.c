@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "collector/ingest_rows.h"
+#include "common/buf.h"
 
 #define DEFAULT_EVENTS 100
 #define WALK_BATCHES 64	  /* on the way back, in one turn: a filter makes rows of each */
@@ -38,6 +39,41 @@ static bool is_wanted(const struct ctl_client *client, const json_t *row)
 			return true;
 	}
 	return false;
+}
+
+static bool is_kind(const char *name, size_t length)
+{
+	for (const char *const *kind = ingest_kinds; *kind; kind++)
+		if (strlen(*kind) == length && memcmp(*kind, name, length) == 0)
+			return true;
+	return false;
+}
+
+/* A kind that there is not would match nothing for ever, without a word. */
+static enum ctl_next refuse_kind(struct ctl_client *client, const char *name, size_t length)
+{
+	char memory[LIMIT_ERR_TEXT];
+	struct buf known;
+
+	buf_init(&known, memory, sizeof(memory));
+	buf_puts(&known, "the kinds are ");
+	for (const char *const *kind = ingest_kinds; *kind; kind++)
+		buf_printf(&known, "%s%s", kind == ingest_kinds ? "" : ", ", *kind);
+	return ctl_fail(client, "bad-request", known.data, "\"%.*s\" is no kind of event", (int)length, name);
+}
+
+static enum ctl_next check_kinds(struct ctl_client *client)
+{
+	const char *at = client->request.kinds[0] != '\0' ? client->request.kinds : NULL;
+
+	while (at) {
+		size_t length = strcspn(at, ",");
+
+		if (!is_kind(at, length))
+			return refuse_kind(client, at, length);
+		at = at[length] == ',' ? at + length + 1 : NULL;
+	}
+	return CTL_MORE;
 }
 
 static json_t *make_rows(struct ctl_client *client, const struct store_batch *batch)
@@ -122,6 +158,8 @@ static enum ctl_next begin_events(struct ctl_client *client)
 	struct store_txn *txn;
 	int r;
 
+	if (check_kinds(client) != CTL_MORE)
+		return CTL_FAILED;
 	if (request->device[0] != '\0') {
 		cursor->device = ctl_find_device(client);
 		if (!cursor->device)

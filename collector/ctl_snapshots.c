@@ -51,6 +51,12 @@ static enum ctl_next step_snapshots(struct ctl_client *client)
 	return next;
 }
 
+static enum ctl_next fail_none(struct ctl_client *client, const struct fleet_device *device)
+{
+	return ctl_fail(client, "not-found", "`jaga snapshots DEVICE --take` asks the router for one", "%s has no snapshot yet",
+			device->name);
+}
+
 static enum ctl_next begin_cat(struct ctl_client *client)
 {
 	const struct fleet_device *device = ctl_find_device(client);
@@ -64,9 +70,11 @@ static enum ctl_next begin_cat(struct ctl_client *client)
 	if (!device)
 		return CTL_FAILED;
 	r = snapshots_read_text(client->collector->ports.store, device->number, n, &snapshot, &text);
+	if (r == -ENOENT && device->snapshot.n == 0)
+		return fail_none(client, device);
 	if (r == -ENOENT)
-		return ctl_fail(client, "not-found", "see `jaga snapshots`, or take one now", "%s has no such snapshot",
-				device->name);
+		return ctl_fail(client, "not-found", "`jaga snapshots DEVICE` lists those that are kept", "%s has no snapshot %u",
+				device->name, n);
 	if (r < 0)
 		return ctl_fail_store(client, r);
 	row = json_object();

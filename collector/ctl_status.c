@@ -28,7 +28,7 @@ enum phase { PHASE_SELF, PHASE_DEVICES, PHASE_JOBS, PHASE_COUNTERS };
 struct problem {
 	const char *kind, *device, *hint;
 	int64_t since_ms;
-	char text[LIMIT_ERR_TEXT];
+	char text[LIMIT_ERR_TEXT], hint_text[LIMIT_ERR_TEXT]; /* hint may point to the latter */
 };
 
 static enum ctl_next put_problem(struct ctl_client *client, const struct problem *problem)
@@ -134,8 +134,7 @@ static enum ctl_next put_uplinks(struct ctl_client *client, const struct fleet_d
 
 	for (unsigned i = 0; i < device->n_uplinks && next == CTL_MORE; i++) {
 		const struct fleet_uplink *uplink = &device->uplinks[i];
-		struct problem problem = { .kind = "uplink-down", .device = device->name, .since_ms = uplink->since_ms,
-					   .hint = "jaga events --device shows the evidence" };
+		struct problem problem = { .kind = "uplink-down", .device = device->name, .since_ms = uplink->since_ms };
 
 		if (uplink->state != FLEET_STATE_DOWN &&
 		    uplink->state != FLEET_STATE_SUSPECT)
@@ -144,6 +143,8 @@ static enum ctl_next put_uplinks(struct ctl_client *client, const struct fleet_d
 			problem.kind = "uplink-suspect";
 		snprintf(problem.text, sizeof(problem.text), "uplink %s is %s", uplink->name,
 			 ingest_state_name(uplink->state));
+		snprintf(problem.hint_text, sizeof(problem.hint_text), "jaga events --device %s shows the evidence", device->name);
+		problem.hint = problem.hint_text;
 		next = put_problem(client, &problem);
 	}
 	return next;
@@ -256,8 +257,7 @@ static enum ctl_next step_devices(struct ctl_client *client)
 static enum ctl_next put_job(struct ctl_client *client, const struct store_job *job)
 {
 	const struct fleet_device *device = fleet_get(client->collector->ports.fleet, job->device_number);
-	struct problem problem = { .kind = "job", .device = device ? device->name : "?", .since_ms = job->changed_ms,
-				   .hint = "jaga job shows its output" };
+	struct problem problem = { .kind = "job", .device = device ? device->name : "?", .since_ms = job->changed_ms };
 
 	if (++client->cursor.at > LIMIT_STATUS_JOBS)
 		return CTL_DONE;
@@ -267,6 +267,8 @@ static enum ctl_next put_job(struct ctl_client *client, const struct store_job *
 		return CTL_MORE;
 	snprintf(problem.text, sizeof(problem.text), "job %llu (%s) %s%s%s", (unsigned long long)job->number, job->name,
 		 jobs_phase_name(job->phase), job->reason[0] ? ": " : "", job->reason);
+	snprintf(problem.hint_text, sizeof(problem.hint_text), "jaga job %llu tells more", (unsigned long long)job->number);
+	problem.hint = problem.hint_text;
 	return put_problem(client, &problem);
 }
 

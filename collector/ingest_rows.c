@@ -18,6 +18,9 @@
 
 #define ROW_ARENA_BYTES (64 * 1024) /* a batch of 1 KiB unpacks to a quarter of this at most when it is sound */
 
+const char *const ingest_kinds[] = { "uplink", "online", "offline", "job", "started", "notice", "ppp", "hotspot", "ospf", "bgp", "l2tp",
+				     "lte", "interface", "netwatch", "restart", NULL };
+
 /* "UPLINK_CAUSE_FORCE_ENDED" -> "force-ended" */
 static void make_enum_name(const ProtobufCEnumDescriptor *descriptor, int value, size_t prefix, struct buf *ret_name)
 {

@@ -11,6 +11,8 @@
 
 /* "up", "suspect", "down", "unknown" */
 const char *ingest_state_name(int state);
+/* Every kind of event that a row may have, with NULL at the end; what a newer agent tells of may be "watch" or "notice". */
+extern const char *const ingest_kinds[];
 /*
  * The events of a batch as a new JSON array, oldest first; events that an earlier batch brought and
  * samples are not among them. device: the name. NULL: out of memory.

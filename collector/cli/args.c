@@ -156,6 +156,8 @@ static int parse_options(const struct command *command, int first, int argc, cha
 		if (value == ':')
 			return refuse(command, failure, "no value after ", argv[optind - 1]);
 		index = table_index(&table, value);
+		if (optarg && optarg[0] == '\0') /* of an unset variable in a script: it names nothing anywhere */
+			return refuse(command, failure, "the value is empty of --", table.specs[index]->name);
 		if (index < N_COMMON) {
 			r = take_common(index, optarg, invocation, failure);
 			if (r != ARGS_RUN)
@@ -196,8 +198,11 @@ static int take_operands(int argc, char **argv, struct invocation *invocation, s
 	size_t n = (size_t)(argc - optind);
 	int r = 0;
 
-	for (size_t i = 0; i < n && i < LIMIT_CLI_OPERANDS; i++)
+	for (size_t i = 0; i < n && i < LIMIT_CLI_OPERANDS; i++) {
 		invocation->operands[i] = argv[optind + (int)i];
+		if (invocation->operands[i][0] == '\0')
+			r = failure_set(failure, -EINVAL, NULL, "argument %zu of %s is empty", i + 1, command->name);
+	}
 	invocation->n_operands = n;
 	if (n < command->operands_min)
 		r = failure_set(failure, -EINVAL, NULL, "too few arguments to %s", command->name);

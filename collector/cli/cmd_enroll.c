@@ -73,6 +73,7 @@ static int prepare(const struct invocation *invocation, struct enrolment *enrolm
 {
 	const char *collector = invocation_value(invocation, "collector");
 	struct parse_address address;
+	struct stat status;
 	size_t n;
 	int r;
 
@@ -96,6 +97,9 @@ static int prepare(const struct invocation *invocation, struct enrolment *enrolm
 	if (!enrolment->is_directory_new && errno != EEXIST)
 		return failure_set(failure, -errno == -ENOENT ? -EIO : -errno, "make its parent, or choose another --out",
 				   "%s: %s", enrolment->directory, strerror(errno));
+	if (access(enrolment->directory, W_OK | X_OK) < 0 || stat(enrolment->directory, &status) < 0 || !S_ISDIR(status.st_mode))
+		return failure_set(failure, -EIO, "choose another --out; nothing was enrolled", "%s is no directory that can be "
+				   "written", enrolment->directory);
 	if (invocation_value(invocation, "force"))
 		return 0;
 	r = refuse_existing(enrolment->conf_path, failure);

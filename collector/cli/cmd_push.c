@@ -55,8 +55,10 @@ int push_read_script(const char *path, json_t **ret_script, struct failure *fail
 	else
 		length = fread(text, 1, LIMIT_JOB_BYTES + 1, file);
 	if (r == 0 && ferror(file))
-		r = failure_set(failure, -EIO, "name a file that can be read, or - for standard input", "%s: %s", path,
-				strerror(errno));
+		r = failure_set(failure, -EIO,
+				errno == EISDIR ? "name a file; with --all the script may be a directory of them" :
+						  "name a file that can be read, or - for standard input",
+				"%s: %s", path, strerror(errno));
 	else if (r == 0 && length > LIMIT_JOB_BYTES)
 		r = failure_set(failure, -E2BIG, "let the script fetch what is big", "%s is longer than %d kB", path,
 				LIMIT_JOB_BYTES / 1024);

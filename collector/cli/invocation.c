@@ -12,6 +12,7 @@
 #include "collector/cli/nearest.h"
 #include "collector/cli/row.h"
 #include "common/clock.h"
+#include "common/parse.h"
 
 const char *invocation_value(const struct invocation *invocation, const char *name)
 {
@@ -88,11 +89,16 @@ out:
 	json_decref(ask);
 }
 
-/* The end of every request: explains what was not found, lets go of the request. */
+/* The end of every request: explains what was not found or cannot be, lets go of the request. */
 static int conclude(const struct invocation *invocation, json_t *request, int r, struct failure *failure)
 {
+	const char *device = row_text(request, "device");
+
 	if (r == -ENOENT)
 		explain_device(invocation, request, failure);
+	if (r == -EINVAL && device && !parse_is_name(device))
+		(void)failure_set(failure, r, "names are letters, digits, . _ and -, 31 at most; `jaga devices` lists them",
+				  "\"%s\" is no name of a device", device); /* returns what the caller has */
 	json_decref(request);
 	return r;
 }

@@ -80,7 +80,7 @@ _jaga()
 		word=${COMP_WORDS[i]}
 		if [[ $previous == --socket ]]; then
 			_jaga_socket=(--socket "$word")
-		elif [[ $previous =~ ^(--device|-d|--limit|-n|--expires|-e|--collector|--confirm|--rollback|-r)$ ||
+		elif [[ $previous =~ ^(--device|-d|--kind|-k|--limit|-n|--expires|-e|--collector|--confirm|--rollback|-r)$ ||
 			($command == enroll && $previous =~ ^(--out|-o|-c)$) || ($command == push && $previous == -c) ]]; then
 			: # the value of an option
 		elif [[ $word == -* ]]; then

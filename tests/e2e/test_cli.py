@@ -202,10 +202,21 @@ def test_status_tells_what_to_do_and_check_fails(jaga):
     ("enroll bad/name --out /tmp/x", "bad/name", "letters"),
     ("enroll rtr1 --out /tmp/x --collector example", "example", "192.0.2.1"),
     ("devices --json --kv", "--json and --kv", "--help"),
+    ("events --kind=", "the value is empty of --kind", "--help"),
+    ("--socket= devices", "the value is empty of --socket", "--help"),
+    ("push rtr1 - --confirm nonsense", "nonsense", "30 to 600"),
 ])
 def test_wrong_use(scripted, jaga, line, what, following):
     assert_error(jaga(*line.split()), USAGE, what, following)
     assert scripted.requests == []
+
+
+def test_what_cannot_be_a_name(scripted, jaga):
+    error = {"error": "device: wanted is a name", "code": "bad-request", "hint": "see the operations in jaga-collector(8)"}
+    scripted.errors.update({op: error for op in ("show", "snapshots", "cat", "doctor", "push", "jobs", "remove", "status", "events")})
+    for line in ("show a/b", "snapshots a/b", "cat a/b", "diff a/b", "doctor a/b", "push a/b -", "jobs a/b", "remove a/b",
+                 "status a/b", "events -d a/b"):
+        assert_error(jaga(*line.split(), stdin="echo\n"), USAGE, "\"a/b\" is no name of a device", "`jaga devices`")
 
 
 def test_unknown_device_names_the_nearest(scripted, jaga):
@@ -403,6 +414,14 @@ def test_what_is_no_script(scripted, jaga, tmp_path, content, what):
     script.write_bytes(content)
     assert_error(jaga("push", "rtr1", script), FAILED, what, "")
     assert scripted.requests == []
+
+
+def test_what_is_no_place_to_write(scripted, jaga, tmp_path):
+    """Told before the collector makes a key that nobody could write down."""
+    (tmp_path / "file").write_text("")
+    assert_error(jaga("enroll", "rtr1", "--out", tmp_path / "file"), FAILED, "is no directory", "nothing was enrolled")
+    assert scripted.requests == []
+    assert_error(jaga("push", "rtr1", tmp_path), FAILED, "Is a directory", "--all")
 
 
 def test_script_that_is_not_there(jaga, tmp_path):

@@ -3,6 +3,7 @@ and stops."""
 import grp
 import json
 import os
+import re
 import resource
 import signal
 import socket
@@ -15,7 +16,7 @@ import pytest
 from tests.e2e.devices import (BOOT, GET, POST, PUT, CtlError, CtlStream, Devices, LoopbackCollector, attach_strace,
                                make_batch, pb, read_ack)
 from tests.lab.lab import wait_until
-from tests.lab.programs import build_dir
+from tests.lab.programs import ROOT, build_dir
 
 MAX_CLIENTS = 64
 RESPONSIVE_S = 2  # another client's request is answered within this, whatever one client does
@@ -125,6 +126,24 @@ def test_presence_is_in_the_log(collector, devices):
     rows = wait_until(lambda: (rows := collector.ctl(op="events")) and len(rows) == 2 and rows, 5, "both are told")
     assert [row["kind"] for row in rows] == ["online", "offline"] and rows[0]["text"].startswith("127.0.0.1:")
     assert collector.problems()["offline"]["device"] == "r1"
+
+
+def test_events_of_a_kind_that_there_is_not(collector, devices):
+    devices.open(collector.enroll("r1"))
+    wait_until(lambda: collector.ctl(op="events", kinds="uplink,online"), 5, "it is told")
+    for kinds, wrong in (("nonsense", "nonsense"), ("online,nonsense", "nonsense"), ("online,", ""), ("online,,job", ""),
+                         ("ONLINE", "ONLINE")):
+        with pytest.raises(CtlError) as refused:
+            collector.ctl(op="events", kinds=kinds, follow=True)
+        assert refused.value.code == "bad-request" and refused.value.args[0]["error"] == f'"{wrong}" is no kind of event'
+    kinds = refused.value.hint.removeprefix("the kinds are ").split(", ")
+    assert collector.ctl(op="events", kinds=",".join(kinds))  # all of them are, and fit
+    # What people read and complete names the same.
+    man = re.sub(r"[.,;()]", " ", (ROOT / "docs/man/jaga.1").read_text()).split()
+    usage = subprocess.run([str(build_dir() / "jaga"), "events", "--help"], capture_output=True, text=True, timeout=20, check=True)
+    completion = re.search(r"--kind \| -k\) _jaga_offer -W \"([a-z0-9 ]+)\"", (ROOT / "docs/completion/jaga.bash").read_text())
+    assert sorted(kinds) == completion.group(1).split()
+    assert not set(kinds) - set(man) and not set(kinds) - set(re.split(r"[ ,.;:\n]+", usage.stdout))
 
 
 def test_push_reaches_a_waiting_device(collector, devices):

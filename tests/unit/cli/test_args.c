@@ -22,12 +22,12 @@ static struct failure failure;
 static int parse(const char *line)
 {
 	static char copy[256];
-	char *argv[16];
+	char *argv[16]; /* '' is a word of its own, and empty */
 	int argc = 0;
 
 	(void)snprintf(copy, sizeof(copy), "%s", line);
 	for (char *word = strtok(copy, " "); word && argc < 15; word = strtok(NULL, " "))
-		argv[argc++] = word;
+		argv[argc++] = strcmp(word, "''") == 0 ? (char *)"" : word;
 	argv[argc] = NULL;
 	memset(&failure, 0, sizeof(failure));
 	return args_parse(commands, argc, argv, &invocation, &failure);
@@ -98,6 +98,10 @@ static void test_refusals(void **state)
 		{ "jaga show", "too few arguments to show", "`jaga show DEVICE`" },
 		{ "jaga show a b", "\"b\"", "`jaga show DEVICE`" },
 		{ "jaga diff a 1 2 3 4 5 6", "\"3\"", "`jaga diff DEVICE [A [B]]`" },
+		{ "jaga show ''", "argument 1 of show is empty", "`jaga show DEVICE`" },
+		{ "jaga push rtr1 ''", "argument 2 of push is empty", "`jaga push" },
+		{ "jaga events --kind ''", "the value is empty of --kind", "`jaga events --help`" },
+		{ "jaga --socket '' devices", "the value is empty of --socket", "`jaga --help`" },
 		{ "jaga devices --json --kv", "--json and --kv", "`jaga devices --help`" },
 	};
 

@@ -440,6 +440,28 @@ static const struct rig_reply *send_watch(struct rig *rig, uint64_t seq, Jaga__V
 	return send_batch(rig, batch);
 }
 
+static bool is_kind(const char *name)
+{
+	for (const char *const *kind = ingest_kinds; *kind; kind++)
+		if (strcmp(*kind, name) == 0)
+			return true;
+	return false;
+}
+
+/* What a row may be of, one may ask for. */
+static void test_kinds_are_all_named(void **state)
+{
+	json_t *row = json_object();
+
+	(void)state;
+	for (int watch = JAGA__V1__WATCH__WATCH_PPP; strcmp(ingest_watch_name(watch), "watch") != 0; watch++)
+		assert_true(is_kind(ingest_watch_name(watch)));
+	ingest_fill_restart(row, &(Jaga__V1__RouterRestart)JAGA__V1__ROUTER_RESTART__INIT, 0);
+	assert_true(is_kind(json_string_value(json_object_get(row, "kind"))));
+	json_decref(row);
+	assert_false(is_kind("watch"));
+}
+
 static void test_hostile_changes(void **state)
 {
 	Jaga__V1__WatchChange change = JAGA__V1__WATCH_CHANGE__INIT;
@@ -594,6 +616,7 @@ int main(void)
 		TEST(test_rows_skip_what_an_earlier_batch_brought),
 		TEST(test_bad_batches),
 		TEST(test_hostile_bytes),
+		cmocka_unit_test(test_kinds_are_all_named),
 		TEST(test_hostile_changes),
 		TEST(test_rows_of_changes),
 		TEST(test_things_of_a_moment),
