@@ -1,6 +1,6 @@
 /*
- * config: the agent's file -> struct agent_config. See config.h; fields and defaults are in
- * config_fields.c, contradictions in config_check.c. Two syntaxes, one table of fields:
+ * config: the agent's file -> struct agent_config. See config.h; fields are in config_fields.c, defaults in
+ * config_defaults.c, contradictions in config_check.c. Two syntaxes, one table of fields:
  *
  *   file -> ini_read() or uci_read() -> on_section(), on_value() -> field setter -> config_check()
  *

@@ -1,6 +1,7 @@
 /*
- * config_fields: what a section of the agent's file may hold, and how each value becomes a member
- * of struct agent_config. Used by config.c only.
+ * config_fields: what a section of the agent's file may hold, how each value becomes a member of struct agent_config
+ * (setters: config_setters.h), and the steps after that. Between the files of config: config.c calls, config_*.c serve.
+ * The format is described in jaga-agent.conf(5).
  */
 #ifndef JAGA_AGENT_CONFIG_FIELDS_H
 #define JAGA_AGENT_CONFIG_FIELDS_H
@@ -25,15 +26,23 @@ enum config_section {
 
 #define CONFIG_MAX_FIELDS 16 /* fields of the largest section */
 
+/* In milliseconds, for ranges and defaults. */
+#define SECONDS 1000
+#define MINUTES (60 * SECONDS)
+#define DAYS (24 * 60 * MINUTES)
+
+struct config_field;
+/*
+ * Stores the value. `base` is the structure that owns the member at field->offset: the configuration, or an uplink of it.
+ * 0, or a negative errno with err holding what is wrong (the remedy is the field's own).
+ */
+typedef int config_set_fn(const struct config_field *field, const char *value, struct agent_config *config, void *base,
+			  struct err *err);
+
 struct config_field {
 	enum config_section section;
 	const char *name;
-	/*
-	 * Stores the value. `base` is the structure that owns the member at field->offset. 0, or a
-	 * negative errno with err holding what is wrong (the remedy is the field's own).
-	 */
-	int (*set)(const struct config_field *field, const char *value, struct agent_config *config, void *base,
-		   struct err *err);
+	config_set_fn *set;
 	size_t offset;
 	int64_t min, max;
 	const char *remedy;
@@ -47,6 +56,7 @@ const struct config_field *config_field_find(enum config_section section, const 
 /* The fields of a section one by one: NULL after the last. */
 const struct config_field *config_field_at(enum config_section section, unsigned index);
 
+/* config_defaults.c: the whole of *config; strings that no default is known for are empty. */
 void config_set_defaults(struct agent_config *config);
 /* What is different on OpenWrt, over the defaults: /var is memory there, only what stands in /etc survives a reboot. */
 void config_set_openwrt_defaults(struct agent_config *config);
