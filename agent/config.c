@@ -16,6 +16,13 @@
 #include "agent/config_fields.h"
 #include "common/uci.h"
 
+static const char *const section_names[] = {
+	[CONFIG_SECTION_AGENT] = "agent",     [CONFIG_SECTION_LAN] = "lan",	    [CONFIG_SECTION_UPLINK] = "uplink",
+	[CONFIG_SECTION_ROUTER] = "router",   [CONFIG_SECTION_MONITOR] = "monitor", [CONFIG_SECTION_SCRIPTS] = "scripts",
+	[CONFIG_SECTION_SNAPSHOT] = "snapshot",
+};
+#define SECTIONS (sizeof(section_names) / sizeof(section_names[0]))
+
 struct section_lines { /* 0: not seen */
 	unsigned header;
 	unsigned fields[CONFIG_MAX_FIELDS];
@@ -25,7 +32,7 @@ struct parser {
 	struct ini ini;
 	enum config_section section;
 	unsigned uplink; /* CONFIG_SECTION_UPLINK */
-	struct section_lines lines[CONFIG_SECTION_SNAPSHOT + 1];
+	struct section_lines lines[SECTIONS];
 	struct section_lines uplink_lines[LIMIT_UPLINKS];
 	struct agent_config config;
 };
@@ -87,22 +94,17 @@ static void open_section(struct parser *parser, enum config_section section)
 static bool on_section(void *arg, struct ini *ini)
 {
 	struct parser *parser = arg;
+	enum config_section section = CONFIG_SECTION_NONE;
+	size_t length = strcspn(ini->header, " "); /* of its kind; the name of an uplink follows */
 
 	parser->section = CONFIG_SECTION_NONE;
-	if (strcmp(ini->header, "agent") == 0)
-		open_section(parser, CONFIG_SECTION_AGENT);
-	else if (strcmp(ini->header, "lan") == 0)
-		open_section(parser, CONFIG_SECTION_LAN);
-	else if (strcmp(ini->header, "router") == 0)
-		open_section(parser, CONFIG_SECTION_ROUTER);
-	else if (strcmp(ini->header, "monitor") == 0)
-		open_section(parser, CONFIG_SECTION_MONITOR);
-	else if (strcmp(ini->header, "snapshot") == 0)
-		open_section(parser, CONFIG_SECTION_SNAPSHOT);
-	else if (strcmp(ini->header, "scripts") == 0)
-		open_section(parser, CONFIG_SECTION_SCRIPTS);
-	else if (strncmp(ini->header, "uplink", 6) == 0 && (ini->header[6] == ' ' || ini->header[6] == '\0'))
-		open_uplink(parser, ini->header + 6);
+	for (unsigned i = CONFIG_SECTION_AGENT; i < SECTIONS && section == CONFIG_SECTION_NONE; i++)
+		if (strlen(section_names[i]) == length && memcmp(ini->header, section_names[i], length) == 0)
+			section = (enum config_section)i;
+	if (section == CONFIG_SECTION_UPLINK)
+		open_uplink(parser, ini->header + length);
+	else if (section != CONFIG_SECTION_NONE && ini->header[length] == '\0')
+		open_section(parser, section);
 	else
 		ini_tell(ini, ini->line, "[%s]: no such section; there are [agent], [lan], [router], [uplink NAME], [monitor], "
 			 "[scripts] and [snapshot]",
@@ -175,8 +177,7 @@ static void on_contradiction(void *arg, const struct config_check_error *error)
 		ini_tell(ini, line, "[uplink %s] %s: %s", parser->config.uplinks[error->uplink].name, error->field,
 		     error->text);
 	else
-		ini_tell(ini, line, "[%s] %s: %s", error->section == CONFIG_SECTION_ROUTER ? "router" : "agent",
-			 error->field, error->text);
+		ini_tell(ini, line, "[%s] %s: %s", section_names[error->section], error->field, error->text);
 }
 
 /* Without uplinks the agent watches, unless it is told otherwise or has nobody to watch for. */

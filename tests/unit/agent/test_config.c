@@ -255,6 +255,11 @@ static const struct {
 	{ LAN "[uplink a]\ninterface = interface-too-long\ntargets = 1.1.1.1\n",
 	  "4: [uplink a] interface: 'interface-too-long' is not an interface name; name the interface of this line, as "
 	  "`ip link` shows it\n" },
+	{ "[lan]\ninterfaces = lan0, lan-with-a-long-name\n" ISP1,
+	  "2: [lan] interfaces: 'lan-with-a-long-name' is not an interface name; list the interfaces of your users, as in "
+	  "br-lan, eth3\n" },
+	{ LAN ISP1 "[agent x]\n",
+	  "6: [agent x]: no such section; there are [agent], [lan], [router], [uplink NAME], [monitor], [scripts] and [snapshot]\n" },
 	{ LAN ISP1 "[uplink b]\ninterface = wan1\ntargets = 1.1.1.1\n",
 	  "7: [uplink b] interface: wan1 belongs to uplink isp1 already; give each uplink an interface of its own\n" },
 	{ LAN "[uplink b]\ninterface = lan0\ntargets = 1.1.1.1\n",
