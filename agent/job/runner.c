@@ -1,10 +1,9 @@
 /*
  * runner: see runner.h. Called by remote.c, which passes on what the link tells.
  *
- * The journal is written by a child process: flash can take a second for an fsync, and the probes do
- * not wait. What has to be durable (STARTED, the result) is followed by the next step only in the
- * child's callback. Not written: that the collector has acknowledged a result. After a restart the
- * last result is sent once more instead, which the collector ignores, and flash is spared a third
+ * What has to be durable (STARTED, APPLIED, the result) is followed by the next step only once the journal is on the
+ * disk: save() -> journal_writer.h -> on_written() -> next_step(). Not written: that the collector has acknowledged a
+ * result. After a restart the last result is sent once more instead, which the collector ignores, and flash is spared a
  * write for each job.
  */
 #include "agent/job/runner.h"
@@ -17,8 +16,6 @@
 #include "agent/job/reason.h"
 #include "common/clock.h"
 #include "common/parse.h"
-
-#define WRITER_MS 60000 /* flash that takes longer than this is broken */
 
 static void next_step(struct runner *runner);
 static void undo(struct runner *runner, const char *reason);
@@ -51,37 +48,23 @@ static int64_t wall_now_ms(const struct runner *runner)
 
 /* --- journal ------------------------------------------------------------------------------------ */
 
-static int write_journal(void *arg)
-{
-	struct runner *runner = arg;
-	struct err err = { "" };
-	int r = journal_save(runner->dir, &runner->record, runner->output, &err);
-
-	if (r < 0)
-		dprintf(1, "%s", err.text);
-	return r < 0 ? 1 : 0;
-}
-
-static void on_written(void *arg, const struct child_result *result)
+static void on_written(void *arg, const char *problem)
 {
 	struct runner *runner = arg;
 
-	if (result->exit_status != 0) {
-		runner->complaint[result->output_length] = '\0';
-		trouble(runner, LOG_LEVEL_ERROR, "the journal cannot be written: %s",
-			result->reason[0] ? result->reason : runner->complaint);
-		if (runner->phase == RUNNER_STARTING) {
-			/* Running it now could mean running it twice. */
-			runner->record.phase = JOB_FAILED;
-			runner->record.attempt = 0;
-			snprintf(runner->record.reason, sizeof(runner->record.reason),
-				 "not run: the router cannot write its journal; see its events");
-			runner->phase = RUNNER_ENDING;
-		} else if (runner->phase == RUNNER_APPLYING) {
-			/* After a power cut nobody would know that the script came to its end. */
-			undo(runner, "the router cannot write its journal; see its events");
-			return;
-		}
+	if (problem)
+		trouble(runner, LOG_LEVEL_ERROR, "the journal cannot be written: %s", problem);
+	if (problem && runner->phase == RUNNER_STARTING) {
+		/* Running it now could mean running it twice. */
+		runner->record.phase = JOB_FAILED;
+		runner->record.attempt = 0;
+		snprintf(runner->record.reason, sizeof(runner->record.reason),
+			 "not run: the router cannot write its journal; see its events");
+		runner->phase = RUNNER_ENDING;
+	} else if (problem && runner->phase == RUNNER_APPLYING) {
+		/* After a power cut nobody would know that the script came to its end. */
+		undo(runner, "the router cannot write its journal; see its events");
+		return;
 	}
 	next_step(runner);
 }
@@ -89,15 +72,9 @@ static void on_written(void *arg, const struct child_result *result)
 /* next_step() follows when the record is on the disk, or cannot get there. */
 static void save(struct runner *runner, enum runner_phase phase)
 {
-	const struct child_spec spec = { .function = write_journal, .function_arg = runner, .extra_fd = -1,
-					 .output = runner->complaint, .output_size = sizeof(runner->complaint) - 1,
-					 .timeout_ms = WRITER_MS };
-	struct err err = { "" };
-
 	runner->phase = phase;
 	runner->record.wall_ms = wall_now_ms(runner);
-	if (child_start(&runner->writer, runner->loop, &spec, on_written, runner, &err) < 0)
-		on_written(runner, &(struct child_result){ .exit_status = -1, .reason = err.text });
+	journal_writer_save(&runner->writer, runner->dir, &runner->record, runner->output);
 }
 
 /* --- results ------------------------------------------------------------------------------------ */
@@ -461,7 +438,7 @@ void runner_init(struct runner *runner, struct ev_loop *loop, const char *dir, b
 	runner->ops = ops;
 	runner->arg = arg;
 	runner->phase = RUNNER_IDLE;
-	child_init(&runner->writer);
+	journal_writer_init(&runner->writer, loop, on_written, runner);
 	confirm_init(&runner->confirm, loop, &ops->confirm, arg, on_confirm_step, runner);
 	load(runner);
 }
@@ -483,7 +460,7 @@ void runner_on_state_back(struct runner *runner)
 void runner_stop(struct runner *runner)
 {
 	confirm_stop(&runner->confirm);
-	child_abandon(&runner->writer);
+	journal_writer_stop(&runner->writer);
 }
 
 uint64_t runner_hiwater(const struct runner *runner)

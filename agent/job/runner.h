@@ -24,9 +24,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "agent/child.h"
 #include "agent/job/confirm.h"
-#include "agent/job/journal.h"
+#include "agent/job/journal_writer.h"
 #include "agent/link.h"
 #include "agent/router/router.h"
 #include "common/err.h"
@@ -69,8 +68,7 @@ struct runner {
 	bool is_open;	      /* the link has a session */
 	int64_t wall_offset_ms; /* wall time - monotonic time, by the collector; 0: unknown */
 	struct journal_record record;
-	struct child writer;	 /* puts the journal on the disk ... */
-	char complaint[160];	 /* ... and says here why it could not */
+	struct journal_writer writer;
 	struct confirm confirm;
 	char interpreter[16];
 	size_t script_length, rollback_length;
