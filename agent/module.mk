@@ -17,7 +17,7 @@ ifeq ($(filter routeros,$(TARGET_DRIVERS)),)
 AGENT_SRCS += agent/router/driver_linux.c agent/inflate_none.c
 else
 AGENT_SRCS += agent/router/driver.c agent/inflate.c
-AGENT_SRCS += agent/router/ros_api.c agent/router/ros_codec.c agent/router/ros_export.c agent/router/ros_ftp.c agent/router/ros_plan.c agent/router/ros_script.c \
+AGENT_SRCS += agent/router/ros_api.c agent/router/ros_codec.c agent/router/ros_export.c agent/router/ros_ftp.c agent/router/ros_plan.c agent/router/ros_row.c agent/router/ros_script.c \
 	agent/router/ros_pin.c agent/router/ros_stream.c agent/router/ros_tls.c agent/router/routeros.c agent/router/routeros_doctor.c \
 	agent/router/routeros_doctor_device.c agent/router/routeros_doctor_facts.c agent/router/routeros_doctor_lines.c \
 	agent/router/routeros_doctor_mangle.c agent/router/routeros_doctor_marks.c agent/router/routeros_doctor_routes.c agent/router/routeros_keep.c \

@@ -23,6 +23,7 @@
 
 #include "agent/router/ros_api.h"
 #include "agent/router/ros_plan.h"
+#include "agent/router/ros_row.h"
 #include "agent/router/router.h"
 
 #define ROS_TAG "jaga: " /* how every comment of ours begins */
@@ -160,8 +161,6 @@ void routeros_site(struct router *router, struct ros_site *ret_site);
 void routeros_read(struct router *router);
 
 /* routeros_live.c */
-bool routeros_is_yes(const char *value); /* as the API says it, and as versions before 7 do; NULL: no */
-const char *routeros_text(const struct ros_sentence *row, const char *key); /* "": it is not there */
 /* In `model`; NULL: the interface is no uplink's. */
 struct ros_model_uplink *routeros_uplink_by_interface(struct router *router, struct ros_model *model, const char *name);
 /* A row of /interface, or what listen tells of one, into the model. The bit of its uplink; 0: of none. */

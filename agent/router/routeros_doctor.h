@@ -165,12 +165,8 @@ ros_take_fn ros_take_resource, ros_take_device_mode, ros_take_file, ros_take_int
 /* When all rows were taken: which interfaces are uplinks and LANs. */
 void ros_facts_settle(struct ros_facts *facts);
 
-/* The value as text, "" when there is none; "true" and "yes"; not there for us: ours, disabled or invalid. */
-const char *ros_row_text(const struct ros_sentence *row, const char *key);
-bool ros_row_is(const struct ros_sentence *row, const char *key);
+/* Not there for us: ours, disabled or invalid. */
 bool ros_row_is_idle(const struct ros_sentence *row);
-/* Said to be off, rather than not said at all. */
-bool ros_row_is_not(const struct ros_sentence *row, const char *key);
 /* Whole, or "": a name that was cut would be another name. */
 void ros_row_name(const struct ros_sentence *row, const char *key, char ret_name[static LIMIT_ROS_NAME]);
 /* "" unless it is one: "*1A". */

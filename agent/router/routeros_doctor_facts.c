@@ -13,26 +13,6 @@
 
 /* --- reading a row ------------------------------------------------------------------------------- */
 
-const char *ros_row_text(const struct ros_sentence *row, const char *key)
-{
-	const char *value = ros_find(row, key);
-
-	return value ? value : "";
-}
-
-bool ros_row_is(const struct ros_sentence *row, const char *key)
-{
-	const char *value = ros_row_text(row, key);
-
-	return strcmp(value, "true") == 0 || strcmp(value, "yes") == 0;
-}
-
-/* Said to be off, rather than not said at all. */
-bool ros_row_is_not(const struct ros_sentence *row, const char *key)
-{
-	return ros_find(row, key) && !ros_row_is(row, key);
-}
-
 bool ros_row_is_idle(const struct ros_sentence *row)
 {
 	return strncmp(ros_row_text(row, "comment"), ROS_TAG, sizeof(ROS_TAG) - 1) == 0 || ros_row_is(row, "disabled") ||

@@ -81,9 +81,7 @@ static bool is_same_value(const char *wanted, const char *observed)
 
 static bool is_as_wanted(const struct ros_item *item, const struct ros_sentence *row)
 {
-	const char *disabled = ros_find(row, "disabled");
-
-	if (disabled && (strcmp(disabled, "true") == 0 || strcmp(disabled, "yes") == 0))
+	if (ros_row_is(row, "disabled"))
 		return false;
 	for (size_t i = 0; i < item->count; i++)
 		if (!is_same_value(item->attributes[i].value, ros_find(row, item->attributes[i].name)))

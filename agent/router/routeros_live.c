@@ -13,18 +13,6 @@
 
 #include "agent/router/routeros.h"
 
-bool routeros_is_yes(const char *value)
-{
-	return value && (strcmp(value, "true") == 0 || strcmp(value, "yes") == 0);
-}
-
-const char *routeros_text(const struct ros_sentence *row, const char *key)
-{
-	const char *value = ros_find(row, key);
-
-	return value ? value : "";
-}
-
 struct ros_model_uplink *routeros_uplink_by_interface(struct router *router, struct ros_model *model, const char *name)
 {
 	for (unsigned i = 0; i < router->config->n_uplinks; i++)
@@ -55,7 +43,7 @@ static void lose_interface(struct ros_model_uplink *uplink)
  */
 static struct ros_model_uplink *uplink_of_interface(struct router *router, const struct ros_sentence *row)
 {
-	const char *id = routeros_text(row, ".id"), *name = ros_find(row, "name");
+	const char *id = ros_row_text(row, ".id"), *name = ros_find(row, "name");
 	struct ros_model_uplink *uplink = NULL;
 
 	for (unsigned i = 0; i < router->config->n_uplinks; i++)
@@ -78,10 +66,10 @@ uint32_t routeros_take_running(struct router *router, const struct ros_sentence 
 		lose_interface(uplink);
 		return 0;
 	}
-	routeros_copy(uplink->id, sizeof(uplink->id), routeros_text(row, ".id"));
+	routeros_copy(uplink->id, sizeof(uplink->id), ros_row_text(row, ".id"));
 	if (ros_find(row, "running"))
-		uplink->is_running = routeros_is_yes(ros_find(row, "running"));
-	if (routeros_is_yes(ros_find(row, "disabled")))
+		uplink->is_running = ros_row_is(row, "running");
+	if (ros_row_is(row, "disabled"))
 		uplink->is_running = false;
 	take_counter(row, "rx-byte", &uplink->counters.rx_bytes);
 	take_counter(row, "tx-byte", &uplink->counters.tx_bytes);
@@ -202,8 +190,8 @@ static void poll_interfaces(struct router *router)
 static int on_lease(void *arg, const struct ros_sentence *row)
 {
 	struct router *router = arg;
-	const struct ros_model_uplink *uplink = routeros_uplink_by_interface(router, &router->model, routeros_text(row, "interface"));
-	const char *gateway = routeros_text(row, "gateway");
+	const struct ros_model_uplink *uplink = routeros_uplink_by_interface(router, &router->model, ros_row_text(row, "interface"));
+	const char *gateway = ros_row_text(row, "gateway");
 
 	if (uplink && gateway[0] != '\0' && strcmp(gateway, uplink->gateway) != 0 &&
 	    router->config->uplinks[uplink - router->model.uplinks].gateway_kind[0] == CONFIG_GATEWAY_AUTO)

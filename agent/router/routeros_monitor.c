@@ -134,11 +134,11 @@ static void begin_modems(struct routeros_monitor *monitor)
 
 static void take_modem_name(struct routeros_monitor *monitor, const struct ros_sentence *row)
 {
-	const char *name = ros_find(row, "name"), *disabled = ros_find(row, "disabled");
+	const char *name = ros_find(row, "name");
 	struct routeros_modem *modem;
 	uint32_t id;
 
-	if (!name || routeros_read_id(row, &id) < 0 || monitor->n_modems == LIMIT_WATCH_MODEMS || (disabled && strcmp(disabled, "true") == 0))
+	if (!name || routeros_read_id(row, &id) < 0 || monitor->n_modems == LIMIT_WATCH_MODEMS || ros_row_is(row, "disabled"))
 		return;
 	modem = &monitor->modems[monitor->n_modems++];
 	routeros_copy(modem->name, sizeof(modem->name), name);

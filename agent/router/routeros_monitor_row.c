@@ -8,27 +8,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/router/ros_row.h"
 #include "common/parse.h"
-
-static const char *text_of(const struct ros_sentence *row, const char *key)
-{
-	const char *value = ros_find(row, key);
-
-	return value ? value : "";
-}
-
-static bool is_yes(const struct ros_sentence *row, const char *key)
-{
-	const char *value = text_of(row, key);
-
-	return strcmp(value, "true") == 0 || strcmp(value, "yes") == 0;
-}
 
 static uint64_t number_of(const struct ros_sentence *row, const char *key)
 {
 	uint64_t number = 0;
 
-	return parse_u64(text_of(row, key), 0, UINT64_MAX, &number) < 0 ? 0 : number;
+	return parse_u64(ros_row_text(row, key), 0, UINT64_MAX, &number) < 0 ? 0 : number;
 }
 
 static uint32_t small_number_of(const struct ros_sentence *row, const char *key)
@@ -40,7 +27,7 @@ static uint32_t small_number_of(const struct ros_sentence *row, const char *key)
 
 int routeros_read_id(const struct ros_sentence *row, uint32_t *ret_id)
 {
-	const char *text = text_of(row, ".id");
+	const char *text = ros_row_text(row, ".id");
 	char hex[LIMIT_ROS_ID + 2];
 
 	if (text[0] != '*' || snprintf(hex, sizeof(hex), "0x%s", text + 1) >= (int)sizeof(hex))
@@ -99,22 +86,22 @@ static void read_ppp(const struct ros_sentence *row, struct ros_seen *seen)
 {
 	seen->name = ros_find(row, "name");
 	seen->state = ROUTER_STATE_UP;
-	seen->address = text_of(row, "address");
-	seen->caller = text_of(row, "caller-id");
-	seen->detail = text_of(row, "service");
-	seen->lasted_s = routeros_uptime_s(text_of(row, "uptime"));
+	seen->address = ros_row_text(row, "address");
+	seen->caller = ros_row_text(row, "caller-id");
+	seen->detail = ros_row_text(row, "service");
+	seen->lasted_s = routeros_uptime_s(ros_row_text(row, "uptime"));
 }
 
 static void read_hotspot(const struct ros_sentence *row, struct ros_seen *seen)
 {
 	seen->name = ros_find(row, "user");
-	seen->caller = text_of(row, "mac-address");
+	seen->caller = ros_row_text(row, "mac-address");
 	if (seen->name && seen->name[0] == '\0')
 		seen->name = seen->caller; /* let in without a name */
 	seen->state = ROUTER_STATE_UP;
-	seen->address = text_of(row, "address");
-	seen->detail = text_of(row, "login-by");
-	seen->lasted_s = routeros_uptime_s(text_of(row, "uptime"));
+	seen->address = ros_row_text(row, "address");
+	seen->detail = ros_row_text(row, "login-by");
+	seen->lasted_s = routeros_uptime_s(ros_row_text(row, "uptime"));
 }
 
 static void read_ospf(const struct ros_sentence *row, struct ros_seen *seen)
@@ -122,8 +109,8 @@ static void read_ospf(const struct ros_sentence *row, struct ros_seen *seen)
 	const char *state = ros_find(row, "state");
 
 	seen->name = ros_find(row, "router-id");
-	seen->address = text_of(row, "address");
-	seen->detail = text_of(row, "state");
+	seen->address = ros_row_text(row, "address");
+	seen->detail = ros_row_text(row, "state");
 	if (!state)
 		return;
 	if (strncmp(state, "Full", 4) == 0)
@@ -131,22 +118,22 @@ static void read_ospf(const struct ros_sentence *row, struct ros_seen *seen)
 	else if (strcmp(state, "2-Way") != 0 && strcmp(state, "TwoWay") != 0) /* these two are at rest: neither is the DR */
 		seen->state = ROUTER_STATE_DOWN;
 	if (seen->state == ROUTER_STATE_UP)
-		seen->lasted_s = routeros_uptime_s(text_of(row, "adjacency"));
+		seen->lasted_s = routeros_uptime_s(ros_row_text(row, "adjacency"));
 }
 
 static void read_bgp(const struct ros_sentence *row, struct ros_seen *seen)
 {
-	const char *state = text_of(row, "state");
+	const char *state = ros_row_text(row, "state");
 	bool is_seven = ros_find(row, "remote.address") != NULL;
 
 	seen->name = ros_find(row, "name");
-	seen->address = is_seven ? text_of(row, "remote.address") : text_of(row, "remote-address");
+	seen->address = is_seven ? ros_row_text(row, "remote.address") : ros_row_text(row, "remote-address");
 	seen->detail = state;
 	if (!seen->name)
 		return;
-	seen->state = is_yes(row, "established") || strcmp(state, "established") == 0 ? ROUTER_STATE_UP : ROUTER_STATE_DOWN;
+	seen->state = ros_row_is(row, "established") || strcmp(state, "established") == 0 ? ROUTER_STATE_UP : ROUTER_STATE_DOWN;
 	if (seen->state == ROUTER_STATE_UP)
-		seen->lasted_s = routeros_uptime_s(text_of(row, "uptime"));
+		seen->lasted_s = routeros_uptime_s(ros_row_text(row, "uptime"));
 	seen->has_peer = true;
 	seen->remote_as = small_number_of(row, is_seven ? "remote.as" : "remote-as");
 	seen->prefixes = small_number_of(row, "prefix-count");
@@ -156,13 +143,13 @@ static void read_running(const struct ros_sentence *row, struct ros_seen *seen)
 {
 	seen->name = ros_find(row, "name");
 	if (ros_find(row, "running"))
-		seen->state = is_yes(row, "running") ? ROUTER_STATE_UP : ROUTER_STATE_DOWN;
+		seen->state = ros_row_is(row, "running") ? ROUTER_STATE_UP : ROUTER_STATE_DOWN;
 }
 
 static void read_l2tp(const struct ros_sentence *row, struct ros_seen *seen)
 {
 	read_running(row, seen);
-	seen->address = text_of(row, "connect-to");
+	seen->address = ros_row_text(row, "connect-to");
 }
 
 static void read_interface(const struct ros_sentence *row, struct ros_seen *seen)
@@ -177,10 +164,10 @@ static void read_interface(const struct ros_sentence *row, struct ros_seen *seen
 
 static void read_netwatch(const struct ros_sentence *row, struct ros_seen *seen)
 {
-	const char *status = text_of(row, "status"), *comment = text_of(row, "comment");
+	const char *status = ros_row_text(row, "status"), *comment = ros_row_text(row, "comment");
 
 	seen->name = comment[0] != '\0' ? comment : ros_find(row, "host");
-	seen->address = text_of(row, "host");
+	seen->address = ros_row_text(row, "host");
 	if (strcmp(status, "up") == 0)
 		seen->state = ROUTER_STATE_UP;
 	else if (strcmp(status, "down") == 0)
@@ -202,8 +189,8 @@ int routeros_read_row(enum router_watch watch, const struct ros_sentence *row, b
 		return -1;
 	readers[watch](row, &seen);
 	if (seen.name && seen.name[0] == '\0')
-		seen.name = text_of(row, ".id"); /* people may give things no name */
-	seen.is_gone = is_yes(row, ".dead") || is_yes(row, "disabled");
+		seen.name = ros_row_text(row, ".id"); /* people may give things no name */
+	seen.is_gone = ros_row_is(row, ".dead") || ros_row_is(row, "disabled");
 	*ret_seen = seen;
 	return 0;
 }
@@ -213,7 +200,7 @@ int routeros_read_row(enum router_watch watch, const struct ros_sentence *row, b
 /* "-95", "-95dBm" */
 static bool read_signal(const struct ros_sentence *row, const char *key, int32_t *ret_value)
 {
-	const char *text = text_of(row, key);
+	const char *text = ros_row_text(row, key);
 	bool is_negative = text[0] == '-';
 	uint32_t number;
 
@@ -227,7 +214,7 @@ static bool read_signal(const struct ros_sentence *row, const char *key, int32_t
 void routeros_read_modem(const struct ros_sentence *row, struct routeros_modem *modem)
 {
 	static const char *const keys[] = { "rssi", "rsrp", "rsrq", "sinr" };
-	const char *registration = text_of(row, "registration-status"), *operator = text_of(row, "current-operator");
+	const char *registration = ros_row_text(row, "registration-status"), *operator = ros_row_text(row, "current-operator");
 	int32_t *const values[] = { &modem->rssi_dbm, &modem->rsrp_dbm, &modem->rsrq_db, &modem->sinr_db };
 
 	modem->told = 0;
@@ -245,12 +232,12 @@ void routeros_read_modem(const struct ros_sentence *row, struct routeros_modem *
 
 void routeros_read_resource(const struct ros_sentence *row, struct router_health *ret_health, char *ret_version, size_t size)
 {
-	const char *version = text_of(row, "version");
+	const char *version = ros_row_text(row, "version");
 
 	snprintf(ret_version, size, "%.*s", (int)strcspn(version, " "), version); /* "7.20.4 (stable)" */
 	*ret_health = (struct router_health){
 		.version = ret_version,
-		.uptime_s = routeros_uptime_s(text_of(row, "uptime")),
+		.uptime_s = routeros_uptime_s(ros_row_text(row, "uptime")),
 		.cpu_percent = small_number_of(row, "cpu-load"),
 		.memory_free_bytes = number_of(row, "free-memory"),
 		.memory_bytes = number_of(row, "total-memory"),

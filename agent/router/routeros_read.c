@@ -20,7 +20,7 @@
 static void take_resource(struct router *router, const struct ros_sentence *row)
 {
 	uint32_t major, minor = 0;
-	const char *at = routeros_text(row, "version");
+	const char *at = ros_row_text(row, "version");
 
 	if (parse_leading_u32(&at, &major) < 0)
 		return;
@@ -33,7 +33,7 @@ static void take_resource(struct router *router, const struct ros_sentence *row)
 static void take_interface(struct router *router, const struct ros_sentence *row)
 {
 	for (unsigned i = 0; i < router->config->n_lans; i++)
-		if (strcmp(router->config->lans[i], routeros_text(row, "name")) == 0)
+		if (strcmp(router->config->lans[i], ros_row_text(row, "name")) == 0)
 			router->next.has_lan[i] = true;
 	router->printed |= routeros_take_running(router, row);
 }
@@ -59,16 +59,16 @@ static void take_network(struct router *router, uint32_t network, uint32_t prefi
 /* Networks of interfaces that are no uplinks are inside. */
 static void take_address(struct router *router, const struct ros_sentence *row)
 {
-	struct ros_model_uplink *uplink = routeros_uplink_by_interface(router, &router->next, routeros_text(row, "interface"));
-	const char *slash = strchr(routeros_text(row, "address"), '/');
+	struct ros_model_uplink *uplink = routeros_uplink_by_interface(router, &router->next, ros_row_text(row, "interface"));
+	const char *slash = strchr(ros_row_text(row, "address"), '/');
 	char text[INET_ADDRSTRLEN] = "";
 	struct in_addr address;
 	uint32_t prefix, mask;
 
-	if (routeros_is_yes(ros_find(row, "disabled")) || routeros_is_yes(ros_find(row, "invalid")) || !slash ||
+	if (ros_row_is(row, "disabled") || ros_row_is(row, "invalid") || !slash ||
 	    parse_u32(slash + 1, 0, 32, &prefix) < 0)
 		return;
-	snprintf(text, sizeof(text), "%.*s", (int)(slash - routeros_text(row, "address")), routeros_text(row, "address"));
+	snprintf(text, sizeof(text), "%.*s", (int)(slash - ros_row_text(row, "address")), ros_row_text(row, "address"));
 	if (inet_pton(AF_INET, text, &address) != 1)
 		return;
 	mask = prefix == 0 ? 0 : UINT32_MAX << (32 - prefix);
@@ -83,24 +83,24 @@ static void take_address(struct router *router, const struct ros_sentence *row)
 
 static void take_hotspot(struct router *router, const struct ros_sentence *row)
 {
-	for (unsigned i = 0; !routeros_is_yes(ros_find(row, "disabled")) && i < router->config->n_lans; i++)
-		if (strcmp(router->config->lans[i], routeros_text(row, "interface")) == 0)
+	for (unsigned i = 0; !ros_row_is(row, "disabled") && i < router->config->n_lans; i++)
+		if (strcmp(router->config->lans[i], ros_row_text(row, "interface")) == 0)
 			router->next.has_hotspot[i] = true;
 }
 
 static void take_dhcp_client(struct router *router, const struct ros_sentence *row)
 {
-	struct ros_model_uplink *uplink = routeros_uplink_by_interface(router, &router->next, routeros_text(row, "interface"));
+	struct ros_model_uplink *uplink = routeros_uplink_by_interface(router, &router->next, ros_row_text(row, "interface"));
 
 	if (uplink && uplink->gateway[0] == '\0')
-		routeros_copy(uplink->gateway, sizeof(uplink->gateway), routeros_text(row, "gateway"));
+		routeros_copy(uplink->gateway, sizeof(uplink->gateway), ros_row_text(row, "gateway"));
 }
 
 /* Of an uplink whose gateway is `auto`: a default route through its interface, or to a neighbour in its network. */
 static void take_default_route(struct router *router, const struct ros_sentence *row)
 {
 	static const char head[] = ROS_TAG "probes over ";
-	const char *gateway = routeros_text(row, "gateway"), *comment = routeros_text(row, "comment");
+	const char *gateway = ros_row_text(row, "gateway"), *comment = ros_row_text(row, "comment");
 	struct in_addr address;
 	bool is_address = inet_pton(AF_INET, gateway, &address) == 1;
 
@@ -111,7 +111,7 @@ static void take_default_route(struct router *router, const struct ros_sentence 
 		if (strncmp(comment, head, sizeof(head) - 1) == 0 && strcmp(comment + sizeof(head) - 1, config->name) == 0)
 			routeros_copy(uplink->last_gateway, sizeof(uplink->last_gateway), gateway);
 		if (strncmp(comment, ROS_TAG, sizeof(ROS_TAG) - 1) == 0 || uplink->gateway[0] != '\0' ||
-		    routeros_is_yes(ros_find(row, "disabled")))
+		    ros_row_is(row, "disabled"))
 			continue;
 		if (is_address ? uplink->has_address && (ntohl(address.s_addr) & uplink->mask) == uplink->network
 			       : strcmp(gateway, config->interface) == 0)
@@ -121,10 +121,10 @@ static void take_default_route(struct router *router, const struct ros_sentence 
 
 static void take_item(struct router *router, enum ros_menu menu, const struct ros_sentence *row)
 {
-	bool is_dynamic = routeros_is_yes(ros_find(row, "dynamic"));
+	bool is_dynamic = ros_row_is(row, "dynamic");
 	unsigned position = ++router->keeper.n_rows;
 
-	if (menu == ROS_NETWORKS && is_dynamic && strcmp(routeros_text(row, "comment"), ROS_TAG "steering") == 0) {
+	if (menu == ROS_NETWORKS && is_dynamic && strcmp(ros_row_text(row, "comment"), ROS_TAG "steering") == 0) {
 		if (!router->steering.is_known)
 			routeros_take_entry(router, row);
 		return;

@@ -132,10 +132,10 @@ static void on_ftp_end(void *arg, const struct err *why)
 static int on_service(void *arg, const struct ros_sentence *row)
 {
 	struct routeros_snapshot_job *job = arg;
-	const char *port = ros_find(row, "port"), *disabled = ros_find(row, "disabled");
+	const char *port = ros_find(row, "port");
 	uint64_t number;
 
-	if (port && parse_u64(port, 1, UINT16_MAX, &number) == 0 && (!disabled || strcmp(disabled, "true") != 0)) {
+	if (port && parse_u64(port, 1, UINT16_MAX, &number) == 0 && !ros_row_is(row, "disabled")) {
 		job->request.address.port = (uint16_t)number;
 		job->has_service = true;
 	}
