@@ -9,7 +9,8 @@
  *   routeros_save.c    the way back from them; routeros_safe.c: that of small ones
  *   routeros_script.c  scripts of the collector, in as many pieces as RouterOS needs
  *   routeros_doctor*.c, routeros_snapshot.c
- *   routeros_monitor.c      menus that are listened to and read -> ros_watch; routeros_monitor_row.c: what their rows say
+ *   routeros_monitor.c menus that are listened to and read -> ros_watch; routeros_monitor_row.c: what their rows say;
+ *                      routeros_modem.c: modems, which are asked one by one
  *   routeros_site.c    configuration and model -> what ros_plan needs to know
  *   routeros.c         the session and the table of operations
  */

@@ -7,7 +7,7 @@
  * In a session: begin() listens, then reads every menu once, one print at a time, then each when it is due. A menu that the
  * router has not (no BGP on smips, no package) is left alone until the next session. One that does not tell changes
  * is read more often. A reading tells only the difference to what was known, so a new session repeats nothing.
- * Modems are asked one by one, since asking takes them a while; an answer that does not come is given up.
+ * Modems are asked when their menu was read, one by one (routeros_modem.h), before the next menu's turn.
  *
  * Called by routeros.c and routeros_read.c; all memory is allocated at creation.
  */
@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "agent/router/routeros.h"
+#include "agent/router/routeros_modem.h"
 #include "common/clock.h"
 #include "common/log.h"
 
@@ -71,11 +72,7 @@ struct routeros_monitor {
 	bool is_running;
 	struct menu_state menus[CONFIG_MONITORS];
 	struct menu_state *reading; /* NULL: none */
-	unsigned n_modems, modem;   /* modem: whose answer is awaited, while `reading` is that of LTE */
-	bool has_silent_modem;	    /* one of them has not answered: what it is like is not known */
-	struct routeros_modem modems[LIMIT_WATCH_MODEMS];
-	uint32_t modem_tag; /* 0: none was asked */
-	int64_t modem_until_ms;
+	struct routeros_modems modems; /* being asked, while `reading` is that of LTE */
 	bool has_health;
 	int64_t booted_ms; /* on our clock */
 	struct router_health health;
@@ -126,25 +123,6 @@ static void take_resource(struct router *router, const struct ros_sentence *row)
 	monitor->booted_ms = booted_ms;
 }
 
-static void begin_modems(struct routeros_monitor *monitor)
-{
-	monitor->n_modems = monitor->modem = 0;
-	monitor->has_silent_modem = false;
-}
-
-static void take_modem_name(struct routeros_monitor *monitor, const struct ros_sentence *row)
-{
-	const char *name = ros_find(row, "name");
-	struct routeros_modem *modem;
-	uint32_t id;
-
-	if (!name || routeros_read_id(row, &id) < 0 || monitor->n_modems == LIMIT_WATCH_MODEMS || ros_row_is(row, "disabled"))
-		return;
-	modem = &monitor->modems[monitor->n_modems++];
-	routeros_copy(modem->name, sizeof(modem->name), name);
-	modem->id = id;
-}
-
 static void take_row(struct menu_state *state, const struct ros_sentence *row, bool is_reading)
 {
 	struct routeros_monitor *monitor = state->router->monitor;
@@ -153,7 +131,7 @@ static void take_row(struct menu_state *state, const struct ros_sentence *row, b
 	if (state == &monitor->menus[CONFIG_MONITOR_RESOURCES])
 		take_resource(state->router, row);
 	else if (state == &monitor->menus[CONFIG_MONITOR_LTE])
-		take_modem_name(monitor, row);
+		routeros_modems_take(&monitor->modems, row);
 	else if (routeros_read_row(state->menu->watch, row, is_reading, &seen) == 0)
 		ros_watch_take(monitor->watch, &seen, clock_mono_ms());
 }
@@ -169,8 +147,7 @@ static int on_heard_row(void *arg, const struct ros_sentence *row)
 	struct menu_state *state = arg;
 
 	take_row(state, row, false);
-	if (!state->router->monitor->reading)
-		pump(state->router); /* something may have been held back: sets the timer */
+	pump(state->router); /* something may have been held back: sets the timer */
 	return 0;
 }
 
@@ -185,76 +162,6 @@ void routeros_monitor_take_interface(struct router *router, const struct ros_sen
 		return;
 	seen.name = NULL;
 	ros_watch_take(router->monitor->watch, &seen, clock_mono_ms());
-	if (!router->monitor->reading)
-		pump(router);
-}
-
-/* --- modems ------------------------------------------------------------------------------------------- */
-
-static void ask_modem(struct menu_state *state);
-
-static int on_modem_row(void *arg, const struct ros_sentence *row)
-{
-	struct menu_state *state = arg;
-	struct routeros_monitor *monitor = state->router->monitor;
-	struct routeros_modem *modem = &monitor->modems[monitor->modem];
-	struct ros_seen seen = { .watch = ROUTER_WATCH_LTE, .is_reading = true, .lasted_s = -1, .caller = "" };
-
-	routeros_read_modem(row, modem);
-	seen.id = modem->id;
-	seen.name = modem->name;
-	seen.state = modem->state;
-	seen.address = seen.caller;
-	seen.detail = modem->carrier;
-	ros_watch_take(monitor->watch, &seen, clock_mono_ms());
-	return 0;
-}
-
-static void end_reading(struct menu_state *state, const struct ros_result *result);
-
-static void on_modem_end(void *arg, const struct ros_result *result)
-{
-	struct menu_state *state = arg;
-	struct routeros_monitor *monitor = state->router->monitor;
-
-	monitor->modem_tag = 0;
-	if (result->status == -ECONNRESET)
-		return;
-	if (result->status < 0 && !state->is_told && result->status != -ECANCELED) {
-		state->is_told = true;
-		routeros_trouble(state->router, LOG_LEVEL_WARNING, "does not tell of its modem: %s", result->err.text);
-	}
-	monitor->has_silent_modem = monitor->has_silent_modem || result->status < 0;
-	monitor->modem++;
-	ask_modem(state);
-}
-
-static void ask_modem(struct menu_state *state)
-{
-	static const struct ros_answer answer = { .on_re = on_modem_row, .on_end = on_modem_end };
-	static const struct ros_result whole = { .status = 0 }, cut = { .status = -ECANCELED };
-	struct router *router = state->router;
-	struct routeros_monitor *monitor = router->monitor;
-	struct routeros_modem *modem;
-	struct err err = { "" };
-	struct buf *out;
-
-	if (!monitor->is_running)
-		return;
-	if (monitor->modem >= monitor->n_modems) {
-		end_reading(state, monitor->has_silent_modem ? &cut : &whole);
-		return;
-	}
-	modem = &monitor->modems[monitor->modem];
-	out = ros_api_begin(router->api, generation(router) ? "/interface/lte/monitor" : "/interface/lte/info");
-	ros_put_attribute(out, generation(router) ? "numbers" : "number", modem->name, strlen(modem->name));
-	ros_put_attribute(out, "once", "", 0);
-	if (ros_api_send(router->api, 0, &answer, state, &monitor->modem_tag, &err) < 0) {
-		log_debug("router", "modem not asked: %s", err.text);
-		end_reading(state, &cut);
-		return;
-	}
-	monitor->modem_until_ms = clock_mono_ms() + LIMIT_WATCH_MODEM_MS;
 	pump(router);
 }
 
@@ -286,9 +193,16 @@ static void on_print_end(void *arg, const struct ros_result *result)
 	if (result->status == -ECONNRESET || result->status == -ECANCELED)
 		return; /* the next session begins anew */
 	if (result->status == 0 && state->menu->watch == ROUTER_WATCH_LTE)
-		ask_modem(state);
+		routeros_modems_ask(&state->router->monitor->modems);
 	else
 		end_reading(state, result);
+}
+
+static void on_modems_asked(void *arg, bool is_whole)
+{
+	const struct ros_result result = { .status = is_whole ? 0 : -ECANCELED };
+
+	end_reading(arg, &result);
 }
 
 static void send_print(struct menu_state *state)
@@ -314,7 +228,7 @@ static void send_print(struct menu_state *state)
 	if (state->menu->watch != ROUTER_WATCH_NONE)
 		ros_watch_begin(monitor->watch, state->menu->watch);
 	if (state->menu->watch == ROUTER_WATCH_LTE)
-		begin_modems(monitor);
+		routeros_modems_begin(&monitor->modems);
 }
 
 static void on_listen_end(void *arg, const struct ros_result *result)
@@ -372,8 +286,6 @@ static void pump(struct router *router)
 			send_print(next);
 	}
 	at_ms = ros_watch_deadline(monitor->watch);
-	if (monitor->modem_tag != 0 && monitor->modem_until_ms < at_ms)
-		at_ms = monitor->modem_until_ms;
 	next = next_due(monitor);
 	if (monitor->is_running && !monitor->reading && next && next->due_ms < at_ms)
 		at_ms = next->due_ms;
@@ -387,16 +299,10 @@ static void pump(struct router *router)
 static void on_time(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct router *router = timer->data;
-	struct routeros_monitor *monitor = router->monitor;
-	int64_t now_ms = clock_mono_ms();
 
 	(void)loop;
 	(void)revents;
-	ros_watch_on_time(monitor->watch, now_ms);
-	if (monitor->modem_tag != 0 && monitor->modem_until_ms <= now_ms) {
-		ros_api_cancel(router->api, monitor->modem_tag);
-		monitor->modem_tag = 0; /* asked once; on_modem_end follows */
-	}
+	ros_watch_on_time(router->monitor->watch, clock_mono_ms());
 	pump(router);
 }
 
@@ -414,6 +320,7 @@ int routeros_monitor_create(struct router *router, struct err *err)
 		monitor->menus[i] = (struct menu_state){
 			.router = router, .menu = &menus[i], .every_ms = router->config->monitor_ms[i]
 		};
+	routeros_modems_init(&monitor->modems, router, monitor->watch, on_modems_asked, &monitor->menus[CONFIG_MONITOR_LTE]);
 	ev_init(&monitor->timer, on_time);
 	monitor->timer.data = router;
 	router->monitor = monitor;
@@ -453,43 +360,30 @@ void routeros_monitor_lost(struct router *router)
 {
 	router->monitor->is_running = false;
 	router->monitor->reading = NULL;
-	router->monitor->modem_tag = 0;
 	pump(router);
 }
 
 /* --- what it is like now -------------------------------------------------------------------------------- */
 
 struct each {
-	const struct routeros_monitor *monitor;
+	const struct routeros_modems *modems;
 	router_thing_fn *on_thing;
 	void *arg;
 };
 
-/* The table knows of a modem what it knows of all; its signal stands here. */
-static void add_signal(void *arg, const struct router_thing *thing)
+static void take_thing(void *arg, const struct router_thing *thing)
 {
 	const struct each *each = arg;
 	struct router_thing whole = *thing;
 
-	for (unsigned i = 0; thing->watch == ROUTER_WATCH_LTE && i < LIMIT_WATCH_MODEMS; i++) {
-		const struct routeros_modem *modem = &each->monitor->modems[i];
-
-		if (strcmp(modem->name, thing->name) != 0)
-			continue;
-		whole.carrier = modem->carrier;
-		whole.told = modem->told;
-		whole.rssi_dbm = modem->rssi_dbm;
-		whole.rsrp_dbm = modem->rsrp_dbm;
-		whole.rsrq_db = modem->rsrq_db;
-		whole.sinr_db = modem->sinr_db;
-	}
+	routeros_modems_add_signal(each->modems, &whole);
 	each->on_thing(each->arg, &whole);
 }
 
 int routeros_read_watched(struct router *router, struct router_health *ret_health, router_thing_fn *on_thing, void *arg)
 {
 	struct routeros_monitor *monitor = router->monitor;
-	struct each each = { monitor, on_thing, arg };
+	struct each each = { &monitor->modems, on_thing, arg };
 	int64_t now_ms = clock_mono_ms();
 
 	if (!monitor->is_running)
@@ -500,6 +394,6 @@ int routeros_read_watched(struct router *router, struct router_health *ret_healt
 	ret_health->ppp_users = ros_watch_count(monitor->watch, ROUTER_WATCH_PPP);
 	ret_health->hotspot_users = ros_watch_count(monitor->watch, ROUTER_WATCH_HOTSPOT);
 	ret_health->unwatched = ros_watch_unwatched(monitor->watch);
-	ros_watch_each(monitor->watch, now_ms, add_signal, &each);
+	ros_watch_each(monitor->watch, now_ms, take_thing, &each);
 	return 0;
 }

@@ -1,5 +1,6 @@
 /*
- * routeros_monitor: what rows of watched menus say (routeros_monitor_row.c), for routeros_monitor.c and unit tests. Pure.
+ * routeros_monitor: what rows of watched menus say (routeros_monitor_row.c), for routeros_monitor.c, routeros_modem.c and
+ * unit tests. Pure. What a row does not say, or says in a way that is not understood, is 0, "" or unknown.
  */
 #ifndef JAGA_AGENT_ROUTER_ROUTEROS_MONITOR_H
 #define JAGA_AGENT_ROUTER_ROUTEROS_MONITOR_H
@@ -10,15 +11,7 @@
 
 #include "agent/router/ros_codec.h"
 #include "agent/router/ros_watch.h"
-
-struct routeros_modem {
-	uint32_t id;
-	char name[LIMIT_WATCH_NAME];
-	char carrier[LIMIT_WATCH_NAME];
-	enum router_state state;
-	uint32_t told; /* as in struct router_thing */
-	int32_t rssi_dbm, rsrp_dbm, rsrq_db, sinr_db;
-};
+#include "agent/router/routeros_modem.h"
 
 /* "1w2d3h4m5s", "1d02:03:04", "10s840ms" in seconds; -1: no such text. */
 int64_t routeros_uptime_s(const char *text);
