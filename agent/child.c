@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -62,6 +63,14 @@ static void reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* Empty, and takes what nobody reads. Without a /dev (a bare container, a chroot) a file of memory is as good. */
+static int open_null(void)
+{
+	int fd = open("/dev/null", O_RDWR);
+
+	return fd >= 0 ? fd : memfd_create("null", 0);
+}
+
 /*
  * Standard input is empty, output goes to `output`; 3 is the extra descriptor, 4 the status pipe, which
  * closes with exec. Everything moves out of the way of these numbers first. *status follows its move.
@@ -73,13 +82,15 @@ static int arrange_descriptors(int output, int extra, int *status)
 	if (moved < 0)
 		return -errno;
 	*status = moved;
-	null = open("/dev/null", O_RDWR);
+	null = open_null();
+	if (null < 0)
+		return -errno;
 	output = fcntl(output >= 0 ? output : null, F_DUPFD, 10);
 	if (extra >= 0)
 		extra = fcntl(extra, F_DUPFD, 10);
 	else
 		extra = fcntl(null, F_DUPFD, 10);
-	if (null < 0 || output < 0 || extra < 0)
+	if (output < 0 || extra < 0)
 		return -errno;
 	if (dup2(null, 0) < 0 || dup2(output, 1) < 0 || dup2(output, 2) < 0 || dup2(extra, EXTRA_FD) < 0 ||
 	    dup3(moved, STATUS_FD, O_CLOEXEC) < 0)

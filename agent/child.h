@@ -32,8 +32,8 @@ struct child_spec {
 	int (*function)(void *arg);	/* in the child, which shares no memory any more; returns its exit status */
 	void *function_arg;
 	const char *const *environment; /* "NAME=value", NULL at the end; beside PATH and LC_ALL; may be NULL */
-	int extra_fd;			/* becomes descriptor 3 of the program; -1: it gets /dev/null there */
-	char *output;			/* standard output and error together; NULL: to /dev/null */
+	int extra_fd;			/* becomes descriptor 3 of the program; -1: an empty file is there */
+	char *output;			/* standard output and error together; NULL: to nowhere */
 	size_t output_size;		/* bytes at output: more is dropped and flagged */
 	int64_t timeout_ms;		/* then SIGTERM, and SIGKILL after CHILD_GRACE_MS */
 };

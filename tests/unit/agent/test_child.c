@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -198,10 +199,48 @@ static void test_function(void **state)
 	run(&spec);
 	assert_int_equal(result.exit_status, 9);
 	assert_string_equal(output, "from the function");
-	spec.output = NULL; /* nobody reads: /dev/null */
+	spec.output = NULL; /* nobody reads */
 	run(&spec);
 	assert_int_equal(result.exit_status, 9);
 	assert_int_equal(result.output_length, 0);
+}
+
+/* Standard input and descriptor 3 are empty, output that nobody asked for goes nowhere. */
+static int look_around(void *arg)
+{
+	char byte;
+
+	(void)arg;
+	if (access("/dev/null", F_OK) == 0 || read(0, &byte, 1) != 0 || read(3, &byte, 1) != 0)
+		return 1;
+	return write(1, "seen", 4) == 4 ? 9 : 2;
+}
+
+/* A container or chroot may have no /dev. */
+static void test_without_dev_null(void **state)
+{
+	struct child_spec spec = { .function = look_around, .extra_fd = -1, .output = output, .output_size = sizeof(output),
+				   .timeout_ms = 10000 };
+	char bare[] = "/tmp/jaga-child-XXXXXX";
+	int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	(void)state;
+	assert_true(root >= 0);
+	assert_non_null(mkdtemp(bare));
+	if (chroot(bare) < 0) { /* needs root */
+		assert_int_equal(rmdir(bare), 0);
+		skip();
+	}
+	run(&spec);
+	spec.output = NULL;
+	assert_int_equal(result.exit_status, 9);
+	assert_string_equal(output, "seen");
+	run(&spec);
+	assert_int_equal(fchdir(root), 0);
+	assert_int_equal(chroot("."), 0);
+	close(root);
+	assert_int_equal(rmdir(bare), 0);
+	assert_int_equal(result.exit_status, 9);
 }
 
 static void test_kill_and_abandon(void **state)
@@ -240,6 +279,7 @@ int main(void)
 		cmocka_unit_test(test_background_does_not_hold_us),
 		cmocka_unit_test(test_environment_and_descriptors),
 		cmocka_unit_test(test_function),
+		cmocka_unit_test(test_without_dev_null),
 		cmocka_unit_test(test_kill_and_abandon),
 	};
 
