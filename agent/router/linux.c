@@ -90,8 +90,10 @@ static int linux_open(struct ev_loop *loop, const struct agent_config *config, c
 	ret = nl_socket_open(&router->route, NETLINK_ROUTE, router->receive, err);
 	if (ret == 0)
 		ret = nl_socket_open(&router->netfilter, NETLINK_NETFILTER, router->receive, err);
-	if (ret == 0)
+	if (ret == 0) {
+		router->has_ipsec = linux_nft_has_ipsec(router);
 		ret = linux_events_open(router, err);
+	}
 	if (ret == 0)
 		ret = linux_links_read(router, err);
 	if (ret == 0)

@@ -92,7 +92,7 @@ struct router {
 	const struct agent_config *config;
 	struct router_events events;
 	void *events_arg;
-	bool has_ipv6;
+	bool has_ipv6, has_ipsec;
 
 	struct nl_socket route;	    /* requests: links, addresses, routes, rules */
 	struct nl_socket netfilter; /* requests: nf_tables, connection tracking */
@@ -192,6 +192,7 @@ int linux_nft_remove(struct router *router, struct err *err);
 
 /* linux_nft_rules.c: writes the whole plan into router->batch, unsent. */
 void linux_nft_write(struct router *router, const struct forwarding_plan *plan);
+bool linux_nft_has_ipsec(struct router *router);
 /* Leaves no table, or an empty one. */
 void linux_nft_replace_table(struct nft_batch *batch, uint8_t family, bool is_wanted);
 

@@ -27,6 +27,7 @@
  */
 #include "agent/router/linux.h"
 
+#include <errno.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_conntrack_tuple_common.h>
@@ -91,6 +92,18 @@ static void rule_return_protocol(struct nft_batch *b, const char *chain, uint8_t
 	size_t rule = nft_rule_begin(b, chain);
 
 	match_u8(b, NFT_META_L4PROTO, protocol);
+	nft_verdict(b, NFT_RETURN, NULL);
+	nft_rule_end(b, rule);
+}
+
+static void rule_return_ipsec(struct nft_batch *b, const char *chain)
+{
+	size_t rule;
+
+	nft_label(b, "rule that leaves IPsec alone (`rt ipsec`, kernel 5.0 or later)");
+	rule = nft_rule_begin(b, chain);
+	nft_rt(b, NFT_RT_XFRM, NFT_REG_1);
+	nft_cmp_u8(b, NFT_REG_1, NFT_CMP_EQ, 1);
 	nft_verdict(b, NFT_RETURN, NULL);
 	nft_rule_end(b, rule);
 }
@@ -309,7 +322,7 @@ static bool uplink_has_nat(const struct config_uplink *uplink, uint8_t family)
 	return family == NFPROTO_IPV4 ? uplink->nat : uplink->nat6;
 }
 
-static void add_nat(struct nft_batch *b, const struct agent_config *config, uint8_t family)
+static void add_nat(struct nft_batch *b, const struct agent_config *config, uint8_t family, bool has_ipsec)
 {
 	char marker[LINUX_MARKER_BYTES];
 	size_t rule;
@@ -319,12 +332,8 @@ static void add_nat(struct nft_batch *b, const struct agent_config *config, uint
 	nft_chain_add(b, marker, NULL);
 	nft_chain_add(b, "postrouting", &(struct nft_hook){"nat", NF_INET_POST_ROUTING, NF_PRIORITY_SRCNAT});
 
-	nft_label(b, "rule that leaves IPsec alone (`rt ipsec`, kernel 5.0 or later)");
-	rule = nft_rule_begin(b, "postrouting");
-	nft_rt(b, NFT_RT_XFRM, NFT_REG_1);
-	nft_cmp_u8(b, NFT_REG_1, NFT_CMP_EQ, 1);
-	nft_verdict(b, NFT_RETURN, NULL);
-	nft_rule_end(b, rule);
+	if (has_ipsec)
+		rule_return_ipsec(b, "postrouting");
 	rule_return_protocol(b, "postrouting", IPPROTO_ESP);
 	rule_return_protocol(b, "postrouting", IPPROTO_AH);
 
@@ -355,6 +364,23 @@ void linux_nft_replace_table(struct nft_batch *b, uint8_t family, bool is_wanted
 		nft_table_add(b, family, LINUX_TABLE);
 }
 
+/*
+ * Kernels without CONFIG_XFRM have no IPsec and do not know `rt ipsec`: asked by that rule alone, in a transaction
+ * without its end. What else they refuse is said of the plan itself.
+ */
+bool linux_nft_has_ipsec(struct router *router)
+{
+	static const char chain[] = "ipsec";
+	struct nft_batch *b = &router->batch;
+	struct err ignored;
+
+	nft_batch_begin(b, router->memory, sizeof(router->memory), nl_socket_next(&router->netfilter));
+	nft_table_add(b, NFPROTO_IPV4, LINUX_TABLE);
+	nft_chain_add(b, chain, NULL);
+	rule_return_ipsec(b, chain);
+	return nft_batch_try(b, &router->netfilter, &ignored) != -EOPNOTSUPP;
+}
+
 void linux_nft_write(struct router *router, const struct forwarding_plan *plan)
 {
 	static const uint8_t nat_families[] = {NFPROTO_IPV4, NFPROTO_IPV6};
@@ -380,6 +406,6 @@ void linux_nft_write(struct router *router, const struct forwarding_plan *plan)
 			is_wanted |= uplink_has_nat(&config->uplinks[i], nat_families[f]);
 		linux_nft_replace_table(b, nat_families[f], is_wanted);
 		if (is_wanted)
-			add_nat(b, config, nat_families[f]);
+			add_nat(b, config, nat_families[f], router->has_ipsec);
 	}
 }

@@ -11,9 +11,12 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <linux/netlink.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "agent/router/linux.h"
 
@@ -57,7 +60,7 @@ static void test_largest_plan_has_room(void **state)
 	(void)state;
 	fill_largest(&config, &plan);
 	router->config = &config;
-	router->has_ipv6 = true;
+	router->has_ipv6 = router->has_ipsec = true;
 	linux_nft_write(router, &plan);
 	assert_false(router->batch.writer.failed);
 	assert_true(router->batch.writer.length < sizeof(router->memory) * 3 / 4);
@@ -142,6 +145,69 @@ static void test_marks_of_uplinks(void **state)
 	assert_int_equal(router_uplink_mark(&config, 2), 0x6);
 }
 
+/* --- a kernel without CONFIG_XFRM ---------------------------------------------------------------- */
+
+#define RULE 3 /* behind the begin of the transaction, the table and the chain */
+
+/* The kernel's answer to the message `index` of the next transaction: an error, 0 an acknowledgement. */
+static void answer(int kernel, const struct nl_socket *sock, uint32_t index, int error)
+{
+	struct {
+		struct nlmsghdr header;
+		struct nlmsgerr body;
+	} message = { .header = { .nlmsg_len = sizeof(message), .nlmsg_type = NLMSG_ERROR, .nlmsg_flags = NLM_F_CAPPED,
+				  .nlmsg_seq = sock->sequence + 1 + index },
+		      .body = { .error = error } };
+
+	assert_int_equal(send(kernel, &message, sizeof(message), 0), sizeof(message));
+}
+
+static bool has_expression(const struct nl_writer *writer, const char *name)
+{
+	return memmem(writer->data, writer->length, name, strlen(name) + 1) != NULL;
+}
+
+static void test_ipsec_only_where_the_kernel_has_it(void **state)
+{
+	static const struct {
+		uint32_t index;
+		int error;
+		bool has_ipsec;
+	} cases[] = {
+		{ RULE, 0, true },
+		{ RULE, -EOPNOTSUPP, false }, /* the expression has no such key without CONFIG_XFRM */
+		{ RULE, -ENOENT, true },      /* no module for the expression: the plan's refusal names it */
+		{ 0, -EPERM, true },	      /* jaga-agent --check by a user */
+	};
+	struct router *router = calloc(1, sizeof(*router));
+	struct agent_config config;
+	struct forwarding_plan plan;
+	int ends[2]; /* the router's, the kernel's */
+
+	(void)state;
+	fill_largest(&config, &plan);
+	router->config = &config;
+	router->has_ipv6 = true;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
+	router->netfilter = (struct nl_socket){ .fd = ends[0], .receive = router->receive };
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint8_t request[4096];
+
+		answer(ends[1], &router->netfilter, cases[i].index, cases[i].error);
+		router->has_ipsec = linux_nft_has_ipsec(router);
+		assert_int_equal(router->has_ipsec, cases[i].has_ipsec);
+		assert_true(recv(ends[1], request, sizeof(request), MSG_DONTWAIT) > 0);
+		assert_true(has_expression(&router->batch.writer, "rt"));
+		assert_int_equal(count_messages(&router->batch.writer, NFNL_MSG_BATCH_END), 0); /* so it changes nothing */
+		linux_nft_write(router, &plan);
+		assert_int_equal(has_expression(&router->batch.writer, "rt"), cases[i].has_ipsec);
+		assert_true(has_expression(&router->batch.writer, "masq"));
+	}
+	close(ends[0]);
+	close(ends[1]);
+	free(router);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -150,6 +216,7 @@ int main(void)
 		cmocka_unit_test(test_more_messages_than_labels),
 		cmocka_unit_test(test_marker_tells_structures_apart),
 		cmocka_unit_test(test_marks_of_uplinks),
+		cmocka_unit_test(test_ipsec_only_where_the_kernel_has_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
