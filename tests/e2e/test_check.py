@@ -53,13 +53,15 @@ def test_passes(tree):
 def test_a_failure_is_counted_shown_and_located(tree):
     status, out = tree(FAILS, 1)
     assert (status, closing(out)) == (1, (1, 1, 0))
-    assert "0x1 != 0x2" in out and "build/check/unit-part-test_it.log" in out
+    assert "0x1 != 0x2" in out
+    assert out.splitlines()[-2] == "  FAILED: unit/part/test_it::second: see build/check/unit-part-test_it.log"  # where a log's end is read
 
 
 def test_a_skip_that_nobody_listed_fails(tree):
     status, out = tree(SKIPS)
     assert (status, closing(out)) == (1, (1, 1, 0))
-    assert "part/test_it::second: not listed by tests/skips" in out
+    assert "skipped: unit/part/test_it::second: not listed by tests/skips" in out
+    assert out.splitlines()[-2].startswith("  FAILED: unit/part/test_it::second: ")
 
 
 def test_a_listed_skip_passes_with_its_reason(tree):
