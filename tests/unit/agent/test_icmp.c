@@ -155,13 +155,13 @@ static void on_deadline(struct ev_loop *loop, ev_timer *timer, int events)
 	ev_break(loop, EVBREAK_ALL);
 }
 
-/* Runs the loop until `wanted` replies are there; fails after 5 s. */
+/* Runs the loop until `wanted` replies are there; fails after 30 s. */
 static void wait_for(struct seen *seen, unsigned wanted)
 {
 	ev_timer timer;
 
 	seen->wanted = wanted;
-	ev_timer_init(&timer, on_deadline, 5., 0.);
+	ev_timer_init(&timer, on_deadline, 30., 0.);
 	timer.data = seen;
 	ev_timer_start(seen->loop, &timer);
 	if (seen->n < wanted)
