@@ -74,7 +74,7 @@ static void drop(struct ctl_client *client)
 	close(client->fd);
 	ctl_request_finish(&client->request);
 	free(client->cursor.ids);
-	free(client->cursor.takes);
+	free(client->cursor.asked);
 	if (client->out)
 		explicit_bzero(client->out, client->out_size); /* an enrolment holds a key */
 	free(client->in);
@@ -203,7 +203,7 @@ static void on_writable(struct ev_loop *loop, ev_io *watcher, int events)
 			ev_io_stop(loop, &client->write);
 		return;
 	}
-	if (client->out_end - client->out_begin < LIMIT_CTL_PAUSE)
+	if (!ctl_is_behind(client))
 		take_next(client, client->operation->step(client));
 }
 

@@ -30,8 +30,10 @@
  *   {"op":"snapshot-take","device":D?}  wakes the agent; one row when it has answered: device n hash changed(bool); error busy when
  *                                    offline. Without device: of all, a row for each as it answers; one that does not has
  *                                    instead: device missing("offline", "no answer in time")
- *   {"op":"doctor","device":D}       the agent looks for traps now; level("ok"|"warning"|"fatal") id what fix; error busy when
- *                                    offline, silent, or asked by somebody else
+ *   {"op":"doctor","device":D?}      the agent looks for traps now; level("ok"|"warning"|"fatal") id what fix; error busy when
+ *                                    offline, silent, or asked by somebody else. Without device: of all, a row for each as it
+ *                                    answers: device level fatal warnings(how many) worst{a finding} findings[{level,id,what,fix}];
+ *                                    one that cannot look or does not answer has missing(why) instead of level
  *   {"op":"push","device":D,"name":FILE,"script":TEXT,"interpreter":"sh"|"routeros"?,"confirm_s":N?,"rollback":TEXT?,
  *                                    "not_after_s":N?}  one row: job device state
  *   {"op":"jobs","device":D?}        job device seq name state queued_ms changed_ms not_after_ms confirm_s exit_status reason output_bytes; newest first

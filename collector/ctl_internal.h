@@ -48,13 +48,29 @@ extern const struct ctl_operation ctl_snapshot_take;				  /* ctl_take.c */
 extern const struct ctl_operation ctl_push, ctl_jobs, ctl_job;			  /* ctl_jobs.c */
 extern const struct ctl_operation ctl_status;					  /* ctl_status.c */
 
+struct ctl_asked { /* a device whose answer is waited for */
+	struct fleet_device *device;
+	uint64_t reports;    /* snapshot-take: those it had made before */
+	uint32_t snapshot_n; /* and its newest then */
+};
+
+/* ctl_ask.c: what is asked of one device or of all. */
+struct ctl_question {
+	enum port_change change; /* tells of an answer; its subject is the device's number */
+	/* NULL: it was asked. Else what the device is, so that it cannot be ("offline"), and what to do about that. */
+	const char *(*ask)(struct ctl_client *client, struct ctl_asked *asked, const char **ret_hint);
+	bool (*has_answered)(const struct ctl_client *client, const struct ctl_asked *asked);
+	enum ctl_next (*put)(struct ctl_client *client, const struct ctl_asked *asked);
+};
+
 struct ctl_cursor { /* where a step goes on; each operation uses what it needs */
 	uint64_t next;
 	uint64_t walk, found; /* events: the batch to look at on the way back; rows found so far */
 	uint64_t *ids; /* freed with the client */
 	unsigned n_ids, at;
-	struct ctl_take *takes; /* freed with the client */
-	unsigned n_takes;
+	const struct ctl_question *question;
+	struct ctl_asked *asked; /* freed with the client; those before `at` have been asked */
+	unsigned n_asked;
 	uint32_t phase;
 	struct fleet_device *device;
 	int64_t since_ms;
@@ -90,6 +106,14 @@ enum ctl_next ctl_fail(struct ctl_client *client, const char *code, const char *
 	__attribute__((format(printf, 4, 5)));
 /* The error for a negative errno of the store or writer. */
 enum ctl_next ctl_fail_store(struct ctl_client *client, int error);
+/* It has not read what there is: the step ends here with CTL_MORE. */
+bool ctl_is_behind(const struct ctl_client *client);
+/* ctl_ask.c: the request's begin, and step, wants and late of such an operation. question outlives the client. */
+enum ctl_next ctl_ask_begin(struct ctl_client *client, const struct ctl_question *question);
+enum ctl_next ctl_ask_step(struct ctl_client *client);
+bool ctl_ask_wants(const struct ctl_client *client, enum port_change what, uint64_t subject);
+enum ctl_next ctl_ask_late(struct ctl_client *client);
+bool ctl_asks_all(const struct ctl_client *client); /* the request names no device */
 /* ctl_watch.c: what is watched there, as a new object. */
 json_t *ctl_make_watched(const struct fleet_watched *watched);
 /* The device that the request names, or NULL after ctl_fail. */

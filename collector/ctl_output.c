@@ -51,6 +51,11 @@ int ctl_put_json(struct ctl_client *client, const json_t *json)
 	return 0;
 }
 
+bool ctl_is_behind(const struct ctl_client *client)
+{
+	return client->out_end - client->out_begin >= LIMIT_CTL_PAUSE;
+}
+
 enum ctl_next ctl_put_row(struct ctl_client *client, json_t *row)
 {
 	int r = row ? ctl_put_json(client, row) : -ENOMEM;

@@ -41,7 +41,7 @@ static const struct {
 	[CTL_STATUS] = { "status", 0, DEVICE },
 	[CTL_ENROLL] = { "enroll", DEVICE, REPLACE },
 	[CTL_REMOVE] = { "remove", DEVICE, 0 },
-	[CTL_DOCTOR] = { "doctor", DEVICE, 0 },
+	[CTL_DOCTOR] = { "doctor", 0, DEVICE },
 };
 
 static int set_device(struct ctl_request *request, const json_t *value)

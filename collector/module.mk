@@ -1,5 +1,5 @@
 # Sources of jaga-collector and of jaga (cli/).
-COLLECTOR_SRCS += $(addprefix collector/, main.c collector.c config.c doctor.c ctl.c ctl_doctor.c ctl_events.c ctl_fleet.c ctl_jobs.c \
+COLLECTOR_SRCS += $(addprefix collector/, main.c collector.c config.c doctor.c ctl.c ctl_ask.c ctl_doctor.c ctl_events.c ctl_fleet.c ctl_jobs.c \
 	ctl_output.c ctl_request.c ctl_snapshots.c ctl_status.c ctl_take.c fleet.c ingest.c ingest_message.c ingest_rows.c ingest_watch.c jobs.c \
 	jobs_step.c json_row.c lane.c ports.c snapshots.c store_lmdb.c store_lmdb_devices.c store_lmdb_events.c \
 	store_lmdb_jobs.c store_lmdb_snapshots.c worker.c writer.c)
@@ -7,7 +7,7 @@ COLLECTOR_SRCS += collector/ctl_watch.c collector/fleet_watch.c
 COLLECTOR_SRCS += collector/coap.c collector/coap_cookie.c collector/coap_peer.c collector/coap_reply.c collector/coap_request.c \
 	collector/coap_route.c collector/coap_source.c
 CLI_SRCS += $(addprefix collector/cli/, main.c agent_conf.c args.c client.c diff.c failure.c human.c invocation.c \
-	job_view.c nearest.c render.c render_json.c render_kv.c render_lines.c render_table.c row.c sanitise.c \
+	job_view.c many.c nearest.c render.c render_json.c render_kv.c render_lines.c render_table.c row.c sanitise.c \
 	sentence.c snapshot_text.c watched_view.c cmd_cat.c cmd_devices.c cmd_diff.c cmd_doctor.c cmd_enroll.c cmd_events.c cmd_job.c cmd_jobs.c \
 	cmd_push.c cmd_remove.c cmd_show.c cmd_snapshots.c cmd_status.c push_all.c)
 

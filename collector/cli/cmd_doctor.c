@@ -1,10 +1,14 @@
 /*
  * cmd_doctor: `jaga doctor DEVICE`, what would break a take-over there, or will hurt, each with what to type. The same
- * findings, words and exit status as `jaga-agent --check` on the router.
+ * findings, words and exit status as `jaga-agent --check` on the router. With --all every router is looked at, at once: a row
+ * for each, and the exit status tells whether anything is fatal anywhere.
  */
 #include <errno.h>
+#include <inttypes.h>
+#include <string.h>
 
 #include "collector/cli/command.h"
+#include "collector/cli/many.h"
 #include "collector/cli/row.h"
 
 #define EXIT_STATUS_FATAL 3 /* as jaga-agent --check has it */
@@ -87,7 +91,7 @@ static int append_row(void *arg, json_t *row)
 	return json_array_append(arg, row) < 0 ? -ENOMEM : 0;
 }
 
-static int run(const struct invocation *invocation, struct failure *failure)
+static int look_at_one(const struct invocation *invocation, struct failure *failure)
 {
 	struct render_target target;
 	json_t *rows = json_array();
@@ -113,14 +117,123 @@ static int run(const struct invocation *invocation, struct failure *failure)
 	return fatal > 0 ? EXIT_STATUS_FATAL : EXIT_STATUS_OK;
 }
 
+/* --- of all ------------------------------------------------------------------------------------- */
+
+static void format_verdict(const json_t *row, int64_t now_ms, struct buf *buf)
+{
+	const char *missing = row_text(row, "missing");
+
+	(void)now_ms;
+	if (missing)
+		buf_puts(buf, strcmp(missing, "offline") == 0 ? missing : "unknown");
+	else
+		buf_puts(buf, row_text_or(row, "level", "?"));
+}
+
+static enum paint paint_verdict(const json_t *row)
+{
+	if (row_text(row, "missing"))
+		return PAINT_BAD;
+	return row_equals(row, "level", "ok") ? PAINT_GOOD : paint_finding(row);
+}
+
+static void put_count(const json_t *row, const char *path, struct buf *buf)
+{
+	if (!row_text(row, "missing"))
+		buf_printf(buf, "%" PRId64, row_number(row, path));
+}
+
+static void format_fatal(const json_t *row, int64_t now_ms, struct buf *buf)
+{
+	(void)now_ms;
+	put_count(row, "fatal", buf);
+}
+
+static void format_warnings(const json_t *row, int64_t now_ms, struct buf *buf)
+{
+	(void)now_ms;
+	put_count(row, "warnings", buf);
+}
+
+static void format_worst(const json_t *row, int64_t now_ms, struct buf *buf)
+{
+	const char *missing = row_text(row, "missing");
+
+	(void)now_ms;
+	if (missing && strcmp(missing, "offline") != 0)
+		buf_puts(buf, missing);
+	else if (row_get(row, "worst"))
+		buf_printf(buf, "%s: %s", row_text_or(row, "worst.id", "?"), row_text_or(row, "worst.what", "?"));
+}
+
+static const struct column all_columns[] = {
+	{ .path = "device", .title = "DEVICE" },
+	{ .title = "VERDICT", .format = format_verdict, .paint = paint_verdict },
+	{ .title = "FATAL", .type = COLUMN_NUMBER, .format = format_fatal },
+	{ .title = "WARNINGS", .type = COLUMN_NUMBER, .format = format_warnings },
+	{ .title = "WORST", .format = format_worst, .gives_way = true },
+};
+
+static const struct render_shape all_shape = {
+	.name = "doctor",
+	.layout = LAYOUT_TABLE,
+	.columns = all_columns,
+	.n_columns = sizeof(all_columns) / sizeof(all_columns[0]),
+	.empty = "no devices yet: `jaga enroll NAME --out DIR` makes the first",
+};
+
+/* Devices that did not answer are told in any case; the exit status is that of what is fatal before theirs. */
+static int look_at_all(const struct invocation *invocation, struct failure *failure)
+{
+	json_t *rows = NULL;
+	size_t n_fatal;
+	int r = many_ask(invocation, "doctor", &rows, failure);
+
+	if (r < 0)
+		return r;
+	n_fatal = count(rows, "fatal");
+	r = invocation_print_all(invocation, json_incref(rows), &all_shape, failure);
+	if (r == 0 && n_fatal > 0 && invocation->format == RENDER_HUMAN) /* main() checks the stream */
+		(void)printf("\nOn %zu of %zu something is fatal: `jaga doctor DEVICE` tells what to type.\n", n_fatal,
+			     json_array_size(rows));
+	if (r == 0)
+		r = many_check_missing(rows, "see `jaga status`; on the router itself: jaga-agent --check", failure);
+	json_decref(rows);
+	if (n_fatal == 0 || (r < 0 && r != -EBUSY))
+		return r;
+	(void)fflush(stdout); /* main() checks the stream */
+	if (r < 0)
+		(void)failure_print(failure, r, stderr); /* its status is replaced */
+	return EXIT_STATUS_FATAL;
+}
+
+/* --- the command -------------------------------------------------------------------------------- */
+
+static int run(const struct invocation *invocation, struct failure *failure)
+{
+	bool is_all = invocation_value(invocation, "all");
+
+	if (is_all == (invocation->n_operands > 0))
+		return failure_set(failure, -EINVAL, "it is used as `jaga doctor DEVICE`, or `jaga doctor --all`",
+				   is_all ? "--all goes without a device" : "which device, or --all?");
+	return is_all ? look_at_all(invocation, failure) : look_at_one(invocation, failure);
+}
+
+static const struct option_spec options[] = {
+	{ "all", 'a', NULL, "every router at once: a row for each" },
+};
+
 const struct command command_doctor = {
 	.name = "doctor",
-	.operands = "DEVICE",
-	.operands_min = 1,
+	.operands = "[DEVICE]",
 	.operands_max = 1,
 	.summary = "what would break a take-over there, each with its fix",
 	.details = "The router is looked at now, and nothing is changed. Exits with 3 when something is fatal,\n"
-		   "with 0 when there are only warnings.",
+		   "with 0 when there are only warnings. With --all a row for each router tells the verdict, how many\n"
+		   "traps there are, and the worst; it exits with 3 when anything is fatal, else with 5 when a router\n"
+		   "did not answer.",
 	.example = "jaga doctor rtr1",
+	.options = options,
+	.n_options = sizeof(options) / sizeof(options[0]),
 	.run = run,
 };

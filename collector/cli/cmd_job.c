@@ -74,7 +74,7 @@ static int run(const struct invocation *invocation, struct failure *failure)
 	if (parse_u64(invocation->operands[0], 1, INT64_MAX, &number) < 0)
 		return failure_set(failure, -EINVAL, "`jaga jobs` lists all", "\"%s\" is no number of a job",
 				   invocation->operands[0]);
-	r = job_fetch(invocation, invocation->operands[0], wait, &job, failure);
+	r = job_fetch(invocation, invocation->operands[0], wait ? JOB_WAIT : JOB_NOW, &job, failure);
 	if (r < 0)
 		return r;
 	if (!is_human || !output_only)

@@ -185,7 +185,7 @@ static int wait_for_end(const struct invocation *invocation, const json_t *queue
 	if (isatty(STDERR_FILENO))
 		(void)fprintf(stderr, "job %s for %s; Ctrl-C ends the waiting, not the job\n", id, invocation->operands[0]);
 	tell_if_offline(invocation);
-	r = job_fetch(invocation, id, true, &job, failure);
+	r = job_fetch(invocation, id, JOB_WAIT, &job, failure);
 	if (r < 0) {
 		if (r == -ECONNREFUSED)
 			failure_set_next(failure, "the job goes on: `jaga job %s --wait` when the collector is back", id);

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 
 #include "collector/cli/command.h"
+#include "collector/cli/many.h"
 #include "collector/cli/row.h"
 
 static void format_hash(const json_t *row, int64_t now_ms, struct buf *buf)
@@ -82,18 +83,14 @@ static const struct render_shape all_shape = {
 /* Prints a row for each; one that is missing makes it a failure, told when all have been printed. */
 static int take_all(const struct invocation *invocation, struct failure *failure)
 {
-	json_t *rows = NULL, *row;
-	size_t index, n_missing = 0;
-	int r = invocation_ask_all(invocation, invocation_request("snapshot-take", NULL), LIMIT_CLI_TAKE_MS, &rows, failure);
+	json_t *rows = NULL;
+	int r = many_ask(invocation, "snapshot-take", &rows, failure);
 
-	if (r < 0)
-		return r;
-	json_array_foreach(rows, index, row)
-		n_missing += row_text(row, "missing") ? 1 : 0;
-	r = invocation_print_all(invocation, rows, &all_shape, failure);
-	if (r == 0 && n_missing > 0)
-		r = failure_set(failure, -EBUSY, "they hand it in when they are back; see `jaga devices`",
-				"%zu of the devices did not answer", n_missing);
+	if (r == 0)
+		r = invocation_print_all(invocation, json_incref(rows), &all_shape, failure);
+	if (r == 0)
+		r = many_check_missing(rows, "they hand it in when they are back; see `jaga devices`", failure);
+	json_decref(rows);
 	return r;
 }
 

@@ -66,13 +66,15 @@ static int on_state(void *arg, json_t *row)
 	return waiting->wait && job_is_final(row) ? CLIENT_STOP : 0;
 }
 
-int job_fetch(const struct invocation *invocation, const char *id, bool wait, json_t **ret_job, struct failure *failure)
+int job_fetch(const struct invocation *invocation, const char *id, enum job_wait wait, json_t **ret_job,
+	      struct failure *failure)
 {
-	struct waiting waiting = { .wait = wait, .tell = wait && isatty(STDERR_FILENO) };
-	json_t *request = json_pack("{s:s, s:s, s:b}", "op", "job", "job", id, "follow", wait);
+	bool is_waiting = wait != JOB_NOW;
+	struct waiting waiting = { .wait = is_waiting, .tell = wait == JOB_WAIT && isatty(STDERR_FILENO) };
+	json_t *request = json_pack("{s:s, s:s, s:b}", "op", "job", "job", id, "follow", is_waiting);
 	int r;
 
-	r = invocation_call(invocation, request, wait ? CLIENT_FOREVER : LIMIT_CLI_SILENCE_MS, on_state, &waiting, failure);
+	r = invocation_call(invocation, request, is_waiting ? CLIENT_FOREVER : LIMIT_CLI_SILENCE_MS, on_state, &waiting, failure);
 	if (r == -ENOENT && failure->next[0] == '\0')
 		failure_set_next(failure, "`jaga jobs` lists all");
 	if (r == 0 && !waiting.job)

@@ -12,11 +12,14 @@ enum paint job_paint(const json_t *job);
 /* True for the states that a job never leaves. */
 bool job_is_final(const json_t *job);
 
-/*
- * The row of one job; with wait the row of its end, and each state on the way is told on standard
- * error when that is a terminal. *ret_job is the caller's. Negative errno with *failure filled.
- */
-int job_fetch(const struct invocation *invocation, const char *id, bool wait, json_t **ret_job, struct failure *failure);
+enum job_wait {
+	JOB_NOW,
+	JOB_WAIT, /* each state on the way is told on standard error when that is a terminal */
+	JOB_WAIT_QUIETLY,
+};
+/* The row of one job as it is, or, waiting, of its end. *ret_job is the caller's. Negative errno with *failure filled. */
+int job_fetch(const struct invocation *invocation, const char *id, enum job_wait wait, json_t **ret_job,
+	      struct failure *failure);
 
 /* Prints the job's output as it is, made safe when standard output is a terminal. */
 void job_print_output(const struct invocation *invocation, const json_t *job);

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "collector/cli/job_view.h"
+#include "collector/cli/many.h"
 #include "collector/cli/push.h"
 #include "collector/cli/row.h"
 
@@ -152,7 +153,7 @@ static int note_failure(json_t *target, struct failure *failure)
 	return r < 0 ? invocation_output_failed(failure, -ENOMEM) : 0;
 }
 
-/* *script: read already when all get the same file, NULL to read it. A device's failure is noted; only no collector ends all. */
+/* *script: read already when all get the same file, NULL to read it. A device's failure is noted; without a collector it is all's. */
 static int queue_one(const struct invocation *invocation, json_t *target, json_t **script, struct failure *failure)
 {
 	const char *path = row_text_or(target, "path", "");
@@ -177,13 +178,16 @@ static int queue_one(const struct invocation *invocation, json_t *target, json_t
 	return r < 0 ? invocation_output_failed(failure, -ENOMEM) : 0;
 }
 
-/* file: the same for all, NULL when each has its own. */
-static int queue_all(const struct invocation *invocation, json_t *targets, const char *file, struct failure *failure)
+/* file: the same for all, NULL when each has its own. *ret_queued counts those that the collector has taken. */
+static int queue_all(const struct invocation *invocation, json_t *targets, const char *file, size_t *ret_queued,
+		     struct failure *failure)
 {
 	json_t *script = NULL, *target;
+	struct many_progress progress;
 	size_t index;
 	int r = file ? push_read_script(file, &script, failure) : 0;
 
+	many_progress_begin(&progress, json_array_size(targets));
 	json_array_foreach(targets, index, target) {
 		if (r == 0)
 			r = queue_one(invocation, target, &script, failure);
@@ -191,7 +195,10 @@ static int queue_all(const struct invocation *invocation, json_t *targets, const
 			json_decref(script);
 			script = NULL;
 		}
+		*ret_queued += row_text(target, "job") ? 1 : 0;
+		many_progress_tell(&progress, index + 1, "been given their script");
 	}
+	many_progress_end(&progress);
 	json_decref(script);
 	return r;
 }
@@ -203,11 +210,31 @@ static int wait_for(const struct invocation *invocation, json_t *target, struct 
 
 	if (row_text(target, "error"))
 		return 0;
-	r = job_fetch(invocation, row_text_or(target, "job", ""), true, &job, failure);
+	r = job_fetch(invocation, row_text_or(target, "job", ""), JOB_WAIT_QUIETLY, &job, failure);
 	if (r == 0 && json_object_update(target, job) < 0)
 		r = invocation_output_failed(failure, -ENOMEM);
 	json_decref(job);
 	(void)json_object_del(target, "script"); /* who pushed it knows it; it may not be there */
+	return r;
+}
+
+static int wait_for_all(const struct invocation *invocation, json_t *targets, struct failure *failure)
+{
+	struct many_progress progress;
+	json_t *target;
+	size_t index;
+	int r = 0;
+
+	many_progress_begin(&progress, json_array_size(targets));
+	if (progress.is_shown)
+		(void)fputs("Ctrl-C ends the waiting, not the jobs: `jaga jobs` lists them\n", stderr); /* nowhere left to complain */
+	many_progress_tell(&progress, 0, "done it");
+	json_array_foreach(targets, index, target) {
+		if (r == 0)
+			r = wait_for(invocation, target, failure);
+		many_progress_tell(&progress, index + 1, "done it");
+	}
+	many_progress_end(&progress);
 	return r;
 }
 
@@ -216,10 +243,27 @@ static bool has_failed(const json_t *target)
 	return row_text(target, "error") || (job_is_final(target) && job_paint(target) != PAINT_GOOD);
 }
 
+/* The collector went away in the middle: who has a job and who has none is told all the same. */
+static int explain_cut(const struct invocation *invocation, json_t *targets, int code, struct failure *failure)
+{
+	const struct failure why = *failure;
+	json_t *target;
+	size_t index;
+
+	json_array_foreach(targets, index, target)
+		if (!row_text(target, "job") && !row_text(target, "error") &&
+		    json_object_set_new(target, "error", json_string(why.what)) < 0)
+			return invocation_output_failed(failure, -ENOMEM);
+	if (invocation_print_all(invocation, json_incref(targets), &shape, failure) < 0)
+		return -EIO;
+	(void)fflush(stdout); /* main() checks the stream */
+	return failure_set(failure, code, "the jobs go on: `jaga jobs` tells of them when the collector is back", "%s", why.what);
+}
+
 int push_all(const struct invocation *invocation, const char *path, struct failure *failure)
 {
 	json_t *targets = json_array(), *target;
-	size_t index, n_failed = 0;
+	size_t index, n_failed = 0, n_queued = 0;
 	struct stat status;
 	bool is_directory = stat(path, &status) == 0 && S_ISDIR(status.st_mode);
 	int r = targets ? 0 : invocation_output_failed(failure, -ENOMEM);
@@ -227,14 +271,15 @@ int push_all(const struct invocation *invocation, const char *path, struct failu
 	if (r == 0)
 		r = find_targets(invocation, path, is_directory, targets, failure);
 	if (r == 0)
-		r = queue_all(invocation, targets, is_directory ? NULL : path, failure);
-	json_array_foreach(targets, index, target) {
-		if (r == 0 && invocation_value(invocation, "wait"))
-			r = wait_for(invocation, target, failure);
-		n_failed += has_failed(target) ? 1 : 0;
-	}
+		r = queue_all(invocation, targets, is_directory ? NULL : path, &n_queued, failure);
+	if (r == 0 && invocation_value(invocation, "wait"))
+		r = wait_for_all(invocation, targets, failure);
 	if (r == 0)
 		r = invocation_print_all(invocation, json_incref(targets), &shape, failure);
+	else if (n_queued > 0)
+		r = explain_cut(invocation, targets, r, failure);
+	json_array_foreach(targets, index, target)
+		n_failed += has_failed(target) ? 1 : 0;
 	if (r == 0 && n_failed > 0)
 		r = failure_set(failure, -EIO, "`jaga job JOB` tells more of each", "%zu of %zu failed", n_failed,
 				json_array_size(targets));

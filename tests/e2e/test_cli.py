@@ -2,10 +2,9 @@
 
 What needs rows that no healthy router sends (hostile text, other causes) comes from a scripted
 control socket (ctl_script.py); what the real collector and agent say is asked at the end of this file.
+--all has a file of its own, test_cli_all.py.
 """
 import json
-import os
-import pty
 import re
 import signal
 import subprocess
@@ -15,60 +14,12 @@ import pytest
 
 from tests import check_docs
 from tests.e2e.ctl_script import EXAMPLE, JOB, ScriptedCollector, UPLINK_DOWN
+from tests.e2e.jaga_command import (ENVIRONMENT, FAILED, NO_RESULT, NOT_FOUND, OFFLINE, OK, UNREACHABLE, USAGE, Jaga, assert_error,
+                                    jaga, scripted)  # noqa: F401
 from tests.lab.lab import wait_until
 from tests.lab.programs import Agent, build_dir
 
-OK, FAILED, USAGE, NOT_FOUND, UNREACHABLE, OFFLINE, NO_RESULT = 0, 1, 2, 3, 4, 5, 125
 HOSTILE = "\x1b[31mred\x1b[0m \x1b]0;owned\x07 \x9b2J \u202eabc\nline2"
-ENVIRONMENT = {"PATH": os.environ["PATH"], "TZ": "UTC", "LC_ALL": "C.UTF-8", "TERM": "xterm-256color"}
-
-
-class Jaga:
-    def __init__(self, socket):
-        self.socket = socket
-
-    def argv(self, *arguments):
-        return [str(build_dir() / "jaga"), "--socket", str(self.socket), *map(str, arguments)]
-
-    def __call__(self, *arguments, stdin="", env=None):
-        return subprocess.run(self.argv(*arguments), capture_output=True, text=True, input=stdin, timeout=30,
-                              env={**ENVIRONMENT, **(env or {})}, check=False)
-
-    def on_terminal(self, *arguments, env=None):
-        """What a terminal gets to see on standard output."""
-        master, slave = pty.openpty()
-        with subprocess.Popen(self.argv(*arguments), stdout=slave, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
-                              env={**ENVIRONMENT, **(env or {})}) as process:
-            os.close(slave)
-            seen = b""
-            try:
-                while part := os.read(master, 65536):
-                    seen += part
-            except OSError:
-                pass  # EIO: the other side has closed
-            os.close(master)
-            process.wait(30)
-        return seen.decode()
-
-
-@pytest.fixture
-def scripted(tmp_path):
-    with ScriptedCollector(tmp_path / "ctl.sock") as one:
-        yield one
-
-
-@pytest.fixture
-def jaga(scripted):
-    return Jaga(scripted.path)
-
-
-def assert_error(done, status, what, following):
-    """Two lines: what went wrong, and the next step."""
-    assert done.returncode == status, done.stderr
-    lines = done.stderr.splitlines()
-    assert len(lines) == 2 and lines[0].startswith("jaga: ") and lines[1].startswith("  next: "), done.stderr
-    assert what in lines[0] and following in lines[1], done.stderr
-
 
 COMMANDS = {
     "status": [], "devices": [], "show": ["rtr1"], "events": [], "snapshots": ["rtr1"], "diff": ["rtr1"], "cat": ["rtr1"],
@@ -258,85 +209,6 @@ def test_not_a_collector(scripted, jaga):
     assert_error(jaga("devices"), FAILED, "makes no sense", "--socket")
     scripted.raw = b'{"name":"half'
     assert_error(jaga("devices"), UNREACHABLE, "middle of an answer", "jaga-collector")
-
-
-# --- all at once -------------------------------------------------------------------------------------
-
-def test_snapshots_of_all(scripted, jaga):
-    scripted.rows["snapshot-take"] = [{"device": "rtr1", "n": 3, "hash": "ef" * 32, "changed": True},
-                                      {"device": "rtr3", "n": 1, "hash": "ab" * 32, "changed": False}]
-    done = jaga("snapshots", "--all", "--take")
-    assert done.returncode == 0 and scripted.requests == [{"op": "snapshot-take"}]
-    rows = [line.split() for line in done.stdout.splitlines()]
-    assert rows[1:] == [["rtr1", "3", "changed"], ["rtr3", "1", "unchanged"]]
-    scripted.rows["snapshot-take"].append({"device": "café-2", "missing": "offline"})
-    done = jaga("snapshots", "--all", "--take")
-    assert done.returncode == OFFLINE and "1 of the devices did not answer" in done.stderr
-    assert done.stdout.splitlines()[-1].split() == ["café-2", "-", "offline"]
-    for line in ("snapshots", "snapshots --all", "snapshots rtr1 --all --take"):
-        assert_error(jaga(*line.split()), USAGE, "", "jaga snapshots --all --take")
-
-
-@pytest.fixture
-def answering(scripted):
-    """Jobs are numbered by the device; that of rtr3 fails."""
-    numbers = {"rtr1": "17", "café-2": "18", "rtr3": "19"}
-    scripted.rows["push"] = lambda request: [{"job": numbers[request["device"]], "device": request["device"], "state": "queued"}]
-    scripted.rows["job"] = lambda request: [
-        {"job": "19", "device": "rtr3", "state": "failed", "exit_status": 1, "reason": "line 3: no such item", "script": "x"}
-        if request["job"] == "19" else {"job": request["job"], "state": "confirmed", "exit_status": 0, "script": "x"}]
-    for _ in range(6):
-        scripted.next_part()
-    return scripted
-
-
-@pytest.fixture
-def scripts(tmp_path):
-    """A directory of scripts, beside the control socket."""
-    path = tmp_path / "scripts"
-    path.mkdir()
-    return path
-
-
-def test_push_of_one_file_to_all(answering, jaga, tmp_path):
-    script = tmp_path / "fix.rsc"
-    script.write_text("/ip dns set servers=9.9.9.9\n")
-    done = jaga("push", "--all", script)
-    assert done.returncode == 0
-    pushed = [request for request in answering.requests if request["op"] == "push"]
-    assert [request["device"] for request in pushed] == ["rtr1", "café-2", "rtr3"]
-    assert {(request["script"], request["name"]) for request in pushed} == {("/ip dns set servers=9.9.9.9\n", "fix.rsc")}
-    done = jaga("push", "--all", script, "--wait")
-    rows = [line.split() for line in done.stdout.splitlines()]
-    assert [row[:3] for row in rows[1:3]] == [["rtr1", "17", "confirmed"], ["café-2", "18", "confirmed"]]
-    assert rows[3][:3] == ["rtr3", "19", "failed"] and "line 3: no such item" in done.stdout
-    assert_error(done, FAILED, "1 of 3 failed", "jaga job")
-    rows = json.loads(jaga("push", "--all", script, "--wait", "--json").stdout)
-    assert [row["state"] for row in rows] == ["confirmed", "confirmed", "failed"] and "script" not in rows[0]
-
-
-def test_push_of_a_directory_gives_each_its_own(answering, jaga, scripts):
-    for name, text in (("rtr1.rsc", "one"), ("rtr3", "three"), (".hidden", "not this")):
-        (scripts / name).write_text(text)
-    done = jaga("push", "--all", scripts, "--kv")
-    assert done.returncode == 0, done.stderr
-    pushed = [request for request in answering.requests if request["op"] == "push"]
-    assert [(request["device"], request["script"]) for request in pushed] == [("rtr1", "one"), ("rtr3", "three")]
-    answering.errors["push"] = {"error": "no more jobs for it", "code": "failed"}
-    done = jaga("push", "--all", scripts)
-    assert_error(done, FAILED, "2 of 2 failed", "")
-    assert done.stdout.count("no more jobs for it") == 2
-    answering.requests.clear()
-    (scripts / "rtr4.rsc").write_text("a slip")
-    assert_error(jaga("push", "--all", scripts), NOT_FOUND, "rtr4.rsc belongs to no device; nothing was pushed", "jaga devices")
-    assert [request["op"] for request in answering.requests] == ["devices"]
-
-
-def test_push_to_all_wrong_use(jaga, scripts):
-    assert_error(jaga("push", "rtr1"), USAGE, "which file", "jaga push --all")
-    assert_error(jaga("push", "--all", "rtr1", "-"), USAGE, "--all goes without a device", "jaga push --all")
-    assert_error(jaga("push", "--all", scripts), FAILED, "is empty", "")
-    assert_error(jaga("push", "--all", scripts / "none.rsc"), FAILED, "No such file", "")
 
 
 # --- follow, push, job ------------------------------------------------------------------------------

@@ -274,6 +274,52 @@ def test_snapshot_take_of_all_waits_for_each(collector, devices):
     take.close()
 
 
+def tell_doctor(devices, name, *traps, error=""):
+    """As an agent does, woken for its doctor."""
+    wake = [reply for at, reply in devices.pushed if at == name][-1]
+    message = pb.DoctorReport(run=pb.Wake.FromString(wake.body).run_doctor, error=error)
+    for level, trap in traps:
+        message.traps.add(level=level, id=trap, what=f"{trap} is wrong", fix=f"/mend {trap}")
+    return devices.ask(name, PUT, "doctor", message.SerializeToString()).code
+
+
+def test_doctor_of_all_waits_for_each(collector, devices):
+    assert collector.ctl(op="doctor") == []
+    keys = collector.enroll("r1", "r2", "r3", "r4")
+    devices.open({name: keys[name] for name in ("r1", "r2", "r4")})
+    doctor = collector.stream(op="doctor")
+    assert doctor.next() == {"device": "r3", "missing": "offline"}
+    devices.wait(lambda: {name for name, _ in devices.pushed} == {"r1", "r2", "r4"}, "all are woken")
+    assert collector.ctl(op="doctor")[0] == {"device": "r1", "missing": "asked by somebody else just now"}
+    with pytest.raises(CtlError) as busy:
+        collector.ctl(op="doctor", device="r2")
+    assert busy.value.code == "busy" and busy.value.args[0]["error"] == "r2 is asked by somebody else just now"
+    assert tell_doctor(devices, "r2", (1, "mss"), (2, "fasttrack"), (0, "version"), (2, "veth")) == 204
+    row = doctor.next()
+    assert [row[key] for key in ("device", "level", "fatal", "warnings")] == ["r2", "fatal", 2, 1] and "missing" not in row
+    assert row["worst"] == {"level": "fatal", "id": "fasttrack", "what": "fasttrack is wrong", "fix": "/mend fasttrack"}
+    assert [finding["id"] for finding in row["findings"]] == ["mss", "fasttrack", "version", "veth"]
+    assert tell_doctor(devices, "r1", (0, "version")) == 204
+    row = doctor.next()
+    assert (row["device"], row["level"], row["fatal"], row["warnings"]) == ("r1", "ok", 0, 0) and "worst" not in row
+    assert tell_doctor(devices, "r4", (1, "unread"), error="the router refused the password") == 204
+    row = doctor.next()
+    assert (row["device"], row["missing"], row["warnings"]) == ("r4", "the router refused the password", 1) and "level" not in row
+    assert doctor.next() is None
+    doctor.close()
+    # It is not kept, and who asked may go.
+    assert tell_doctor(devices, "r2", (2, "late")) == 404
+    devices.pushed.clear()
+    gone = collector.stream(op="doctor")
+    devices.wait(lambda: len(devices.pushed) == 3, "all are woken")
+    gone.close()
+    one = collector.stream(op="doctor", device="r2")  # accepted after the other was seen to go
+    devices.wait(lambda: len(devices.pushed) == 4, "it is woken")
+    assert tell_doctor(devices, "r2", (1, "mss")) == 204
+    assert [row["id"] for row in one.rows()] == ["mss"]
+    one.close()
+
+
 def test_status_names_what_is_wrong(collector, devices):
     keys = collector.enroll("r1", "r2")
     devices.open({"r1": keys["r1"]}, greet=False)
