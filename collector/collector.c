@@ -19,6 +19,7 @@
 #include "collector/fleet.h"
 #include "collector/ingest.h"
 #include "collector/jobs.h"
+#include "collector/presence.h"
 #include "collector/snapshots.h"
 #include "collector/worker.h"
 #include "collector/writer.h"
@@ -41,13 +42,9 @@ static void on_online(void *arg, const char *name, const char *peer)
 {
 	struct collector *collector = arg;
 	struct fleet_device *device = fleet_find(collector->ports.fleet, name);
-	bool was_online = device && device->is_online;
 
-	if (!device)
-		return;
-	fleet_set_online(collector->ports.fleet, device, peer, clock_wall_ms());
-	if (!was_online)
-		ingest_note(collector->ingest, device, STORE_BATCH_ONLINE, peer);
+	if (device)
+		presence_come(collector->presence, device, peer);
 }
 
 static void on_offline(void *arg, const char *name, const char *reason)
@@ -56,10 +53,8 @@ static void on_offline(void *arg, const char *name, const char *reason)
 	struct fleet_device *device = fleet_find(collector->ports.fleet, name);
 
 	/* At the end every session goes; that says nothing about devices. */
-	if (!device || !device->is_online || collector->is_stopping)
-		return;
-	fleet_set_offline(collector->ports.fleet, device, clock_wall_ms());
-	ingest_note(collector->ingest, device, STORE_BATCH_OFFLINE, reason);
+	if (device && !collector->is_stopping)
+		presence_go(collector->presence, device, reason);
 }
 
 static void on_request(void *arg, const struct coap_incoming *incoming)
@@ -228,6 +223,8 @@ static int start_modules(struct collector *collector, struct err *err)
 		r = snapshots_create(ports, &collector->snapshots);
 	if (r == 0)
 		r = ingest_create(ports, collector->jobs, collector->snapshots, &collector->ingest);
+	if (r == 0)
+		r = presence_create(ports, collector->ingest, &collector->presence);
 	if (r < 0)
 		return err_sys(err, r, "cannot start");
 	r = ingest_restore(collector->ingest, err);
@@ -291,6 +288,7 @@ void collector_stop(struct collector *collector)
 	writer_destroy(ports->writer);
 	ctl_destroy(collector->ctl);
 	coap_server_destroy(collector->coap);
+	presence_destroy(collector->presence);
 	ingest_destroy(collector->ingest);
 	snapshots_destroy(collector->snapshots);
 	jobs_destroy(collector->jobs);

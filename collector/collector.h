@@ -22,6 +22,7 @@
 struct ctl;
 struct ingest;
 struct jobs;
+struct presence;
 struct snapshots;
 
 #define COLLECTOR_REFUSED_MINUTES 60
@@ -32,6 +33,7 @@ struct collector {
 	struct ports ports; /* store, writer, worker and fleet are in here */
 	struct ingest *ingest;
 	struct jobs *jobs;
+	struct presence *presence;
 	struct snapshots *snapshots;
 	struct coap_server *coap;
 	struct ctl *ctl;

@@ -9,7 +9,7 @@
  * that closes its sending side while it follows is taken as gone; one that does not read for
  * LIMIT_CTL_STALL_MS is dropped. Rows by operation:
  *
- *   {"op":"devices"}                 name online address last_seen_ms version driver uplinks[{name,interface,state,weight,tier,since_ms}]
+ *   {"op":"devices"}                 name online confirming(job) address last_seen_ms version driver uplinks[{name,interface,state,weight,tier,since_ms}]
  *                                    snapshots jobs_waiting enrolled_ms
  *   {"op":"show","device":D}         one row: as above and hostname model system session_since_ms boot_id dropped_events dropped_samples
  *                                    snapshot{as of snapshots} sample{at_ms,conntrack_count,conntrack_max,
@@ -29,7 +29,7 @@
  *                                    only when they are not UTF-8 without NUL
  *   {"op":"snapshot-take","device":D?}  wakes the agent; one row when it has answered: device n hash changed(bool); error busy when
  *                                    offline. Without device: of all, a row for each as it answers; one that does not has
- *                                    instead: device missing("offline", "no answer in time")
+ *                                    instead: device missing("offline", "no answer in time", ...)
  *   {"op":"doctor","device":D?}      the agent looks for traps now; level("ok"|"warning"|"fatal") id what fix; error busy when
  *                                    offline, silent, or asked by somebody else. Without device: of all, a row for each as it
  *                                    answers: device level fatal warnings(how many) worst{a finding} findings[{level,id,what,fix}];
@@ -39,12 +39,14 @@
  *   {"op":"jobs","device":D?}        job device seq name state queued_ms changed_ms not_after_ms confirm_s exit_status reason output_bytes; newest first
  *   {"op":"job","job":ID,"follow":B?}  one row: as above and interpreter script rollback output(text) output_truncated reason duration_ms attempt;
  *                                    follow: a row at each change of state until it is final
- *   {"op":"status","device":D?}      rows {"problem":...,"device":...,"since_ms":...,"text":...,"hint":...}, then one row
- *                                    {"counters":{...}}; of one device {"router":{as of show}} when something is watched there
+ *   {"op":"status","device":D?}      rows {"problem":...,"device":...,"since_ms":...,"text":...,"hint":...}, or, of what is no
+ *                                    problem but worth to know, {"notice":"confirming","device":...}, then one row {"counters":{...}}; of one device {"router":{as of show}} when something is watched there
  *   {"op":"enroll","device":D,"replace":B?}   one row: device key(64 hex digits) collector("ADDRESS:PORT", absent when the
  *                                    collector listens everywhere and its file names no [collector] advertise); error exists
  *   {"op":"remove","device":D}       forgets a device's key (its history stays)
  *
+ * A device is `confirming` a job while it has ended its script and may be away to come back in a new session; that is no
+ * `offline`, neither in events nor in status, unless it does not come back in time: then the event has the time of its going.
  * Uplink states: unknown up suspect down; since_ms: when the collector first heard of this state. Causes: unknown
  * probes carrier address forced force-ended recovered start. Names of enum values of jaga.proto, lower case, '-' for '_'.
  * Texts of agents (output, text, reason) are made valid UTF-8: a byte that is not becomes U+FFFD.

@@ -23,6 +23,11 @@ static enum ctl_next put_missing(struct ctl_client *client, const struct fleet_d
 	return ctl_put_row(client, row);
 }
 
+const char *ctl_explain_away(const struct fleet_device *device)
+{
+	return fleet_is_confirming(device, clock_wall_ms()) ? "confirming a script just now" : "offline";
+}
+
 bool ctl_asks_all(const struct ctl_client *client)
 {
 	return client->request.device[0] == '\0';

@@ -19,7 +19,7 @@ static const char *ask(struct ctl_client *client, struct ctl_asked *asked, const
 	if (ctl_find_client(client->ctl, device->doctor.asker))
 		return "asked by somebody else just now";
 	*ret_hint = "see `jaga devices`; on the router itself: jaga-agent --check";
-	return doctor_ask(&client->collector->ports, device, client->serial) < 0 ? "offline" : NULL;
+	return doctor_ask(&client->collector->ports, device, client->serial) < 0 ? ctl_explain_away(device) : NULL;
 }
 
 static bool has_answered(const struct ctl_client *client, const struct ctl_asked *asked)

@@ -48,6 +48,8 @@ static json_t *make_device(const struct fleet_device *device)
 
 	json_row_set_text(row, "name", device->name);
 	json_object_set_new(row, "online", json_boolean(device->is_online));
+	if (fleet_is_confirming(device, clock_wall_ms()))
+		ctl_set_job(row, "confirming", device->confirming.job);
 	json_row_set_text(row, "address", device->address);
 	json_row_set_number(row, "last_seen_ms", device->last_seen_ms);
 	json_row_set_text(row, "version", device->version);

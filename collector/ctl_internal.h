@@ -113,6 +113,8 @@ enum ctl_next ctl_ask_begin(struct ctl_client *client, const struct ctl_question
 enum ctl_next ctl_ask_step(struct ctl_client *client);
 bool ctl_ask_wants(const struct ctl_client *client, enum port_change what, uint64_t subject);
 enum ctl_next ctl_ask_late(struct ctl_client *client);
+/* "offline", or what else a device without a session is. */
+const char *ctl_explain_away(const struct fleet_device *device);
 bool ctl_asks_all(const struct ctl_client *client); /* the request names no device */
 /* ctl_watch.c: what is watched there, as a new object. */
 json_t *ctl_make_watched(const struct fleet_watched *watched);
@@ -124,6 +126,7 @@ struct fleet_device *ctl_find_device(struct ctl_client *client);
  */
 typedef enum ctl_next ctl_job_fn(struct ctl_client *client, const struct store_job *job);
 enum ctl_next ctl_walk_jobs(struct ctl_client *client, ctl_job_fn *visit);
+void ctl_set_job(json_t *row, const char *key, uint64_t number); /* numbers of jobs are texts */
 json_t *ctl_make_snapshot(const struct store_snapshot *snapshot); /* ctl_snapshots.c */
 /* The client with this serial, or NULL: it has gone. */
 struct ctl_client *ctl_find_client(struct ctl *ctl, uint64_t serial);

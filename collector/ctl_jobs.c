@@ -22,12 +22,12 @@ struct push {
 	char device[LIMIT_NAME];
 };
 
-static void set_job_id(json_t *row, uint64_t number)
+void ctl_set_job(json_t *row, const char *key, uint64_t number)
 {
 	char text[24];
 
 	snprintf(text, sizeof(text), "%llu", (unsigned long long)number);
-	json_row_set_text(row, "job", text);
+	json_row_set_text(row, key, text);
 }
 
 static enum ctl_next answer_push(struct ctl_client *client, int result, const struct store_job *job)
@@ -38,7 +38,7 @@ static enum ctl_next answer_push(struct ctl_client *client, int result, const st
 	if (result < 0)
 		return ctl_fail_store(client, result);
 	row = json_object();
-	set_job_id(row, job->number);
+	ctl_set_job(row, "job", job->number);
 	json_row_set_text(row, "device", client->request.device);
 	json_row_set_text(row, "state", jobs_phase_name(job->phase));
 	next = ctl_put_row(client, row);
@@ -127,7 +127,7 @@ static json_t *make_row(const struct ctl_client *client, const struct store_job 
 	const struct fleet_device *device = fleet_get(client->collector->ports.fleet, job->device_number);
 	json_t *row = json_object();
 
-	set_job_id(row, job->number);
+	ctl_set_job(row, "job", job->number);
 	json_row_set_text(row, "device", device ? device->name : "?");
 	json_object_set_new(row, "seq", json_integer((json_int_t)job->number));
 	json_row_set_text(row, "name", job->name);

@@ -1,6 +1,6 @@
 /*
  * ctl_status: what is wrong now, each with what to do about it, then the counters. Nothing that is in
- * order makes a row.
+ * order makes a row, but a device that may be away because it is to prove itself: a notice.
  *
  * Of one device: what is wrong with it, its jobs, then what is watched there.
  *
@@ -31,17 +31,22 @@ struct problem {
 	char text[LIMIT_ERR_TEXT], hint_text[LIMIT_ERR_TEXT]; /* hint may point to the latter */
 };
 
-static enum ctl_next put_problem(struct ctl_client *client, const struct problem *problem)
+static enum ctl_next put_row(struct ctl_client *client, const char *what, const struct problem *problem)
 {
 	json_t *row = json_object();
 
-	json_row_set_text(row, "problem", problem->kind);
+	json_row_set_text(row, what, problem->kind);
 	if (problem->device)
 		json_row_set_text(row, "device", problem->device);
 	json_row_set_number(row, "since_ms", problem->since_ms);
 	json_row_set_text(row, "text", problem->text);
 	json_row_set_text(row, "hint", problem->hint);
 	return ctl_put_row(client, row);
+}
+
+static enum ctl_next put_problem(struct ctl_client *client, const struct problem *problem)
+{
+	return put_row(client, "problem", problem);
 }
 
 /* --- the collector itself --------------------------------------------------------------------- */
@@ -195,21 +200,51 @@ static enum ctl_next put_things(struct ctl_client *client, const struct fleet_de
 	return next;
 }
 
+/* Back or not yet: its script waits for the proof, and whether it was away for that is no trouble. */
+static enum ctl_next put_confirming(struct ctl_client *client, const struct fleet_device *device, int64_t now_ms)
+{
+	const struct fleet_confirming *confirming = &device->confirming;
+	struct problem notice = { .kind = "confirming", .device = device->name, .hint = notice.hint_text };
+	int64_t left_ms = confirming->until_ms - now_ms;
+
+	snprintf(notice.text, sizeof(notice.text), "confirming job %llu, which is undone when the router is not back within %lld s",
+		 (unsigned long long)confirming->job, (long long)(left_ms + 999) / 1000);
+	snprintf(notice.hint_text, sizeof(notice.hint_text), "wait: jaga job %llu --wait", (unsigned long long)confirming->job);
+	return put_row(client, "notice", &notice);
+}
+
+static enum ctl_next put_offline(struct ctl_client *client, const struct fleet_device *device)
+{
+	struct problem problem = { .kind = "offline", .device = device->name };
+
+	problem.since_ms = device->last_seen_ms ? device->session_since_ms : device->enrolled_ms;
+	problem.hint = device->last_seen_ms ? "is the router powered, and does any of its uplinks work?"
+					    : "start jaga-agent there with the agent.conf and agent.key of its enrolment";
+	snprintf(problem.text, sizeof(problem.text), "%s", device->last_seen_ms ? "no session" : "has never connected");
+	if (device->confirming.job != 0) { /* the first thing to think of */
+		snprintf(problem.text, sizeof(problem.text), "no session since it ran job %llu",
+			 (unsigned long long)device->confirming.job);
+		snprintf(problem.hint_text, sizeof(problem.hint_text),
+			 "the script may have cut it off, and the router undoes that by itself: jaga job %llu",
+			 (unsigned long long)device->confirming.job);
+		problem.hint = problem.hint_text;
+	}
+	return put_problem(client, &problem); /* what it said of its uplinks is old */
+}
+
 static enum ctl_next put_device(struct ctl_client *client, const struct fleet_device *device)
 {
 	struct problem problem = { .device = device->name };
-	enum ctl_next next = CTL_MORE;
+	int64_t now_ms = clock_wall_ms();
+	bool is_confirming = fleet_is_confirming(device, now_ms);
+	enum ctl_next next = is_confirming ? put_confirming(client, device, now_ms) : CTL_MORE;
 
-	if (!device->is_online) {
-		problem.kind = "offline";
-		problem.since_ms = device->last_seen_ms ? device->session_since_ms : device->enrolled_ms;
-		problem.hint = device->last_seen_ms ? "is the router powered, and does any of its uplinks work?"
-						    : "start jaga-agent there with the agent.conf and agent.key of its enrolment";
-		snprintf(problem.text, sizeof(problem.text), "%s",
-			 device->last_seen_ms ? "no session" : "has never connected");
-		return put_problem(client, &problem); /* what it said of its uplinks is old */
-	}
-	next = put_uplinks(client, device);
+	if (!device->is_online && is_confirming)
+		return next;
+	if (!device->is_online)
+		return put_offline(client, device);
+	if (next == CTL_MORE)
+		next = put_uplinks(client, device);
 	if (next == CTL_MORE)
 		next = put_troubles(client, device);
 	if (next == CTL_MORE)

@@ -11,7 +11,7 @@ static const char *ask(struct ctl_client *client, struct ctl_asked *asked, const
 	asked->reports = asked->device->snapshot_reports;
 	asked->snapshot_n = asked->device->snapshot.n;
 	*ret_hint = "it is taken when the device is back; see `jaga devices`";
-	return jobs_wake_for_snapshot(client->collector->jobs, asked->device) < 0 ? "offline" : NULL;
+	return jobs_wake_for_snapshot(client->collector->jobs, asked->device) < 0 ? ctl_explain_away(asked->device) : NULL;
 }
 
 static bool has_answered(const struct ctl_client *client, const struct ctl_asked *asked)

@@ -175,6 +175,11 @@ void fleet_set_offline(struct fleet *fleet, struct fleet_device *device, int64_t
 	device->session_since_ms = now_ms;
 }
 
+bool fleet_is_confirming(const struct fleet_device *device, int64_t now_ms)
+{
+	return device->confirming.job != 0 && now_ms < device->confirming.until_ms;
+}
+
 int fleet_set_uplinks(struct fleet_device *device, const struct fleet_uplink *uplinks, unsigned n_uplinks,
 		      int64_t now_ms)
 {
@@ -263,6 +268,7 @@ void fleet_shift_times(struct fleet *fleet, int64_t step_ms)
 		shift(&device->last_seen_ms, step_ms);
 		shift(&device->dropped_since_ms, step_ms);
 		shift(&device->sample.at_ms, step_ms);
+		shift(&device->confirming.until_ms, step_ms);
 		for (unsigned i = 0; i < device->n_uplinks; i++)
 			shift(&device->uplinks[i].since_ms, step_ms);
 		for (unsigned i = 0; i < device->n_troubles; i++)

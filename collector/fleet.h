@@ -88,6 +88,12 @@ struct fleet_device {
 	uint64_t snapshot_reports;	/* times that it said which one it has, since the collector's start */
 	unsigned jobs_waiting;
 	bool can_confirm;     /* it can go back from a script */
+	struct fleet_confirming { /* a script after which it has to come back in a new session */
+		uint64_t job;	  /* started, and neither confirmed nor undone; 0: none */
+		int64_t until_ms; /* wall time by which it has to; 0: the script still runs, as far as is known */
+		bool is_away;	  /* presence.h: it closed its session meanwhile, and nobody was told */
+		char reason[LIMIT_TEXT]; /* what is told when it does not come back */
+	} confirming;
 	bool has_script_session;
 	uint64_t script_session; /* coap_ticket.session in which it was last known to have a script ahead or to run it */
 	uint64_t job_hiwater; /* highest job number that it knows of; it runs none up to it */
@@ -108,6 +114,9 @@ void fleet_remove_key(struct fleet_device *device);
 
 void fleet_set_online(struct fleet *fleet, struct fleet_device *device, const char *address, int64_t now_ms);
 void fleet_set_offline(struct fleet *fleet, struct fleet_device *device, int64_t now_ms);
+
+/* It has ended its script and has time left to come back in a new session. */
+bool fleet_is_confirming(const struct fleet_device *device, int64_t now_ms);
 
 /* Replaces the device's list of uplinks; states keep their `since_ms` where name and state are the same. -ENOMEM */
 int fleet_set_uplinks(struct fleet_device *device, const struct fleet_uplink *uplinks, unsigned n_uplinks,

@@ -57,7 +57,7 @@ struct note_op {
 	struct ingest *ingest;
 	uint32_t device_number;
 	enum store_batch_kind kind;
-	int64_t now_ms;
+	int64_t at_ms;
 	char text[LIMIT_TEXT];
 };
 
@@ -283,7 +283,7 @@ static int apply_note(struct writer_op *writer, struct store_txn *txn)
 	struct note_op *op = (struct note_op *)writer;
 	uint64_t id;
 
-	return store_add_event(txn, op->device_number, op->kind, op->now_ms, op->text, &id);
+	return store_add_event(txn, op->device_number, op->kind, op->at_ms, op->text, &id);
 }
 
 static void finish_note(struct lane_op *lane, int result)
@@ -298,7 +298,7 @@ static void finish_note(struct lane_op *lane, int result)
 	free(op);
 }
 
-void ingest_note(struct ingest *ingest, const struct fleet_device *device, enum store_batch_kind kind,
+void ingest_note(struct ingest *ingest, const struct fleet_device *device, enum store_batch_kind kind, int64_t at_ms,
 		 const char *text)
 {
 	struct note_op *op = malloc(sizeof(*op));
@@ -312,7 +312,7 @@ void ingest_note(struct ingest *ingest, const struct fleet_device *device, enum 
 		.ingest = ingest,
 		.device_number = device->number,
 		.kind = kind,
-		.now_ms = clock_wall_ms(),
+		.at_ms = at_ms,
 	};
 	memcpy(op->text, text, strnlen(text, sizeof(op->text) - 1));
 	if (writer_submit(ingest->ports.writer, &op->writer) < 0) {

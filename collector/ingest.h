@@ -33,8 +33,8 @@ int ingest_restore(struct ingest *ingest, struct err *err);
 
 /* coap_events.on_request */
 void ingest_request(struct ingest *ingest, const struct coap_incoming *incoming);
-/* An event of the collector's own goes into the log; when that is full or faulty, it is only counted. */
-void ingest_note(struct ingest *ingest, const struct fleet_device *device, enum store_batch_kind kind,
+/* An event of the collector's own goes into the log; when that is full or faulty, it is only counted. at_ms: wall time. */
+void ingest_note(struct ingest *ingest, const struct fleet_device *device, enum store_batch_kind kind, int64_t at_ms,
 		 const char *text);
 void ingest_read_counters(const struct ingest *ingest, struct ingest_counters *ret_counters);
 

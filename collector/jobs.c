@@ -331,8 +331,10 @@ int jobs_restore(struct jobs *jobs, struct err *err)
 		if (!device)
 			continue;
 		device->jobs_waiting = 0;
-		while (store_find_waiting_job(txn, n, job.number, &job) == 0)
+		while (store_find_waiting_job(txn, n, job.number, &job) == 0) {
 			device->jobs_waiting++;
+			jobs_note_phase(device, &job);
+		}
 	}
 	store_read_end(txn);
 	return 0;

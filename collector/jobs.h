@@ -23,7 +23,7 @@ struct jobs;
 
 int jobs_create(const struct ports *ports, struct jobs **ret_jobs);
 void jobs_destroy(struct jobs *jobs);
-/* Counts what waits for each device, after the fleet was read. */
+/* Counts what waits for each device, and finds what each has to confirm, after the fleet was read. */
 int jobs_restore(struct jobs *jobs, struct err *err);
 
 struct jobs_order {

@@ -34,6 +34,8 @@ void jobs_take_step(struct jobs *jobs, const struct store_job *job, uint32_t pha
 		    bool only_queued);
 /* The script is ahead of the device, or just behind it: a confirmation in this session would prove nothing. */
 void jobs_note_session(struct fleet_device *device, const struct coap_incoming *incoming);
+/* Whether, and until when, the device has to come back after this job: as it is in the store now. */
+void jobs_note_phase(struct fleet_device *device, const struct store_job *job);
 /* Cuts to fit and fills with NULs, so that records in the store hold no stale bytes. */
 void jobs_copy_text(char *to, size_t size, const char *from);
 

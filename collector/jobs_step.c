@@ -126,6 +126,16 @@ static void answer_step(struct jobs *jobs, const struct step_op *op, int result)
 	jobs->ports.reply(jobs->ports.arg, &op->ticket, &answer);
 }
 
+void jobs_note_phase(struct fleet_device *device, const struct store_job *job)
+{
+	if (job->is_final && device->confirming.job == job->number)
+		device->confirming.job = 0;
+	if (job->is_final || job->confirm_s == 0 || job->phase < JOBS_STARTED)
+		return;
+	device->confirming.job = job->number;
+	device->confirming.until_ms = job->phase == JOBS_APPLIED ? job->changed_ms + 1000 * (int64_t)job->confirm_s : 0;
+}
+
 static void finish_step(struct lane_op *lane, int result)
 {
 	struct step_op *op = (struct step_op *)lane;
@@ -137,6 +147,7 @@ static void finish_step(struct lane_op *lane, int result)
 	if (result == 0 && op->is_changed) {
 		if (op->job.is_final && device->jobs_waiting > 0)
 			device->jobs_waiting--;
+		jobs_note_phase(device, &op->job);
 		if (op->job.is_final)
 			jobs->ports.changed(jobs->ports.arg, PORT_CHANGE_EVENTS, 0);
 		jobs->ports.changed(jobs->ports.arg, PORT_CHANGE_JOB, op->job.number);

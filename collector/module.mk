@@ -1,7 +1,7 @@
 # Sources of jaga-collector and of jaga (cli/).
 COLLECTOR_SRCS += $(addprefix collector/, main.c collector.c config.c doctor.c ctl.c ctl_ask.c ctl_doctor.c ctl_events.c ctl_fleet.c ctl_jobs.c \
 	ctl_output.c ctl_request.c ctl_snapshots.c ctl_status.c ctl_take.c fleet.c ingest.c ingest_message.c ingest_rows.c ingest_watch.c jobs.c \
-	jobs_step.c json_row.c lane.c ports.c snapshots.c store_lmdb.c store_lmdb_devices.c store_lmdb_events.c \
+	jobs_step.c json_row.c lane.c ports.c presence.c snapshots.c store_lmdb.c store_lmdb_devices.c store_lmdb_events.c \
 	store_lmdb_jobs.c store_lmdb_snapshots.c worker.c writer.c)
 COLLECTOR_SRCS += collector/ctl_watch.c collector/fleet_watch.c
 COLLECTOR_SRCS += collector/coap.c collector/coap_cookie.c collector/coap_peer.c collector/coap_reply.c collector/coap_request.c \

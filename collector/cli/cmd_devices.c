@@ -8,6 +8,8 @@ static void format_online(const json_t *row, int64_t now_ms, struct buf *buf)
 	(void)now_ms;
 	if (row_is_true(row, "online"))
 		buf_puts(buf, "online");
+	else if (row_text(row, "confirming"))
+		buf_printf(buf, "confirming job %s", row_text(row, "confirming"));
 	else
 		buf_puts(buf, row_has_number(row, "last_seen_ms") ? "offline" : "never seen");
 }
@@ -16,6 +18,8 @@ static enum paint paint_online(const json_t *row)
 {
 	if (row_is_true(row, "online"))
 		return PAINT_GOOD;
+	if (row_text(row, "confirming"))
+		return PAINT_WARNING;
 	return row_has_number(row, "last_seen_ms") ? PAINT_BAD : PAINT_DIM;
 }
 

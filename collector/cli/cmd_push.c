@@ -170,7 +170,10 @@ static void tell_if_offline(const struct invocation *invocation)
 	buf_init(&seen, memory, sizeof(memory));
 	if (row_has_number(device, "last_seen_ms"))
 		human_age(&seen, row_number(device, "last_seen_ms"), clock_wall_ms());
-	if (!row_is_true(device, "online"))
+	if (row_text(device, "confirming"))
+		(void)fprintf(stderr, "jaga: %s is confirming the script before: this one runs after that\n",
+			      invocation->operands[0]);
+	else if (!row_is_true(device, "online"))
 		(void)fprintf(stderr, "jaga: %s is offline (seen: %s): the script runs when it is back\n",
 			      invocation->operands[0], seen.length > 0 ? seen.data : "never");
 	json_decref(device);

@@ -26,7 +26,10 @@ static void format_state(const json_t *row, int64_t now_ms, struct buf *buf)
 		if (address)
 			buf_printf(buf, " from %s", address);
 	} else if (row_has_number(row, "last_seen_ms")) {
-		buf_puts(buf, "offline, last seen ");
+		if (row_text(row, "confirming"))
+			buf_printf(buf, "confirming job %s, last seen ", row_text(row, "confirming"));
+		else
+			buf_puts(buf, "offline, last seen ");
 		human_age(buf, row_number(row, "last_seen_ms"), now_ms);
 	} else {
 		buf_puts(buf, "never seen: copy agent.conf and agent.key to it and start jaga-agent");
@@ -35,7 +38,9 @@ static void format_state(const json_t *row, int64_t now_ms, struct buf *buf)
 
 static enum paint paint_state(const json_t *row)
 {
-	return row_is_true(row, "online") ? PAINT_GOOD : PAINT_BAD;
+	if (row_is_true(row, "online"))
+		return PAINT_GOOD;
+	return row_text(row, "confirming") ? PAINT_WARNING : PAINT_BAD;
 }
 
 static void format_agent(const json_t *row, int64_t now_ms, struct buf *buf)

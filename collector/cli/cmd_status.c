@@ -1,6 +1,7 @@
 /*
  * cmd_status: `jaga status`, only what is wrong now, each with the next step; then the collector's
- * counters; of one router: what is watched there, if anything is. With --check the exit status tells, for monitoring.
+ * counters; of one router: what is watched there, if anything is. With --check the exit status tells, for monitoring. A router
+ * that may be away because it confirms a script is a notice, and no problem.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -33,8 +34,7 @@ static void format_next(const json_t *row, int64_t now_ms, struct buf *buf)
 
 static enum paint paint_problem(const json_t *row)
 {
-	(void)row;
-	return PAINT_BAD;
+	return row_get(row, "notice") ? PAINT_WARNING : PAINT_BAD;
 }
 
 static const struct column columns[] = {
@@ -106,7 +106,7 @@ static void print_counters(const json_t *counters, FILE *out)
 		(void)fputc('\n', out);
 }
 
-/* *ret_problems counts the rows that are no counters. */
+/* *ret_problems counts those among them. */
 static int print_rows(const struct invocation *invocation, const json_t *rows, size_t *ret_problems)
 {
 	bool is_human = invocation->format == RENDER_HUMAN;
@@ -127,7 +127,7 @@ static int print_rows(const struct invocation *invocation, const json_t *rows, s
 		counters = found ? found : counters;
 		router = found_router ? found_router : router;
 		found = found ? found : found_router;
-		n_problems += !found;
+		n_problems += row_get(row, "problem") ? 1 : 0;
 		if (r == 0 && !(found && is_human))
 			r = render_row(render, row);
 	}

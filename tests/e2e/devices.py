@@ -133,7 +133,7 @@ class LoopbackCollector:
         return self.ctl(op="status")[-1]["counters"]
 
     def problems(self):
-        return {row["problem"]: row for row in self.ctl(op="status")[:-1]}
+        return {row["problem"]: row for row in self.ctl(op="status") if "problem" in row}
 
     def enroll(self, *names):
         return {name: self.ctl(op="enroll", device=name)[0]["key"] for name in names}

@@ -135,6 +135,19 @@ def test_status_tells_what_to_do_and_check_fails(jaga):
     assert jaga("status", "--check").returncode == FAILED
 
 
+def test_confirming_is_neither_offline_nor_wrong(scripted, jaga):
+    away = dict(EXAMPLE["devices"][1], confirming="17")
+    scripted.rows["devices"] = [away]
+    scripted.rows["show"] = [away]
+    scripted.rows["status"] = [{"notice": "confirming", "device": "café-2", "text": "confirming job 17, which is undone when the "
+                                "router is not back within 62 s", "hint": "wait: jaga job 17 --wait"}, {"counters": {}}]
+    assert re.search(r"^café-2  confirming job 17  3h ago", jaga("devices").stdout, re.M)
+    assert "confirming job 17, last seen 3h ago" in jaga("show", "café-2").stdout
+    done = jaga("status", "--check")
+    assert done.returncode == OK and "\n  next: wait: jaga job 17 --wait\n" in done.stdout and "nothing is wrong" not in done.stdout
+    assert "confirming the script before" in jaga("push", "café-2", "-", stdin="true\n").stderr
+
+
 # --- wrong use ------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("line, what, following", [

@@ -195,6 +195,46 @@ def test_a_confirmation_counts_only_over_a_new_session(collector, devices):
     assert (row["state"], row["confirm_s"]) == ("applied", 90)
 
 
+def test_away_to_confirm_is_not_offline(collector, devices):
+    keys = collector.enroll("r1", "r2")
+    devices.open(keys, greet=False)
+    for name in keys:
+        devices.ask(name, POST, "hello", pb.Hello(boot_id=BOOT, caps=["confirm"]).SerializeToString())
+    job = collector.ctl(op="push", device="r1", name="a.sh", script="true", confirm_s=90)[0]["job"]
+    devices.ask("r1", GET, "job?after=0")
+    state = pb.JobState(seq=int(job), phase=pb.JOB_PHASE_STARTED, attempt=1)
+    devices.ask("r1", PUT, f"job/{job}/state", state.SerializeToString())
+    assert "confirming" not in collector.ctl(op="devices")[0]
+    state.phase = pb.JOB_PHASE_APPLIED
+    devices.ask("r1", PUT, f"job/{job}/state", state.SerializeToString())
+    for name in keys:
+        devices.write(f"close {name}")
+    wait_until(lambda: not any(row["online"] for row in collector.ctl(op="devices")), 10, "the goodbyes are noticed")
+    r1, r2 = collector.ctl(op="devices")
+    assert r1["confirming"] == job and "confirming" not in r2
+    *rows, _ = collector.ctl(op="status")
+    notice, = (row for row in rows if "notice" in row)
+    assert (notice["notice"], notice["device"]) == ("confirming", "r1") and f"confirming job {job}, " in notice["text"]
+    assert {row["device"] for row in rows if row.get("problem") == "offline"} == {"r2"}
+    assert collector.ctl(op="status", device="r1")[0]["notice"] == "confirming"
+    with pytest.raises(CtlError) as busy:
+        collector.ctl(op="snapshot-take", device="r1")
+    assert "r1 is confirming a script just now" in str(busy.value)
+    jaga = [str(build_dir() / "jaga"), "--socket", str(collector.socket)]
+    assert f"r1: confirming job {job}" in subprocess.run([*jaga, "status"], capture_output=True, text=True, timeout=20, check=True).stdout
+    # A restart of the collector loses nothing of it; then the device is back, and there was no outage.
+    collector.stop()
+    collector.start()
+    assert collector.ctl(op="devices")[0]["confirming"] == job
+    devices.open({"r1": keys["r1"]}, greet=False)
+    assert devices.ask("r1", POST, f"job/{job}/confirm").code == 204
+    state.phase = pb.JOB_PHASE_CONFIRMED
+    devices.ask("r1", PUT, f"job/{job}/state", state.SerializeToString())
+    assert "confirming" not in collector.ctl(op="devices")[0]
+    kinds = [row["kind"] for row in collector.ctl(op="events", device="r1")]
+    assert "offline" not in kinds and kinds[-1] == "job"
+
+
 def test_what_a_device_cannot_do_is_told_before_it_is_pushed(collector, devices):
     order = {"op": "push", "device": "r1", "name": "a", "script": "true"}
     keys = collector.enroll("r1")

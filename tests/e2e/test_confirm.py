@@ -87,7 +87,7 @@ def test_what_is_confirmed_stays(lab, worker, cli):
     assert before["routes"] != after["routes"]
     assert saves(worker) == []
     kinds = [row["kind"] for row in cli.rows("events", "--device", worker.name)]
-    assert "job" in kinds
+    assert "job" in kinds and "offline" not in kinds and kinds.count("online") == 1  # the new session was no outage
 
 
 def test_the_collector_comes_back_in_time(lab, worker, cli, collector):

@@ -6,6 +6,7 @@
 #include "collector/ingest_rows.h"
 #include "collector/ingest_watch.h"
 #include "collector/json_row.h"
+#include "common/clock.h"
 
 static uint8_t boot_a[LIMIT_BOOT_ID_BYTES] = { 'a' }, boot_b[LIMIT_BOOT_ID_BYTES] = { 'b' };
 
@@ -305,7 +306,7 @@ static void test_restart_remembers(void **state)
 	batch->message.dropped_events = 5;
 	send_batch(rig, batch);
 	send_batch(rig, make_batch(boot_a, 4, 1, 1));
-	ingest_note(rig->ingest, fleet_find(rig->ports.fleet, "r1"), STORE_BATCH_OFFLINE, "gone");
+	ingest_note(rig->ingest, fleet_find(rig->ports.fleet, "r1"), STORE_BATCH_OFFLINE, clock_wall_ms(), "gone");
 	rig_wait(rig, &rig->n_changes[PORT_CHANGE_EVENTS], 3);
 	rig_stop(rig);
 	rig_start(rig);
@@ -375,7 +376,7 @@ static void test_own_event_rows(void **state)
 	struct store_txn *txn;
 	json_t *rows;
 
-	ingest_note(rig->ingest, fleet_find(rig->ports.fleet, "r1"), STORE_BATCH_ONLINE, "192.0.2.7:4000");
+	ingest_note(rig->ingest, fleet_find(rig->ports.fleet, "r1"), STORE_BATCH_ONLINE, clock_wall_ms(), "192.0.2.7:4000");
 	rig_wait(rig, &rig->n_changes[PORT_CHANGE_EVENTS], 1);
 	assert_int_equal(store_read_begin(rig->ports.store, &txn), 0);
 	assert_int_equal(store_get_batch(txn, 1, &batch), 0);
