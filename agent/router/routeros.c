@@ -175,6 +175,11 @@ static void on_lost(void *arg, int64_t retry_ms, const struct err *why)
 
 /* --- operations ---------------------------------------------------------------------------------------- */
 
+bool routeros_is_from(const struct router *router, unsigned major, unsigned minor)
+{
+	return router->model.major > major || (router->model.major == major && router->model.minor >= minor);
+}
+
 int routeros_read_password(const struct agent_config *config, char ret_password[static LIMIT_ROS_PASSWORD], struct err *err)
 {
 	int fd;

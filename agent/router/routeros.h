@@ -144,6 +144,8 @@ void routeros_trouble(struct router *router, enum log_level level, const char *f
 	__attribute__((format(printf, 3, 4)));
 /* Copies what fits; what does not fit was never ours, and is left out. */
 void routeros_copy(char *ret_text, size_t size, const char *text);
+/* Is the version of the router this one or newer? */
+bool routeros_is_from(const struct router *router, unsigned major, unsigned minor);
 /* The first line of password_file; "" without one. */
 int routeros_read_password(const struct agent_config *config, char ret_password[static LIMIT_ROS_PASSWORD], struct err *err);
 /* The router has been read, for the first time in this session or again. */

@@ -46,15 +46,6 @@ void ros_row_id(const struct ros_sentence *row, char ret_id[static LIMIT_ROS_ID]
 		routeros_copy(ret_id, LIMIT_ROS_ID, id);
 }
 
-/* 0 when it is not told. */
-static uint64_t number_of(const struct ros_sentence *row, const char *key)
-{
-	uint64_t number = 0;
-
-	(void)parse_u64(ros_row_text(row, key), 0, UINT64_MAX, &number); /* "auto" is no number: not told */
-	return number;
-}
-
 uint32_t ros_row_distance(const struct ros_sentence *row, const char *key)
 {
 	uint32_t distance = 1; /* what RouterOS takes when none is written */
@@ -171,17 +162,9 @@ bool ros_facts_wants_plan(const struct ros_facts *facts)
 
 void ros_take_resource(struct ros_facts *facts, const struct ros_sentence *row)
 {
-	const char *at = ros_row_text(row, "version");
-	uint32_t major, minor = 0;
-
-	if (parse_leading_u32(&at, &major) == 0) {
-		if (*at++ != '.' || parse_leading_u32(&at, &minor) < 0)
-			minor = 0;
-		facts->major = major;
-		facts->minor = minor;
-	}
-	facts->free_bytes = number_of(row, "free-hdd-space");
-	facts->total_bytes = number_of(row, "total-hdd-space");
+	(void)ros_row_version(row, &facts->major, &facts->minor); /* not told: taken for an old one */
+	facts->free_bytes = ros_row_number(row, "free-hdd-space");
+	facts->total_bytes = ros_row_number(row, "total-hdd-space");
 	facts->is_x86 = strncmp(ros_row_text(row, "architecture-name"), "x86", 3) == 0;
 }
 
@@ -194,7 +177,7 @@ void ros_take_device_mode(struct ros_facts *facts, const struct ros_sentence *ro
 
 void ros_take_file(struct ros_facts *facts, const struct ros_sentence *row)
 {
-	uint64_t bytes = number_of(row, "size");
+	uint64_t bytes = ros_row_number(row, "size");
 
 	if (bytes <= facts->largest_bytes || strlen(ros_row_text(row, "name")) >= sizeof(facts->largest))
 		return;
@@ -204,8 +187,8 @@ void ros_take_file(struct ros_facts *facts, const struct ros_sentence *row)
 
 void ros_take_tracking(struct ros_facts *facts, const struct ros_sentence *row)
 {
-	facts->connections = number_of(row, "total-entries");
-	facts->max_connections = number_of(row, "max-entries");
+	facts->connections = ros_row_number(row, "total-entries");
+	facts->max_connections = ros_row_number(row, "max-entries");
 }
 
 void ros_take_settings(struct ros_facts *facts, const struct ros_sentence *row)
@@ -230,7 +213,7 @@ static uint32_t configured_as(const struct agent_config *config, const char *nam
 void ros_take_interface(struct ros_facts *facts, const struct ros_sentence *row)
 {
 	uint32_t is = configured_as(facts->config, ros_row_text(row, "name"));
-	uint64_t mtu = number_of(row, ros_find(row, "actual-mtu") ? "actual-mtu" : "mtu");
+	uint64_t mtu = ros_row_number(row, ros_find(row, "actual-mtu") ? "actual-mtu" : "mtu");
 	struct ros_fact_interface *interface;
 
 	if (is == 0 && (ros_row_is(row, "dynamic") || strlen(ros_row_text(row, "name")) >= LIMIT_ROS_NAME))

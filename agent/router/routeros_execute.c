@@ -408,14 +408,13 @@ static int send_script(struct ros_execution *execution, struct err *err)
 int routeros_execute(struct ros_execution *execution, struct router *router, const char *script, const struct ros_piece *piece,
 		     bool is_dry, int64_t timeout_ms, struct ros_output *output, ros_execution_fn *on_done, struct err *err)
 {
-	const struct ros_model *model = &router->model;
 	uint8_t random[4];
 	struct buf name;
 	int r;
 
 	*execution = (struct ros_execution){ .arg = execution->arg, .router = router, .on_done = on_done, .script = script,
 					     .piece = *piece, .output = output, .session = router->sessions, .pause_ms = LIMIT_ROS_WATCH_MS / 16,
-					     .is_job = model->major < 7 || (model->major == 7 && model->minor < 8) };
+					     .is_job = !routeros_is_from(router, 7, 8) };
 	output->begin = output->length;
 	output->seen = output->tail_length = 0;
 	random_fill(random, sizeof(random));

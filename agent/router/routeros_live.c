@@ -25,10 +25,8 @@ struct ros_model_uplink *routeros_uplink_by_interface(struct router *router, str
 
 static void take_counter(const struct ros_sentence *row, const char *key, uint64_t *ret_bytes)
 {
-	const char *value = ros_find(row, key);
-
-	if (value && parse_u64(value, 0, UINT64_MAX, ret_bytes) < 0)
-		*ret_bytes = 0;
+	if (ros_find(row, key))
+		*ret_bytes = ros_row_number(row, key);
 }
 
 static void lose_interface(struct ros_model_uplink *uplink)

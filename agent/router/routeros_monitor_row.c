@@ -11,16 +11,9 @@
 #include "agent/router/ros_row.h"
 #include "common/parse.h"
 
-static uint64_t number_of(const struct ros_sentence *row, const char *key)
-{
-	uint64_t number = 0;
-
-	return parse_u64(ros_row_text(row, key), 0, UINT64_MAX, &number) < 0 ? 0 : number;
-}
-
 static uint32_t small_number_of(const struct ros_sentence *row, const char *key)
 {
-	uint64_t number = number_of(row, key);
+	uint64_t number = ros_row_number(row, key);
 
 	return number > UINT32_MAX ? 0 : (uint32_t)number;
 }
@@ -156,8 +149,8 @@ static void read_interface(const struct ros_sentence *row, struct ros_seen *seen
 {
 	read_running(row, seen);
 	seen->has_counters = ros_find(row, "rx-byte") && ros_find(row, "tx-byte");
-	seen->rx_bytes = number_of(row, "rx-byte");
-	seen->tx_bytes = number_of(row, "tx-byte");
+	seen->rx_bytes = ros_row_number(row, "rx-byte");
+	seen->tx_bytes = ros_row_number(row, "tx-byte");
 	seen->has_link_downs = ros_find(row, "link-downs") != NULL;
 	seen->link_downs = small_number_of(row, "link-downs");
 }
@@ -239,9 +232,9 @@ void routeros_read_resource(const struct ros_sentence *row, struct router_health
 		.version = ret_version,
 		.uptime_s = routeros_uptime_s(ros_row_text(row, "uptime")),
 		.cpu_percent = small_number_of(row, "cpu-load"),
-		.memory_free_bytes = number_of(row, "free-memory"),
-		.memory_bytes = number_of(row, "total-memory"),
-		.disk_free_bytes = number_of(row, "free-hdd-space"),
-		.disk_bytes = number_of(row, "total-hdd-space"),
+		.memory_free_bytes = ros_row_number(row, "free-memory"),
+		.memory_bytes = ros_row_number(row, "total-memory"),
+		.disk_free_bytes = ros_row_number(row, "free-hdd-space"),
+		.disk_bytes = ros_row_number(row, "total-hdd-space"),
 	};
 }

@@ -19,15 +19,7 @@
 
 static void take_resource(struct router *router, const struct ros_sentence *row)
 {
-	uint32_t major, minor = 0;
-	const char *at = ros_row_text(row, "version");
-
-	if (parse_leading_u32(&at, &major) < 0)
-		return;
-	if (*at++ == '.' && parse_leading_u32(&at, &minor) < 0)
-		minor = 0;
-	router->next.major = major;
-	router->next.minor = minor;
+	(void)ros_row_version(row, &router->next.major, &router->next.minor); /* not told: 0, which is too old */
 }
 
 static void take_interface(struct router *router, const struct ros_sentence *row)
@@ -253,7 +245,7 @@ static int settle_model(struct router *router, struct err *err)
 				 LIMIT_ROS_NETWORKS, next->n_more_networks);
 	router->model = *next;
 	routeros_report_uplinks(router);
-	if (router->model.major < 6 || (router->model.major == 6 && router->model.minor < 43))
+	if (!routeros_is_from(router, 6, 43))
 		return err_set(err, -ENOTSUP, "its version is %u.%u; Jaga needs 6.43 or newer", router->model.major,
 			       router->model.minor);
 	return routeros_want(router, err);

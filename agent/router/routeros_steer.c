@@ -276,7 +276,7 @@ static void on_flushed(void *arg, const struct ros_result *result)
 static bool flush(struct router *router, unsigned uplink, bool is_all)
 {
 	static const struct ros_answer answer = { .on_end = on_flushed };
-	bool is_counted = router->model.major > 7 || (router->model.major == 7 && router->model.minor >= 8);
+	bool is_counted = routeros_is_from(router, 7, 8);
 	char script[320];
 	struct buf text, *out;
 
