@@ -139,7 +139,7 @@ CASES = [
     Case("two balancers", "balancer", "6 rules of another balance the lines already (PCC)", "/ip firewall mangle disable *", by_hand,
          level="fatal"),
     Case("a mark that has no route", "mark-route", "sets routing mark to-B, which no route has", "{key}=to-B",
-         lambda p: by_hand(p, table="to-C"), is_planned=False),
+         lambda p: by_hand(p, table="to-C").replace("add name=to-B fib", "add name=to-B fib\nadd name=to-C fib"), is_planned=False),
     Case("a mark that has no route, and no other name", "mark-route", "sets routing mark to-B, which no route has",
          "/ip route add gateway=10.0.2.1 {key}=to-B", lambda p: by_hand(p, table="main" if p == "7.20" else "''").replace(" routing-mark=''", ""),
          is_planned=False),

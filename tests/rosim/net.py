@@ -252,6 +252,9 @@ class Forwarding:
             return f"meta l4proto {sign}{value}"
         if name in ("src-port", "dst-port"):
             return f"th {name[0]}port {sign}{{ {value} }}"
+        if name == "ipsec-policy":
+            direction, _, policy = value.partition(",")
+            return f"{'rt ipsec' if direction == 'out' else 'meta secpath'} {'exists' if policy == 'ipsec' else 'missing'}"
         if name == "connection-nat-state":
             return f"ct status {'dnat' if value == 'dstnat' else 'snat'}"
         raise Trap(f"failure: the simulated router forwards no packets by {name}")
@@ -263,6 +266,8 @@ class Forwarding:
             return f"ct mark set {self.connection_marks.number(item['new-connection-mark'])}{end}", {"new-connection-mark"}
         if action == "mark-routing":
             return f"meta mark set {self.routing_marks.number(item['new-routing-mark'])}{end}", {"new-routing-mark"}
+        if action == "jump":
+            return f"jump mangle_{chain_name(item['jump-target'])}", {"jump-target"}
         if action in ("accept", "passthrough", "drop", "return"):
             return {"passthrough": "continue"}.get(action, action), set()
         if action == "change-mss":
@@ -309,9 +314,11 @@ class Forwarding:
             lines.append(f"set {set_name(name)} {{ type ipv4_addr; flags interval; auto-merge;"
                          + (f" elements = {{ {', '.join(elements)} }};" if elements else "") + " }")
         for kind, action in (("mangle", self.mangle_action), ("nat", self.nat_action), ("filter", self.filter_action)):
-            for chain in sorted({item["chain"] for item in self.active(f"/ip/firewall/{kind}")}):
-                lines.append(f"chain {kind}_{chain} {{ {self.CHAINS[kind, chain]}; policy accept;")
-                for item in self.active(f"/ip/firewall/{kind}"):
+            items = self.active(f"/ip/firewall/{kind}")
+            for chain in sorted({item[name] for item in items for name in ("chain", "jump-target") if name in item}):
+                hook = self.CHAINS.get((kind, chain))
+                lines.append(f"chain {kind}_{chain_name(chain)} {{" + (f" {hook}; policy accept;" if hook else ""))
+                for item in items:
                     if item["chain"] == chain:
                         verdict, own = action(item)
                         lines.append(f"  {self.expression(item, own)} counter {verdict}")
@@ -329,7 +336,7 @@ class Forwarding:
         kind = path.rsplit("/", 1)[1]
         action = {"mangle": self.mangle_action, "nat": self.nat_action, "filter": self.filter_action}.get(kind)
         if path.startswith("/ip/firewall/") and action and item.get("disabled") != "yes":
-            if (kind, item["chain"]) not in self.CHAINS:
+            if kind != "mangle" and (kind, item["chain"]) not in self.CHAINS:
                 raise Trap(f"failure: the simulated router has no {kind} chain {item['chain']}")
             self.expression(item, action(item)[1])
 
@@ -389,6 +396,10 @@ class Forwarding:
 
 def with_port(address, port):
     return f"{address}:{port}" if port else address
+
+
+def chain_name(name):
+    return re.sub(r"\W", lambda match: f"_{ord(match.group()):02x}", name)
 
 
 def set_name(name):

@@ -221,12 +221,16 @@ class Parser:
                 flag = re.match(r"!?[A-Za-z][\w-]*(?=[\s;\]}]|$)", self.text[self.at:])
                 if flag and flag.group().lstrip("!") in allowed and (positional or verb == "add"):
                     self.at += flag.end()
-                    named[flag.group().lstrip("!")] = ("text", "" if flag.group()[0] != "!" else "no")
+                    named[flag.group().lstrip("!")] = ("text", "" if flag.group()[0] != "!" else self.unset(path, flag.group()[1:]))
                 else:
                     positional.append(self.value())
         if positional and not self.commands.takes_positional(path, verb):
             self.fail("expected end of command", start)
         return ("command", path, verb, named, positional, position)
+
+    def unset(self, path, name):
+        """!name: no, or without a value."""
+        return "no" if self.router.menus[path].properties[name].kind in ("bool", "flag") else ""
 
     def query(self, path, verb, position):
         """print and find: conditions, and words such as detail, count-only, where."""

@@ -10,7 +10,7 @@ save point (safe mode, backup) is a copy of it.
 import copy
 import time
 
-from . import schema, values
+from . import rules, schema, values
 from .errors import Trap
 from .values import text_of
 
@@ -124,6 +124,8 @@ class Router:
             return item.get("default-name")
         if name == "invalid":
             return "false"
+        if name == "static":
+            return None if item.dynamic else "true"
         if name == "hw-offload":
             return "true" if item["hw"] == "yes" and self.can_offload(item) else "false"
         if name in ("bytes", "packets", "run-count", "rx-byte", "tx-byte", "rx-packet", "tx-packet", "link-downs"):
@@ -282,6 +284,7 @@ class Router:
         if missing:
             raise Trap(f"missing value(s) of argument(s) {' '.join(missing)}")
         self._check_unique(path, properties)
+        rules.check(path, properties)
         if path == "/ip/address":
             properties.setdefault("network", network_of(properties["address"]))
         timeout = properties.get("timeout") if path == "/ip/firewall/address-list" else None
@@ -307,6 +310,7 @@ class Router:
         for item in items:
             checked = self._check(path, arguments)
             self._check_unique(path, {**item, **checked} if "name" in checked or "address" in checked else {}, item)
+            rules.check(path, {**item, **checked})
             old_name = item.get("name")
             item.update(checked)
             for name, value in checked.items():  # a matcher that is set to nothing is gone

@@ -7,9 +7,10 @@ A line is one menu:
 KIND     list: items; ordered: items whose order matters (place-before=, move); settings: one item, only set;
          status: one item, only read; view: items that other things make, only read or removed
 VERSIONS 6 or 7, or 7.18+: where the menu is (a property may have them too)
-PROPERTY NAME[:TYPE][=DEFAULT][!][@VERSIONS]; "!" is required when an item is added; "-NAME" is only read. A default of "~" is
+PROPERTY NAME[:TYPE[(OF)]][=DEFAULT][!][@VERSIONS]; "!" is required when an item is added; "-NAME" is only read. A default of "~" is
          empty and not shown while it is. Without a default the property is absent until it is set.
-TYPE     what a value must be (values.py); text when none is named
+TYPE     what a value must be (values.py); text when none is named. OF: the range of an int, "1..255", or the words that are known,
+         "ping|arp"; of an enumeration one, of a choice several with commas, or with "!" all others
 
 Sources: MikroTik's manual, published exports. What they leave open is listed in README.md.
 """
@@ -34,36 +35,36 @@ MENUS = """
 /certificate              list      name common-name=~ trusted:bool=no
 
 /interface                view      name -type mtu -actual-mtu disabled:bool=no comment=~ -running -mac-address -rx-byte -tx-byte -rx-packet -tx-packet -link-downs -last-link-up-time
-/interface/ethernet       fixed     name! -default-name mtu:int=1500 mac-address arp=enabled comment=~ disabled:bool=no -running
-/interface/bridge         list      name:name! mtu=auto arp=enabled protocol-mode=rstp vlan-filtering:bool=no pvid:int=1 fast-forward:bool=yes comment=~ disabled:bool=no -running
-/interface/bridge/port    list      bridge:bridge! interface:interface! pvid:int=1 frame-types=admit-all ingress-filtering:bool=no@6 ingress-filtering:bool=yes@7 horizon=none hw:bool=yes path-cost=10 priority=0x80 comment=~ disabled:bool=no -hw-offload
+/interface/ethernet       fixed     name! -default-name mtu:int(32..65536)=1500 mac-address arp=enabled comment=~ disabled:bool=no -running
+/interface/bridge         list      name:name! mtu=auto arp=enabled protocol-mode=rstp vlan-filtering:bool=no pvid:int(1..4094)=1 fast-forward:bool=yes comment=~ disabled:bool=no -running
+/interface/bridge/port    list      bridge:bridge! interface:interface! pvid:int(1..4094)=1 frame-types=admit-all ingress-filtering:bool=no@6 ingress-filtering:bool=yes@7 horizon=none hw:bool=yes path-cost=10 priority=0x80 comment=~ disabled:bool=no -hw-offload
 /interface/bridge/vlan    list      bridge:bridge! vlan-ids! tagged=~ untagged=~ comment=~ disabled:bool=no
-/interface/vlan           list      name:name! interface:interface! vlan-id:int! mtu:int=1500 arp=enabled use-service-tag:bool=no comment=~ disabled:bool=no -running
+/interface/vlan           list      name:name! interface:interface! vlan-id:int(1..4095)! mtu:int(32..65536)=1500 arp=enabled use-service-tag:bool=no comment=~ disabled:bool=no -running
 /interface/veth           list@7    name:name! address! gateway=~ comment=~ disabled:bool=no -running
 /interface/list           list      name! include=~ exclude=~ comment=~
 /interface/list/member    list      list:interface-list! interface:interface! comment=~ disabled:bool=no
-/interface/pppoe-client   list      name:name! interface:interface! user=~ password:secret=~ add-default-route:bool=no default-route-distance:int=1 use-peer-dns:bool=no profile=default service-name=~ ac-name=~ comment=~ disabled:bool=yes -running
+/interface/pppoe-client   list      name:name! interface:interface! user=~ password:secret=~ add-default-route:bool=no default-route-distance:int(0..255)=1 use-peer-dns:bool=no profile=default service-name=~ ac-name=~ comment=~ disabled:bool=yes -running
 /interface/pppoe-server/server list interface:interface! service-name=~ default-profile=default authentication=pap,chap,mschap1,mschap2 one-session-per-host:bool=no comment=~ disabled:bool=yes
-/interface/l2tp-client    list      name:name! connect-to:address! user! password:secret=~ profile=default-encryption keepalive-timeout:int=60 dial-on-demand:bool=no add-default-route:bool=no default-route-distance:int=1 use-ipsec:bool=no allow=pap,chap,mschap1,mschap2 max-mtu:int=1450 max-mru:int=1450 comment=~ disabled:bool=yes -running
+/interface/l2tp-client    list      name:name! connect-to:address! user! password:secret=~ profile=default-encryption keepalive-timeout:int=60 dial-on-demand:bool=no add-default-route:bool=no default-route-distance:int(0..255)=1 use-ipsec:bool=no allow=pap,chap,mschap1,mschap2 max-mtu:int=1450 max-mru:int=1450 comment=~ disabled:bool=yes -running
 /interface/lte            fixed     name! -default-name apn-profiles=default mtu:int=1500 comment=~ disabled:bool=no -running
 /interface/wireless       fixed     name! -default-name mode=station ssid=MikroTik band=2ghz-b/g frequency=2412 security-profile=default comment=~ disabled:bool=yes -running
 
 /ip/address               list      address:prefix! interface:interface! network:address comment=~ disabled:bool=no -actual-interface -dynamic -invalid
-/ip/route                 list      dst-address:prefix=0.0.0.0/0 gateway! distance:int=1 scope:int=30 target-scope:int=10 check-gateway=none routing-mark@6 routing-table=main@7 suppress-hw-offload:bool=no@7 pref-src type comment=~ disabled:bool=no -active -dynamic -inactive -static -gateway-status
+/ip/route                 list      dst-address:prefix=0.0.0.0/0 gateway! distance:int(1..255)=1 scope:int(0..255)=30 target-scope:int(0..255)=10 check-gateway:enumeration(none|ping|arp)=none@6 check-gateway:enumeration(none|ping|arp|bfd)=none@7 routing-mark@6 routing-table:table=main@7 suppress-hw-offload:bool=no@7 pref-src type comment=~ disabled:bool=no -active -dynamic -inactive -static -gateway-status
 /ip/route/rule            ordered@6 src-address:prefix dst-address:prefix interface routing-mark action:rule-action=lookup table=main comment=~ disabled:bool=no
 /ip/dns                   settings  servers=~ allow-remote-requests:bool=no cache-size=2048KiB max-udp-packet-size:int=4096 -dynamic-servers
 /ip/dns/static            list      name! address:address ttl:time=1d comment=~ disabled:bool=no
-/ip/settings              settings  ip-forward:bool=yes rp-filter=no tcp-syncookies:bool=no send-redirects:bool=yes
-/ip/service               fixed     name! port:int address=~ certificate=none disabled:bool=no
+/ip/settings              settings  ip-forward:bool=yes rp-filter:enumeration(no|loose|strict)=no tcp-syncookies:bool=no send-redirects:bool=yes
+/ip/service               fixed     name! port:int(1..65535) address=~ certificate=none disabled:bool=no
 /ip/cloud                 settings  ddns-enabled=no update-time:bool=yes
 /ip/pool                  list      name! ranges! next-pool=none comment=~
-/ip/dhcp-client           list      interface:interface! add-default-route=yes default-route-distance:int=1 use-peer-dns:bool=yes use-peer-ntp:bool=yes dhcp-options=hostname,clientid comment=~ disabled:bool=no -address -gateway -status
+/ip/dhcp-client           list      interface:interface! add-default-route:enumeration(yes|no|special-classless)=yes default-route-distance:int(0..255)=1 use-peer-dns:bool=yes use-peer-ntp:bool=yes dhcp-options=hostname,clientid comment=~ disabled:bool=no -address -gateway -status
 /ip/dhcp-server           list      name! interface:interface! address-pool=static-only lease-time:time=10m authoritative=yes comment=~ disabled:bool=no
 /ip/dhcp-server/network   list      address:prefix! gateway=~ dns-server=~ netmask=0 comment=~
 /ip/dhcp-server/lease     list      address! mac-address! server=all comment=~ disabled:bool=no
 /ip/firewall/filter       ordered   chain! action:filter-action=accept RULE log:bool=no log-prefix=~ comment=~ disabled:bool=no -bytes -packets -dynamic -invalid
 /ip/firewall/nat          ordered   chain! action:nat-action=accept RULE to-addresses to-ports log:bool=no log-prefix=~ comment=~ disabled:bool=no -bytes -packets -dynamic -invalid
-/ip/firewall/mangle       ordered   chain! action:mangle-action=accept RULE new-connection-mark new-packet-mark new-routing-mark new-mss passthrough:bool=yes log:bool=no log-prefix=~ comment=~ disabled:bool=no -bytes -packets -dynamic -invalid
+/ip/firewall/mangle       ordered   chain! action:mangle-action=accept RULE new-connection-mark new-packet-mark new-routing-mark@6 new-routing-mark:table@7 new-mss passthrough:bool=yes log:bool=no log-prefix=~ comment=~ disabled:bool=no -bytes -packets -dynamic -invalid
 /ip/firewall/raw          ordered   chain! action:raw-action=accept RULE comment=~ disabled:bool=no -bytes -packets -dynamic -invalid
 /ip/firewall/address-list list      list! address! timeout:time comment=~ disabled:bool=no -dynamic -creation-time
 /ip/firewall/connection   view      -protocol -src-address -dst-address -reply-src-address -reply-dst-address -connection-mark -timeout -tcp-state -assured -confirmed -seen-reply
@@ -78,7 +79,7 @@ MENUS = """
 /ipv6/settings            settings  disable-ipv6:bool=no@7 forward:bool=yes accept-redirects=yes-if-forwarding-disabled accept-router-advertisements=yes-if-forwarding-disabled
 
 /routing/table            list@7    name! fib:flag comment=~ disabled:bool=no -dynamic
-/routing/rule             ordered@7 src-address:prefix dst-address:prefix interface routing-mark action:rule-action=lookup table=main comment=~ disabled:bool=no
+/routing/rule             ordered@7 src-address:prefix dst-address:prefix interface:interface routing-mark:table action:rule-action=lookup table:table=main min-prefix:int(0..128) comment=~ disabled:bool=no
 /routing/settings         settings@7.20+ check-gateway-interval:time=10s check-gateway-timeout:time=1s check-gateway-attempts:int=2
 /routing/ospf/instance    list      name! version:int=2@7 router-id=0.0.0.0@6 router-id=main@7 redistribute=~@7 redistribute-connected=no@6 comment=~ disabled:bool=no
 /routing/ospf/area        list      name! instance=default area-id=0.0.0.0 type=default comment=~ disabled:bool=no
@@ -86,7 +87,7 @@ MENUS = """
 /routing/ospf/interface-template list@7 area! interfaces=~ networks=~ type=broadcast cost:int=1 comment=~ disabled:bool=no
 /routing/ospf/neighbor    view      -instance -address -router-id -interface -state -adjacency -state-changes
 /routing/bgp/instance     list@6    name! as:int=65530 router-id=0.0.0.0 redistribute-connected:bool=no comment=~ disabled:bool=no
-/routing/bgp/peer         list@6    name! instance=default remote-address:address! remote-as:int! hold-time:time=3m keepalive-time:time update-source=none comment=~ disabled:bool=no -state -prefix-count -established -uptime
+/routing/bgp/peer         list@6    name! instance=default remote-address:address! remote-as:int(1..4294967295)! hold-time:time=3m keepalive-time:time update-source=none comment=~ disabled:bool=no -state -prefix-count -established -uptime
 /routing/bgp/network      list@6    network:prefix! synchronize:bool=yes comment=~ disabled:bool=no
 /routing/bgp/template     list@7    name! as:int router-id=~ keepalive-time:time hold-time:time comment=~ disabled:bool=no
 /routing/bgp/connection   list@7    name! remote.address! remote.as:int local.role! local.address as:int templates=default keepalive-time:time hold-time:time output.network=~ comment=~ disabled:bool=no
@@ -104,21 +105,24 @@ MENUS = """
 """
 
 # What every rule of a firewall can match.
-RULE = """protocol src-address:addresses dst-address:addresses src-address-list dst-address-list src-address-type dst-address-type src-port
-dst-port in-interface:interface out-interface:interface in-interface-list out-interface-list in-bridge-port connection-state
-connection-mark packet-mark routing-mark connection-type connection-nat-state per-connection-classifier:pcc tcp-flags tcp-mss hotspot limit
-packet-size ttl jump-target address-list address-list-timeout:time hw-offload:bool ipsec-policy reject-with"""
+RULE = """protocol src-address:addresses dst-address:addresses src-address-list dst-address-list src-address-type:choice(ADDRESS-TYPES) dst-address-type:choice(ADDRESS-TYPES)
+src-port:ports dst-port:ports in-interface:interface out-interface:interface in-interface-list:interface-list out-interface-list:interface-list
+in-bridge-port connection-state:choice(established|related|new|invalid|untracked)
+connection-mark packet-mark routing-mark connection-type connection-nat-state per-connection-classifier:pcc tcp-flags tcp-mss hotspot:choice(auth|from-client|http|local-dst|to-client) limit
+packet-size ttl jump-target address-list address-list-timeout:time hw-offload:bool ipsec-policy:enumeration(in,ipsec|in,none|out,ipsec|out,none)
+reject-with""".replace("ADDRESS-TYPES", "unicast|local|broadcast|multicast|blackhole|prohibit|unreachable")
 
 PERSONALITIES = {"6.49": (6, 49, 13), "7.16": (7, 16, 2), "7.20": (7, 20, 4)}
 
-PROPERTY = re.compile(r"^(-?)([\w.-]+?)(?::([\w-]+))?(?:=(.*?))?(!?)(?:@([\d.]+\+?))?$")
+PROPERTY = re.compile(r"^(-?)([\w.-]+?)(?::([\w-]+)(?:\(([^)]*)\))?)?(?:=(.*?))?(!?)(?:@([\d.]+\+?))?$")
 
 
 class Property:
-    def __init__(self, readonly, name, kind, default, required):
+    def __init__(self, readonly, name, kind, of, default, required):
         self.readonly = readonly == "-"
         self.name = name
         self.kind = kind or "text"
+        self.of = of  # what its type leaves open: a range, or words
         self.default = "" if default == "~" else default  # None: absent until set
         self.required = required == "!"
 

@@ -72,6 +72,21 @@ def test_failures_name_their_line_from_7_17_on():
     ("/ip address remove *99", "no such item"),
     ("/ip firewall mangle add chain=prerouting per-connection-classifier=both-addresses:2/2",
      "invalid value for argument per-connection-classifier"),
+    ("/ip route add gateway=10.0.0.2 distance=256", "value of distance out of range (1..255)"),
+    ("/ip route add gateway=10.0.0.2 check-gateway=pong", "input does not match any value of check-gateway"),
+    ("/interface vlan add name=v interface=ether1 vlan-id=4096", "value of vlan-id out of range (1..4095)"),
+    ("/ip firewall mangle add chain=prerouting in-interface-list=!nobody", "input does not match any value of in-interface-list"),
+    ("/ip firewall mangle add chain=prerouting dst-address-type=locale", "input does not match any value of dst-address-type"),
+    ("/ip firewall mangle add chain=prerouting hotspot=!authorised", "input does not match any value of hotspot"),
+    ("/ip firewall filter add chain=input connection-state=new,old", "input does not match any value of connection-state"),
+    ("/ip firewall filter add chain=input protocol=tcp dst-port=80,70000", "invalid value for argument dst-port"),
+    ("/ip firewall nat add chain=srcnat ipsec-policy=none", "input does not match any value of ipsec-policy"),
+    ("/ip firewall nat add chain=srcnat action=masquerade in-interface=ether1",
+     "failure: incoming interface matching not possible in output and postrouting chains"),
+    ("/ip firewall mangle add chain=prerouting out-interface=ether1",
+     "failure: outgoing interface matching not possible in input and prerouting chains"),
+    ("/ip firewall mangle add chain=forward action=mark-routing new-routing-mark=main",
+     "failure: routing-mark allowed only in output and prerouting chains"),
 ])
 def test_refusals(terminal, command, error):
     terminal.type("/ip address add address=10.0.0.1/24 interface=ether1")
@@ -79,9 +94,22 @@ def test_refusals(terminal, command, error):
     assert terminal.type(":put [/ip address print count-only]").startswith("1")
 
 
+@pytest.mark.parametrize("command, name", [
+    ("/ip route add gateway=10.0.0.2 routing-table=nowhere", "routing-table"),
+    ("/routing rule add src-address=10.0.0.3/32 table=nowhere", "table"),
+    ("/ip firewall mangle add chain=prerouting action=mark-routing new-routing-mark=nowhere", "new-routing-mark"),
+])
+def test_with_7_a_table_is_made_before_it_is_named(command, name):
+    seven = Terminal("7.16")
+    assert seven.type(command) == f"input does not match any value of {name}"
+    assert seven.type("/routing table add name=nowhere fib\n" + command) == ""
+
+
 def test_menus_differ_by_version():
     assert Terminal("6.49").type("/ip route add gateway=1.1.1.1 routing-mark=to-ISP1") == ""
     assert "expected end of command" in Terminal("7.20").type("/ip route add gateway=1.1.1.1 routing-mark=to-ISP1")
+    mark = "/ip firewall mangle add chain=prerouting action=mark-routing new-routing-mark=to-ISP1"
+    assert Terminal("6.49").type(mark) == "" and "input does not match" in Terminal("7.16").type(mark)
     assert "bad command name table" in Terminal("6.49").type("/routing table add name=x fib")
     assert Terminal("7.16").type("/routing table add name=x fib\n/ip route add gateway=1.1.1.1 routing-table=x") == ""
 
@@ -150,6 +178,12 @@ def test_secrets(terminal):
     else:
         assert "hush" not in plain and "hush" in terminal.type("/export show-sensitive")
         assert "unknown parameter" in terminal.type("/export hide-sensitive")
+
+
+def test_a_rule_that_becomes_impossible_stays_as_it_was(terminal):
+    terminal.type("/ip firewall mangle add chain=forward action=mark-packet new-packet-mark=a in-interface=ether1")
+    assert "incoming interface matching" in terminal.type("/ip firewall mangle set 0 chain=output")
+    assert "chain=forward" in terminal.type("/ip firewall mangle print")
 
 
 def test_a_renamed_interface_is_the_same_interface(terminal):

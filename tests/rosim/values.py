@@ -44,8 +44,40 @@ def _bool(text, _router):
     raise ValueError(text)
 
 
-def _int(text, _router):
-    return str(int(text, 0))
+def _int(text, _router, of, name):
+    number = int(text, 0)
+    first, last = map(int, of.split("..")) if of else (0, 2 ** 32 - 1)
+    if not first <= number <= last:
+        raise Trap(f"value of {name} out of range ({first}..{last})")
+    return str(number)
+
+
+def _enumeration(text, _router, of, name):
+    if text in of.split("|"):
+        return text
+    raise Trap(f"input does not match any value of {name}")
+
+
+def _choice(text, _router, of, name):
+    """Several, or all others."""
+    if set(text.removeprefix("!").split(",")) <= set(of.split("|")):
+        return text
+    raise Trap(f"input does not match any value of {name}")
+
+
+def _ports(text, _router):
+    for part in text.removeprefix("!").split(","):
+        first, _, last = part.partition("-")
+        if not 0 <= int(first) <= int(last or first) <= 65535:
+            raise ValueError(text)
+    return text
+
+
+def _table(text, router, _of, name):
+    """With 7 a table is made before it is named."""
+    if any(item["name"] == text for item in router.items("/routing/table")):
+        return text
+    raise Trap(f"input does not match any value of {name}")
 
 
 def _address(text, _router):
@@ -92,10 +124,11 @@ def _bridge(text, router):
     raise Trap("input does not match any value of bridge")
 
 
-def _interface_list(text, router):
-    if text in ("all", "none", "dynamic", "static") or any(i["name"] == text for i in router.items("/interface/list")):
+def _interface_list(text, router, _of, name):
+    known = text.removeprefix("!")
+    if known in ("all", "none", "dynamic", "static") or any(i["name"] == known for i in router.items("/interface/list")):
         return text
-    raise Trap("input does not match any value of list")
+    raise Trap(f"input does not match any value of {name}")
 
 
 def _flag(text, _router):
@@ -123,14 +156,18 @@ def _action(kind):
 
 CHECKS = {
     "text": lambda text, router: text, "secret": lambda text, router: text, "name": lambda text, router: text,
-    "bool": _bool, "int": _int, "address": _address, "prefix": _prefix, "addresses": _addresses, "time": _time, "pcc": _pcc,
-    "interface": _interface, "bridge": _bridge, "interface-list": _interface_list, "flag": _flag,
+    "bool": _bool, "ports": _ports, "address": _address, "prefix": _prefix, "addresses": _addresses, "time": _time, "pcc": _pcc,
+    "interface": _interface, "bridge": _bridge, "flag": _flag,
     **{kind: _action(kind) for kind in ACTIONS},
 }
+
+NAMED = {"int": _int, "enumeration": _enumeration, "choice": _choice, "table": _table, "interface-list": _interface_list}
 
 
 def check(property_, text, router):
     try:
+        if property_.kind in NAMED:
+            return NAMED[property_.kind](text, router, property_.of, property_.name)
         return CHECKS[property_.kind](text, router)
     except ValueError:
         raise Trap(f"invalid value for argument {property_.name}") from None
