@@ -98,6 +98,7 @@
 #define LIMIT_ROS_VALUE 80	      /* two names and a head; "both-addresses-and-ports:64/63" */
 #define LIMIT_ROS_ITEM_ATTRIBUTES 12  /* a rule for a bucket has 9 */
 #define LIMIT_ROS_NETWORKS 32	      /* inside, of which a router knows by its addresses: two for each LAN */
+#define LIMIT_ROS_PRIVATE 6	      /* networks that no provider routes: RFC 1918, 6598, 3927, multicast */
 #define LIMIT_ROS_EXECUTE_BYTES 60000 /* of a script in one /execute: RouterOS takes 64 kB */
 #define LIMIT_ROS_SEND_BYTES 73728    /* commands that wait for the socket: a script, and the short ones beside it */
 #define LIMIT_ROS_TAIL 1024	      /* of a script's output: its last line says how it ended */

@@ -1,13 +1,16 @@
 /*
- * ros_plan: see ros_plan.h. The packets' way through the rules of the native plan (chain prerouting):
+ * ros_plan: see ros_plan.h. The packets' way through the rules of the native plan:
  *
- *	a probe of the agent             -> as it is; a routing rule knows its table
- *	of a hotspot, before the login   -> as it is: the router answers with the page
- *	from a LAN to a network inside   -> as it is
- *	from a line, not marked          -> mark of that line          answers leave where questions came in
- *	from a LAN, not marked, bucket B -> mark of jaga-new-B-*'s uplink if that list holds an entry, else of B's home
- *	from a LAN, mark of U            -> table of jaga-live-U-*'s uplink if that list holds an entry, else of U
- *	the router's own (chain output), mark of U -> table of U
+ *	prerouting  from a line, not marked -> mark of that line          answers leave where questions came in
+ *	            from a LAN              -> chain jaga, but not: to the router itself, to a network inside, a probe of the
+ *	                                       agent (a routing rule knows its table)
+ *	jaga        of a hotspot, before the login -> back: the router answers with the page
+ *	            not marked, bucket B    -> mark of jaga-new-B-*'s uplink if that list holds an entry, else of B's home
+ *	            mark of U               -> table of U, or of jaga-live-U-*'s uplink if that list holds an entry
+ *	output      mark of U               -> table of U
+ *
+ * No rule keeps a packet from those of others behind them: a router's own marks of packets (queues) and routing marks (this
+ * host always over that line) hold, and the latter win.
  *
  * Table of U: default over U's target, then over the other lines in the order of their tiers, each found dead by the
  * router's own pings. Probes of the agent leave by their source address, through tables that hold one line each and
@@ -220,31 +223,29 @@ static void put_mark_connection(struct build *build, const char *mark)
 	put(build, "connection-mark", "no-mark");
 }
 
-static void put_exempt(struct build *build)
+/* The way into chain jaga, and out of it before the login. */
+static void put_jump(struct build *build)
 {
-	begin(build, ROS_MANGLE, "probes");
+	begin(build, ROS_MANGLE, "from LANs");
 	put(build, "chain", "prerouting");
-	put(build, "action", "accept");
-	put(build, "src-address-list", "jaga-probe");
+	put(build, "action", "jump");
+	put(build, "jump-target", "jaga");
+	put(build, "in-interface-list", "jaga-lan");
+	put(build, "dst-address-type", "!local");
+	put(build, "dst-address-list", "!jaga-inside");
+	put(build, "src-address-list", "!jaga-probe");
 	end(build);
 
 	for (unsigned i = 0; i < build->site->n_lans; i++) {
 		if (!build->site->has_hotspot[i])
 			continue;
 		begin(build, ROS_MANGLE, "before the login on %s", build->site->lans[i]);
-		put(build, "chain", "prerouting");
-		put(build, "action", "accept");
+		put(build, "chain", "jaga");
+		put(build, "action", "return");
 		put(build, "in-interface", "%s", build->site->lans[i]);
 		put(build, "hotspot", "!auth");
 		end(build);
 	}
-
-	begin(build, ROS_MANGLE, "inside");
-	put(build, "chain", "prerouting");
-	put(build, "action", "accept");
-	put(build, "in-interface-list", "jaga-lan");
-	put(build, "dst-address-list", "jaga-inside");
-	end(build);
 }
 
 static void put_inbound(struct build *build)
@@ -268,10 +269,8 @@ static void put_bucket(struct build *build, unsigned bucket, unsigned uplink)
 		begin(build, ROS_MANGLE, "bucket %u", bucket);
 	else
 		begin(build, ROS_MANGLE, "bucket %u to %s", bucket, name);
-	put(build, "chain", "prerouting");
+	put(build, "chain", "jaga");
 	put_mark_connection(build, name);
-	put(build, "in-interface-list", "jaga-lan");
-	put(build, "dst-address-type", "!local");
 	put(build, "per-connection-classifier", "%s:%u/%u", site->hash, site->n_buckets, bucket);
 	if (!is_home)
 		put(build, "dst-address-list", "jaga-new-%u-%s", bucket, name);
@@ -296,9 +295,10 @@ static void put_mark_routing(struct build *build, const char *chain, unsigned bo
 	put(build, "action", "mark-routing");
 	put(build, "connection-mark", "jaga-%s", uplink_of(build, bound_to)->name);
 	put(build, "new-routing-mark", "jaga-%s", uplink_of(build, over)->name);
-	put(build, "passthrough", "no");
+	put(build, "passthrough", "yes");
 }
 
+/* The last one that matches holds. */
 static void put_routing(struct build *build)
 {
 	unsigned n = build->site->n_uplinks;
@@ -306,21 +306,17 @@ static void put_routing(struct build *build)
 	for (unsigned bound_to = 0; bound_to < n; bound_to++) {
 		const char *name = uplink_of(build, bound_to)->name;
 
+		begin(build, ROS_MANGLE, "route %s", name);
+		put_mark_routing(build, "jaga", bound_to, bound_to);
+		end(build);
 		for (unsigned over = 0; over < n; over++) {
 			if (over == bound_to)
 				continue;
 			begin(build, ROS_MANGLE, "route %s over %s", name, uplink_of(build, over)->name);
-			put_mark_routing(build, "prerouting", bound_to, over);
-			put(build, "in-interface-list", "jaga-lan");
-			put(build, "dst-address-type", "!local");
+			put_mark_routing(build, "jaga", bound_to, over);
 			put(build, "dst-address-list", "jaga-live-%s-%s", name, uplink_of(build, over)->name);
 			end(build);
 		}
-		begin(build, ROS_MANGLE, "route %s", name);
-		put_mark_routing(build, "prerouting", bound_to, bound_to);
-		put(build, "in-interface-list", "jaga-lan");
-		put(build, "dst-address-type", "!local");
-		end(build);
 	}
 	for (unsigned i = 0; i < n; i++) {
 		begin(build, ROS_MANGLE, "own to %s", uplink_of(build, i)->name);
@@ -329,6 +325,7 @@ static void put_routing(struct build *build)
 	}
 }
 
+/* What an IPsec policy takes must keep its source, or the policy would not take it. */
 static void put_nat(struct build *build)
 {
 	for (unsigned i = 0; i < build->site->n_uplinks; i++) {
@@ -338,6 +335,7 @@ static void put_nat(struct build *build)
 		put(build, "chain", "srcnat");
 		put(build, "action", "masquerade");
 		put(build, "out-interface", "%s", uplink_of(build, i)->interface);
+		put(build, "ipsec-policy", "out,none");
 		end(build);
 	}
 }
@@ -351,8 +349,8 @@ void ros_plan_each(const struct ros_site *site, ros_item_fn *on_item, void *arg)
 	put_tables(&build);
 	put_routes(&build);
 	put_rules(&build);
-	put_exempt(&build);
 	put_inbound(&build);
+	put_jump(&build);
 	put_buckets(&build);
 	put_routing(&build);
 	put_nat(&build);

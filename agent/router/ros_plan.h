@@ -53,7 +53,7 @@ struct ros_site { /* what the plan is made of; names are those of the router */
 	unsigned n_uplinks, n_lans, n_networks, n_buckets;
 	const char *lans[LIMIT_LANS];		       /* interfaces */
 	bool has_hotspot[LIMIT_LANS];		       /* whose users log in before they go anywhere */
-	const char *networks[LIMIT_ROS_NETWORKS]; /* behind them and elsewhere inside: never sent out over a line */
+	const char *networks[LIMIT_ROS_PRIVATE + LIMIT_ROS_NETWORKS]; /* behind them and elsewhere inside: never sent out over a line */
 	const char *hash; /* of PCC: "both-addresses", ... */
 	uint8_t home[LIMIT_BUCKETS]; /* uplink of each bucket while all are up */
 	struct ros_uplink {

@@ -45,7 +45,7 @@ struct ros_model { /* the router as it told; kept by listen */
 	} uplinks[LIMIT_UPLINKS];
 	bool has_lan[LIMIT_LANS], has_hotspot[LIMIT_LANS];
 	unsigned n_networks, n_more_networks; /* for which there was no room */
-	char networks[LIMIT_ROS_NETWORKS][INET_ADDRSTRLEN + 3];
+	char networks[LIMIT_ROS_NETWORKS][INET_ADDRSTRLEN + 3]; /* inside that are in no private one */
 };
 
 struct ros_wanted { /* an item of the native plan */
@@ -159,6 +159,8 @@ void routeros_verify_in(struct router *router, int64_t wait_ms);
 
 /* routeros_site.c: *ret_site points into router. */
 void routeros_site(struct router *router, struct ros_site *ret_site);
+/* Is it part of a private network that is inside as a whole? Host order. */
+bool routeros_is_private(const struct agent_config *config, uint32_t network, uint32_t mask);
 
 /* routeros_read.c */
 void routeros_read(struct router *router);

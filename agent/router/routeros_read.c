@@ -30,12 +30,19 @@ static void take_interface(struct router *router, const struct ros_sentence *row
 	router->printed |= routeros_take_running(router, row);
 }
 
+static uint32_t mask_of(uint32_t prefix)
+{
+	return prefix == 0 ? 0 : UINT32_MAX << (32 - prefix);
+}
+
 static void take_network(struct router *router, uint32_t network, uint32_t prefix)
 {
 	struct ros_model *model = &router->next;
 	struct in_addr address = { htonl(network) };
 	char text[INET_ADDRSTRLEN], whole[sizeof(model->networks[0])];
 
+	if (routeros_is_private(router->config, network, mask_of(prefix)))
+		return;
 	inet_ntop(AF_INET, &address, text, sizeof(text));
 	if (snprintf(whole, sizeof(whole), "%s/%u", text, prefix) >= (int)sizeof(whole))
 		return;
@@ -48,29 +55,68 @@ static void take_network(struct router *router, uint32_t network, uint32_t prefi
 		memcpy(model->networks[model->n_networks++], whole, sizeof(whole));
 }
 
+/* "192.168.88.1/24" */
+static bool parse_network(const char *whole, uint32_t *ret_network, uint32_t *ret_prefix)
+{
+	const char *slash = strchr(whole, '/');
+	char text[INET_ADDRSTRLEN];
+	struct in_addr address;
+
+	if (!slash || parse_u32(slash + 1, 0, 32, ret_prefix) < 0)
+		return false;
+	snprintf(text, sizeof(text), "%.*s", (int)(slash - whole), whole);
+	if (inet_pton(AF_INET, text, &address) != 1)
+		return false;
+	*ret_network = ntohl(address.s_addr) & mask_of(*ret_prefix);
+	return true;
+}
+
 /* Networks of interfaces that are no uplinks are inside. */
 static void take_address(struct router *router, const struct ros_sentence *row)
 {
 	struct ros_model_uplink *uplink = routeros_uplink_by_interface(router, &router->next, ros_row_text(row, "interface"));
-	const char *slash = strchr(ros_row_text(row, "address"), '/');
-	char text[INET_ADDRSTRLEN] = "";
-	struct in_addr address;
-	uint32_t prefix, mask;
+	uint32_t network, prefix;
 
-	if (ros_row_is(row, "disabled") || ros_row_is(row, "invalid") || !slash ||
-	    parse_u32(slash + 1, 0, 32, &prefix) < 0)
+	if (ros_row_is(row, "disabled") || ros_row_is(row, "invalid") || !parse_network(ros_row_text(row, "address"), &network, &prefix))
 		return;
-	snprintf(text, sizeof(text), "%.*s", (int)(slash - ros_row_text(row, "address")), ros_row_text(row, "address"));
-	if (inet_pton(AF_INET, text, &address) != 1)
-		return;
-	mask = prefix == 0 ? 0 : UINT32_MAX << (32 - prefix);
 	if (!uplink) {
-		take_network(router, ntohl(address.s_addr) & mask, prefix);
+		take_network(router, network, prefix);
 		return;
 	}
 	uplink->has_address = true;
-	uplink->network = ntohl(address.s_addr) & mask;
-	uplink->mask = mask;
+	uplink->network = network;
+	uplink->mask = mask_of(prefix);
+}
+
+/* "10.0.1.1", "10.0.1.1%ether1", "ether1" */
+static bool is_over_uplink(const struct router *router, const char *gateway)
+{
+	const char *percent = strchr(gateway, '%'), *interface = percent ? percent + 1 : gateway;
+	struct in_addr address;
+	bool is_address = inet_pton(AF_INET, gateway, &address) == 1;
+
+	for (unsigned i = 0; i < router->config->n_uplinks; i++) {
+		const struct ros_model_uplink *uplink = &router->next.uplinks[i];
+
+		if (is_address ? uplink->has_address && (ntohl(address.s_addr) & uplink->mask) == uplink->network
+			       : strcmp(interface, router->config->uplinks[i].interface) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Where somebody's own route leads by no uplink is inside, too: behind another router, in a tunnel, nowhere. */
+static void take_static_route(struct router *router, const struct ros_sentence *row)
+{
+	const char *table = ros_row_text(row, "routing-table");
+	uint32_t network, prefix;
+
+	if (strncmp(ros_row_text(row, "comment"), ROS_TAG, sizeof(ROS_TAG) - 1) == 0 || ros_row_is(row, "disabled") ||
+	    ros_row_text(row, "routing-mark")[0] != '\0' || (table[0] != '\0' && strcmp(table, "main") != 0) ||
+	    !parse_network(ros_row_text(row, "dst-address"), &network, &prefix) || prefix == 0 ||
+	    is_over_uplink(router, ros_row_text(row, "gateway")))
+		return;
+	take_network(router, network, prefix);
 }
 
 static void take_hotspot(struct router *router, const struct ros_sentence *row)
@@ -139,6 +185,7 @@ static const struct print prints[] = {
 	{ "/ip/hotspot", "interface,disabled", NULL, take_hotspot },
 	{ "/ip/dhcp-client", "interface,gateway", NULL, take_dhcp_client },
 	{ "/ip/route", "gateway,comment,disabled", "?dst-address=0.0.0.0/0", take_default_route },
+	{ "/ip/route", "dst-address,gateway,routing-mark,routing-table,comment,disabled", "?static=true", take_static_route },
 };
 #define N_PRINTS (sizeof(prints) / sizeof(prints[0]))
 
@@ -154,11 +201,11 @@ static const struct print menus[ROS_MENUS] = {
 			 "?comment", NULL },
 	[ROS_RULES] = { NULL, ".id,comment,src-address,action,table,disabled,dynamic", NULL, NULL },
 	[ROS_MANGLE] = { NULL,
-			 ".id,comment,chain,action,in-interface,in-interface-list,src-address-list,dst-address-list,"
+			 ".id,comment,chain,action,jump-target,in-interface,in-interface-list,src-address-list,dst-address-list,"
 			 "dst-address-type,hotspot,connection-mark,new-connection-mark,new-routing-mark,passthrough,"
 			 "per-connection-classifier,disabled,dynamic",
 			 NULL, NULL },
-	[ROS_NAT] = { NULL, ".id,comment,chain,action,out-interface,disabled,dynamic", "?comment", NULL },
+	[ROS_NAT] = { NULL, ".id,comment,chain,action,out-interface,ipsec-policy,disabled,dynamic", "?comment", NULL },
 };
 
 static int on_row(void *arg, const struct ros_sentence *row)

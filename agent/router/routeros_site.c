@@ -9,6 +9,59 @@
 #include "agent/router/routeros.h"
 #include "agent/uplink/balance.h"
 
+/*
+ * Networks that no provider routes. What goes there is meant for a place inside, behind another router or a tunnel, and
+ * the router's own routes know where: a default of a line never does.
+ */
+static const struct private_network {
+	uint32_t network, mask;
+	const char *text;
+} private_networks[LIMIT_ROS_PRIVATE] = {
+	{ 0x0a000000, 0xff000000, "10.0.0.0/8" },     { 0xac100000, 0xfff00000, "172.16.0.0/12" },
+	{ 0xc0a80000, 0xffff0000, "192.168.0.0/16" }, { 0x64400000, 0xffc00000, "100.64.0.0/10" },
+	{ 0xa9fe0000, 0xffff0000, "169.254.0.0/16" }, { 0xe0000000, 0xf0000000, "224.0.0.0/4" },
+};
+
+static bool holds(const struct private_network *net, const struct parse_address *address)
+{
+	return address->family == AF_INET && (ntohl(address->v4.s_addr) & net->mask) == net->network;
+}
+
+/* Not where a line is probed: lines that end in a private network, as in a company or a laboratory, are balanced, too. */
+static bool is_inside(const struct agent_config *config, const struct private_network *net)
+{
+	for (unsigned i = 0; i < config->n_uplinks; i++) {
+		const struct config_uplink *uplink = &config->uplinks[i];
+
+		if (holds(net, &uplink->check_host))
+			return false;
+		for (unsigned t = 0; t < uplink->n_targets; t++)
+			if (holds(net, &uplink->targets[t]))
+				return false;
+	}
+	return true;
+}
+
+bool routeros_is_private(const struct agent_config *config, uint32_t network, uint32_t mask)
+{
+	for (unsigned i = 0; i < LIMIT_ROS_PRIVATE; i++) {
+		const struct private_network *net = &private_networks[i];
+
+		if ((network & net->mask) == net->network && (mask & net->mask) == net->mask && is_inside(config, net))
+			return true;
+	}
+	return false;
+}
+
+static void put_networks(struct router *router, struct ros_site *site)
+{
+	for (unsigned i = 0; i < LIMIT_ROS_PRIVATE; i++)
+		if (is_inside(router->config, &private_networks[i]))
+			site->networks[site->n_networks++] = private_networks[i].text;
+	for (unsigned i = 0; i < router->model.n_networks; i++)
+		site->networks[site->n_networks++] = router->model.networks[i];
+}
+
 /* The plan in which every uplink is up: what the router falls back to when the agent is gone. */
 static void put_home(const struct agent_config *config, struct ros_site *site)
 {
@@ -62,15 +115,13 @@ void routeros_site(struct router *router, struct ros_site *ret_site)
 		.major = router->model.major,
 		.n_uplinks = config->n_uplinks,
 		.n_lans = config->n_lans,
-		.n_networks = router->model.n_networks,
 		.n_buckets = config->n_buckets,
 		.hash = hashes[config->hash],
 	};
 	for (unsigned i = 0; i < config->n_lans; i++)
 		ret_site->lans[i] = config->lans[i];
 	memcpy(ret_site->has_hotspot, router->model.has_hotspot, sizeof(ret_site->has_hotspot));
-	for (unsigned i = 0; i < router->model.n_networks; i++)
-		ret_site->networks[i] = router->model.networks[i];
+	put_networks(router, ret_site);
 	put_home(config, ret_site);
 	for (unsigned i = 0; i < config->n_uplinks; i++) {
 		const struct config_uplink *uplink = &config->uplinks[i];

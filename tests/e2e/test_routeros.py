@@ -111,7 +111,7 @@ def test_takes_over_and_leaves_as_it_came(lab, agent):
         assert [row for row in rows if not row.get("comment", "").startswith("jaga: ")] == before[menu], menu
     mangle = after["/ip/firewall/mangle"]
     assert mangle[:len(ours(mangle))] == ours(mangle)  # ours are first, in order
-    assert [row["comment"] for row in ours(mangle)][:3] == ["jaga: probes", "jaga: inside", "jaga: in from isp1"]
+    assert [row["comment"] for row in ours(mangle)][:3] == ["jaga: in from isp1", "jaga: in from isp2", "jaga: from LANs"]
     shared = lab.providers_of(24)
     assert len(shared) == 24 and 4 <= shared.count(1) <= 20
     assert lab.entries() == {}  # with every line up the native plan is the plan
@@ -252,7 +252,7 @@ def test_what_others_changed_is_put_right(lab, agent):
     rows = {row.get("comment"): row[".id"] for row in mangle}
     mangle.remove(rows["jaga: bucket 0"])
     mangle.update(**{".id": rows["jaga: route isp2"], "disabled": "yes"})
-    list(mangle("move", numbers=rows["jaga: inside"]))  # to the end
+    list(mangle("move", numbers=rows["jaga: from LANs"]))  # to the end
     routes.update(**{".id": [row[".id"] for row in routes if row.get("comment") == "jaga: isp1 over isp1"][0], "distance": "7"})
     mangle.add(chain="forward", action="accept", comment="jaga: of another plan")
     api.close()

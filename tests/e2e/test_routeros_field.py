@@ -73,6 +73,32 @@ def test_a_line_without_a_gateway(tmp_path):
         wait_for("the other line carries all", lambda: set(lab.providers_of(4)) == {1}, 5)
 
 
+def test_what_is_inside_goes_by_the_routers_own_routes(tmp_path):
+    """Behind another router: private networks as a whole, but where the lines are probed, and whatever somebody has a route to."""
+    inner = "".join(f"/ip route add dst-address={network} gateway=192.168.88.2\n" for network in ("172.16.5.0/24", "198.18.5.0/24"))
+    with field(tmp_path, inner + "/ip route add dst-address=198.18.6.0/24 gateway=10.0.1.1\n") as (lab, agent):
+        for address in ("172.16.5.1", "198.18.5.1"):
+            lab.ip("lan", "addr", "add", f"{address}/32", "dev", "lo")
+        agent.start().wait_online()
+        assert {row["address"] for row in ours(lab.configuration()["/ip/firewall/address-list"]) if row["list"] == "jaga-inside"} == {
+            "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "224.0.0.0/4", "198.18.5.0/24"}
+        for address in ("172.16.5.1", "198.18.5.1"):
+            assert " 1 received" in lab.on("box", "ping", "-n", "-q", "-c", "1", "-W", "1", address, check=False), address
+
+
+@pytest.mark.parametrize("personality", ["7.20", "6.49"])
+def test_routing_marks_of_others_win(tmp_path, personality):
+    """One host always over line 2, whatever the plan says of its connections."""
+    key, table = ("routing-table", "/routing table add name=always fib\n") if personality == "7.20" else ("routing-mark", "")
+    script = (f"{table}/ip route add gateway=10.0.2.1 {key}=always\n/ip firewall mangle add chain=prerouting action=mark-routing "
+              "new-routing-mark=always src-address=192.168.88.77\n")
+    with field(tmp_path, script, personality=personality) as (lab, agent):
+        lab.ip("lan", "addr", "add", "192.168.88.77/24", "dev", "port")
+        agent.start().wait_online()
+        lab.ip("lan", "route", "replace", "default", "via", "192.168.88.1", "src", "192.168.88.77")
+        assert set(lab.providers_of(12)) == {2}
+
+
 def test_a_lease_brings_another_gateway(tmp_path):
     """With the same address: RouterOS tells no change of addresses then."""
     script = "/ip dhcp-client add interface=ether1 add-default-route=no\n"
