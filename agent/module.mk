@@ -20,7 +20,8 @@ AGENT_SRCS += agent/router/driver.c agent/inflate.c
 AGENT_SRCS += agent/router/ros_api.c agent/router/ros_codec.c agent/router/ros_export.c agent/router/ros_ftp.c agent/router/ros_plan.c agent/router/ros_row.c agent/router/ros_script.c \
 	agent/router/ros_pin.c agent/router/ros_stream.c agent/router/ros_tls.c agent/router/routeros.c agent/router/routeros_doctor.c \
 	agent/router/routeros_doctor_device.c agent/router/routeros_doctor_facts.c agent/router/routeros_doctor_lines.c \
-	agent/router/routeros_doctor_mangle.c agent/router/routeros_doctor_marks.c agent/router/routeros_doctor_routes.c agent/router/routeros_keep.c \
+	agent/router/routeros_doctor_mangle.c agent/router/routeros_doctor_marks.c agent/router/routeros_doctor_rivals.c \
+	agent/router/routeros_doctor_routes.c agent/router/routeros_keep.c \
 	agent/router/routeros_live.c agent/router/routeros_read.c agent/router/routeros_site.c agent/router/routeros_snapshot.c agent/router/routeros_steer.c
 AGENT_SRCS += agent/router/ros_watch.c agent/router/routeros_modem.c agent/router/routeros_monitor.c agent/router/routeros_monitor_row.c
 AGENT_SRCS += agent/router/ros_actions.c agent/router/ros_scan.c agent/router/routeros_execute.c agent/router/routeros_safe.c agent/router/routeros_save.c agent/router/routeros_script.c

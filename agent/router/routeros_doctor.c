@@ -104,7 +104,7 @@ static const struct {
 } checks[] = {
 	{ "version", NULL, ros_check_version },
 	{ "interface", "the interfaces of the configuration are there", ros_check_interfaces },
-	{ "default-route", "no client's default route fights", ros_check_defaults },
+	{ "default-route", "no default route fights", ros_check_defaults },
 	{ "subnet", "every line has a network of its own", ros_check_subnets },
 	{ "fib", "every routing table moves packets", ros_check_fib },
 	{ "lookup", "no routing rule falls through to main", ros_check_lookup },
@@ -117,6 +117,7 @@ static const struct {
 	{ "pcc", "classes of others are whole", ros_check_pcc },
 	{ "bypass", "others let every network inside by", ros_check_bypass },
 	{ "balancer", "nobody else balances the lines", ros_check_balancer },
+	{ "connection-mark", "nobody else marks what the plan marks", ros_check_shared_marks },
 	{ "ipv6", "no IPv6 leaves by chance", ros_check_ipv6 },
 	{ "connections", "the connection table has room", ros_check_connections },
 	{ "device-mode", "the device-mode forbids nothing that is needed", ros_check_device_mode },

@@ -8,6 +8,7 @@
  *   routeros_doctor_device.c   checks: the device itself
  *   routeros_doctor_lines.c    checks: uplinks, routes and what fights about them
  *   routeros_doctor_marks.c    checks: rules of others in mangle, and set-ups made by hand
+ *   routeros_doctor_rivals.c   checks: rules of others that cannot stand beside the plan
  *
  * Facts are what the checks need, in bounded memory, whatever the router holds: a row is looked at and forgotten. The
  * checks are pure: facts in, traps out. Rows of the native plan (their comments say so) are no facts.
@@ -86,6 +87,7 @@ struct ros_fact_mark { /* a connection mark, or a routing mark: with 7 the name 
 struct ros_fact_rule { /* of mangle, that marks */
 	struct ros_fact_item item;
 	bool is_prerouting, marks_routing, has_pcc, is_narrow, is_lan_side, is_not_local, asks_hotspot;
+	bool is_for_unmarked, is_own; /* matches connection-mark=no-mark; chains of the router's own packets */
 	char hash[LIMIT_ROS_NAME], source[LIMIT_ROS_NAME]; /* with PCC; "ether6", "list LAN": what it is for */
 	uint32_t denominator, remainder;
 	uint8_t interface;    /* that it matches; ROS_NONE: none alone */
@@ -215,8 +217,9 @@ ros_check_fn ros_check_version, ros_check_device_mode, ros_check_flash, ros_chec
 ros_check_fn ros_check_interfaces, ros_check_defaults, ros_check_subnets, ros_check_fib, ros_check_lookup, ros_check_rp_filter,
 	ros_check_mss, ros_check_ipv6;
 /* routeros_doctor_marks.c */
-ros_check_fn ros_check_fasttrack, ros_check_local, ros_check_hotspot, ros_check_marks, ros_check_pcc, ros_check_bypass,
-	ros_check_balancer;
+ros_check_fn ros_check_fasttrack, ros_check_local, ros_check_hotspot, ros_check_marks, ros_check_pcc, ros_check_bypass;
+/* routeros_doctor_rivals.c */
+ros_check_fn ros_check_balancer, ros_check_shared_marks;
 
 /* All of them; the worst level found. */
 enum router_trap_level ros_examine(const struct ros_facts *facts, router_trap_fn *on_trap, void *arg);

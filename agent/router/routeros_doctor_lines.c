@@ -95,6 +95,26 @@ static bool fights(const struct ros_facts *facts, const struct ros_fact_client *
 	return false;
 }
 
+/* Beside the plan's own in main; what a client adds is told by its client. */
+static void check_others_defaults(struct ros_doctor *doctor)
+{
+	const struct ros_facts *facts = doctor->facts;
+
+	for (unsigned i = 0; ros_facts_wants_plan(facts) && i < facts->n_defaults; i++) {
+		const struct ros_fact_route *route = &facts->defaults[i];
+		struct ros_fix fix;
+
+		if (route->id[0] == '\0' || strcmp(route->table, "main") != 0 || route->distance > facts->config->n_uplinks)
+			continue;
+		ros_fix_init(&fix);
+		ros_fix_add(&fix, "/ip route set %s distance=%u", route->id, FAR_DISTANCE + i);
+		ros_trap(doctor, ROUTER_TRAP_WARNING, "default-route", fix.text,
+			 "the default route over %s has distance %u, which fights with those of the plan: what the router sends itself "
+			 "may stay on a dead line",
+			 route->gateway, route->distance);
+	}
+}
+
 void ros_check_defaults(struct ros_doctor *doctor)
 {
 	static const struct {
@@ -119,6 +139,7 @@ void ros_check_defaults(struct ros_doctor *doctor)
 			 client->interface != ROS_NONE ? facts->interfaces[client->interface].name : "?", client->distance,
 			 ros_facts_wants_plan(facts) ? "those of the plan" : "another one");
 	}
+	check_others_defaults(doctor);
 }
 
 /* --- one network on two lines ------------------------------------------------------------------------- */

@@ -152,6 +152,8 @@ static void take_marking(struct ros_facts *facts, const struct ros_sentence *row
 	rule->is_prerouting = strcmp(ros_row_text(row, "chain"), "prerouting") == 0;
 	rule->marks_routing = strcmp(ros_row_text(row, "action"), "mark-routing") == 0;
 	rule->is_not_local = strcmp(ros_row_text(row, "dst-address-type"), "!local") == 0;
+	rule->is_for_unmarked = is_no_mark(ros_row_text(row, "connection-mark"));
+	rule->is_own = strcmp(ros_row_text(row, "chain"), "input") == 0 || strcmp(ros_row_text(row, "chain"), "output") == 0;
 	rule->asks_hotspot = ros_row_text(row, "hotspot")[0] != '\0';
 	rule->is_narrow = is_narrow(row);
 	take_classifier(row, rule);

@@ -93,6 +93,13 @@ CASES = [
     Case("default of a PPPoE client", "default-route", "PPPoE client on pppoe-out1 adds a default route of distance 2",
          "/interface pppoe-client set * default-route-distance=", "/interface pppoe-client add name=pppoe-out1 interface=ether2 "
          "add-default-route=yes default-route-distance=2 disabled=no\n"),
+    Case("a default that somebody wrote", "default-route", "the default route over 10.0.1.1 has distance 1", "/ip route set * distance=10",
+         "/ip route add gateway=10.0.1.1\n"),
+    Case("marks for queues", "connection-mark", "rule 0 of chain forward (voice) marks connections", "action=mark-packet "
+         "new-packet-mark=voice", "/ip firewall mangle add chain=forward action=mark-connection new-connection-mark=voice protocol=udp "
+         "dst-port=5060 comment=voice\n", level="fatal"),
+    Case("marks for what has none", "connection-mark", "rule 0 of chain prerouting is for connections without a mark", " !connection-mark",
+         "/ip firewall mangle add chain=prerouting action=mark-connection new-connection-mark=bulk connection-mark=no-mark\n"),
     Case("two DHCP clients without a plan", "default-route", "fights with another one", "/ip dhcp-client set ",
          "/ip dhcp-client\nadd interface=ether1\nadd interface=ether2\n", is_planned=False),
     Case("one network on two lines", "subnet", "ether1 and ether2 have one network, 192.168.1.0/24", "gateway=\"192.168.1.1%ether",

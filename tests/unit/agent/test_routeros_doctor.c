@@ -52,6 +52,7 @@ static int begin(void **state)
 	take(ros_take_interface, "name=wan1;type=ether;actual-mtu=1500");
 	take(ros_take_interface, "name=wan2;type=ether;actual-mtu=1500");
 	take(ros_take_interface, "name=lan;type=bridge;actual-mtu=1500");
+	take(ros_take_interface, "name=dmz;type=ether;actual-mtu=1500");
 	return 0;
 }
 
@@ -122,8 +123,11 @@ static void test_no_traps(void **state)
 		{ ros_take_address, "address=10.0.1.3/24;interface=lan;disabled=true" },
 		{ ros_take_mangle, ".id=*2;chain=prerouting;action=mark-routing;new-routing-mark=jaga-isp1;comment=jaga: route isp1" },
 		{ ros_take_mangle, ".id=*3;chain=forward;action=mark-packet;new-packet-mark=voice" },
-		{ ros_take_mangle, ".id=*4;chain=prerouting;action=mark-connection;new-connection-mark=voice" },
-		{ ros_take_mangle, ".id=*5;chain=prerouting;action=mark-connection;new-connection-mark=bulk;connection-mark=!voice" },
+		{ ros_take_mangle, ".id=*4;chain=input;action=mark-connection;new-connection-mark=voice" },
+		{ ros_take_mangle, ".id=*5;chain=prerouting;action=mark-connection;new-connection-mark=voice;in-interface=dmz" },
+		{ ros_take_route, ".id=*7;dst-address=0.0.0.0/0;gateway=10.0.1.1;distance=3" },
+		{ ros_take_route, ".id=*7;dst-address=0.0.0.0/0;gateway=10.0.1.1;distance=1;comment=jaga: main over isp1" },
+		{ ros_take_route, "dst-address=0.0.0.0/0;gateway=10.0.1.1;distance=1;dynamic=true" },
 		{ ros_take_mangle, ".id=*6;chain=prerouting;action=accept;dst-address=198.51.100.0/24" },
 	};
 
@@ -149,6 +153,13 @@ static void test_traps(void **state)
 		{ ros_take_dhcp_client, ".id=*1;interface=wan1;add-default-route=yes;default-route-distance=2", "default-route",
 		  ROUTER_TRAP_WARNING },
 		{ ros_take_dhcp_client, ".id=*1;interface=wan1;add-default-route=special-classless", "default-route", ROUTER_TRAP_WARNING },
+		{ ros_take_route, ".id=*1;dst-address=0.0.0.0/0;gateway=10.0.1.1;distance=2", "default-route", ROUTER_TRAP_WARNING },
+		{ ros_take_mangle, ".id=*1;chain=prerouting;action=mark-connection;new-connection-mark=voice", "connection-mark",
+		  ROUTER_TRAP_FATAL },
+		{ ros_take_mangle, ".id=*1;chain=forward;action=mark-connection;new-connection-mark=bulk;connection-mark=!voice",
+		  "connection-mark", ROUTER_TRAP_FATAL },
+		{ ros_take_mangle, ".id=*1;chain=forward;action=mark-connection;new-connection-mark=bulk;connection-mark=no-mark",
+		  "connection-mark", ROUTER_TRAP_WARNING },
 		{ ros_take_settings, "rp-filter=strict", "rp-filter", ROUTER_TRAP_FATAL },
 		{ ros_take_tracking, "total-entries=80;max-entries=100", "connections", ROUTER_TRAP_WARNING },
 		{ ros_take_device_mode, "scheduler=no", "device-mode", ROUTER_TRAP_WARNING },

@@ -1,0 +1,82 @@
+/*
+ * routeros_doctor_rivals: the doctor's look at rules of others that cannot stand beside those of the plan: a balancer, and marks
+ * of connections for another purpose, since a connection has one mark only. Pure: facts in, traps out. See routeros_doctor.h.
+ */
+#include "agent/router/routeros_doctor.h"
+
+#include <stdio.h>
+
+/* --- two balancers ---------------------------------------------------------------------------------- */
+
+/* Marks routing, or marks connections whose mark becomes one. */
+static bool is_of_a_balancer(const struct ros_facts *facts, const struct ros_fact_rule *rule)
+{
+	if (rule->marks_routing || rule->has_pcc)
+		return true;
+	for (unsigned i = 0; rule->sets != ROS_NONE && i < facts->n_marks; i++)
+		if (facts->marks[i].is_routing && facts->marks[i].from == rule->sets)
+			return true;
+	return false;
+}
+
+void ros_check_balancer(struct ros_doctor *doctor)
+{
+	const struct ros_facts *facts = doctor->facts;
+	bool has_pcc = false;
+	unsigned n = 0;
+	struct buf ids;
+	char space[LIMIT_ERR_TEXT - sizeof("/ip firewall mangle disable ")];
+	struct ros_fix fix;
+
+	buf_init(&ids, space, sizeof(space));
+	for (unsigned i = 0; i < facts->n_rules; i++) {
+		const struct ros_fact_rule *rule = &facts->rules[i];
+
+		if (!is_of_a_balancer(facts, rule))
+			continue;
+		has_pcc |= rule->has_pcc;
+		buf_printf(&ids, "%s%s", n++ > 0 ? "," : "", rule->item.id); /* what does not fit, when somebody looks again */
+	}
+	if (n == 0 || !ros_facts_wants_plan(facts))
+		return;
+	ros_fix_init(&fix);
+	ros_fix_add(&fix, "/ip firewall mangle disable %s", ids.data);
+	ros_trap(doctor, has_pcc ? ROUTER_TRAP_FATAL : ROUTER_TRAP_WARNING, "balancer", fix.text,
+		 "%u rules of another %s: two balancers fight over every connection", n,
+		 has_pcc ? "balance the lines already (PCC)" : "choose lines by marks");
+}
+
+/* --- marks for another purpose ------------------------------------------------------------------------- */
+
+/* Connections between LANs and lines are among those that it marks. */
+static bool marks_ours(const struct ros_facts *facts, const struct ros_fact_rule *rule)
+{
+	if (rule->marks_routing || rule->sets == ROS_NONE || rule->matches != ROS_NONE || rule->is_own || is_of_a_balancer(facts, rule))
+		return false;
+	return rule->interface == ROS_NONE || facts->interfaces[rule->interface].is & (ROS_IS_UPLINK | ROS_IS_LAN);
+}
+
+/* The plan's rules stand first. What changes its marks takes connections from their lines; what waits for unmarked ones waits for ever. */
+void ros_check_shared_marks(struct ros_doctor *doctor)
+{
+	const struct ros_facts *facts = doctor->facts;
+
+	for (unsigned i = 0; ros_facts_wants_plan(facts) && i < facts->n_rules; i++) {
+		const struct ros_fact_rule *rule = &facts->rules[i];
+		struct ros_quoted quoted;
+		struct ros_fix fix;
+
+		if (!marks_ours(facts, rule))
+			continue;
+		ros_fix_init(&fix);
+		ros_fix_add(&fix, "/ip firewall mangle set %s action=mark-packet new-packet-mark=%s%s", rule->item.id,
+			    ros_quote(&quoted, facts->marks[rule->sets].name), rule->is_for_unmarked ? " !connection-mark" : "");
+		if (rule->is_for_unmarked)
+			ros_trap(doctor, ROUTER_TRAP_WARNING, "connection-mark", fix.text,
+				 "%s is for connections without a mark: those between LANs and lines have the mark of their line then",
+				 rule->item.label);
+		else
+			ros_trap(doctor, ROUTER_TRAP_FATAL, "connection-mark", fix.text,
+				 "%s marks connections, which have one mark only: they lose that of their line, and break", rule->item.label);
+	}
+}
