@@ -1,4 +1,5 @@
 """What end-to-end and namespace tests share: a laboratory each, deadlines, and logs when one fails."""
+import os
 import signal
 import sys
 from pathlib import Path
@@ -6,17 +7,18 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+os.environ.setdefault("JAGA_PATIENCE", "4")  # of tests/lab/lab.py, for the programs that tests start as well
 
 from tests.lab.lab import Lab, exit_on_sigterm  # noqa: E402
 from tests.lab.programs import Agent, Cli, Collector, start_echo  # noqa: E402
 
-TEST_DEADLINE_S = 120
+TEST_DEADLINE_S = 300
 LOG_TAIL_BYTES = 6000
 
 
 def pytest_configure(config):
     exit_on_sigterm()
-    config.addinivalue_line("markers", "deadline(seconds): how long this test may take, instead of 120 s")
+    config.addinivalue_line("markers", "deadline(seconds): how long this test may take, instead of 300 s")
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -5,6 +5,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import random
 import selectors
 import signal
 import socket
@@ -13,7 +14,7 @@ import sys
 import tempfile
 import time
 
-from tests.lab.lab import LabError, wait_until
+from tests.lab.lab import PATIENCE, LabError, wait_until
 from tests.lab.programs import ROOT, build_dir
 
 FORMAT_PROTOBUF, FORMAT_SNAPSHOT = 65050, 65051
@@ -38,9 +39,12 @@ pb = load_messages()
 
 
 def free_udp_port():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """One that the kernel gives to nobody by itself (ip_local_port_range begins at 32768): a collector that starts again finds it free."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class CtlError(Exception):
@@ -55,7 +59,7 @@ class CtlStream:
     def __init__(self, path, timeout_s=15, **request):
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.connect(str(path))  # without a time-out: a full queue is waited for
-        self.socket.settimeout(timeout_s)
+        self.socket.settimeout(timeout_s * PATIENCE)
         self.socket.sendall(json.dumps(request).encode() + b"\n")
         self.file = self.socket.makefile("rb")
         self.is_done = False
@@ -106,11 +110,11 @@ class LoopbackCollector:
     def stop(self):
         """SIGTERM; the exit status."""
         self.popen.send_signal(signal.SIGTERM)
-        return self.popen.wait(20)
+        return self.popen.wait(20 * PATIENCE)
 
     def kill(self):
         self.popen.kill()
-        self.popen.wait(20)
+        self.popen.wait(20 * PATIENCE)
 
     def end(self):
         if self.popen and self.popen.poll() is None:
@@ -194,6 +198,7 @@ class Devices:
             self.replies.setdefault((name, token), []).append(reply)
 
     def wait(self, predicate, what, timeout_s=15):
+        timeout_s *= PATIENCE
         deadline = time.monotonic() + timeout_s
         while not predicate():
             left = deadline - time.monotonic()

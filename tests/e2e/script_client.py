@@ -17,7 +17,7 @@ def main(path, text):
     script = os.memfd_create("script")
     os.write(script, text.encode())
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as unit:
-        unit.settimeout(15)
+        unit.settimeout(60)
         unit.connect(path)
         unit.sendmsg([struct.pack(REQUEST, VERSION, b"1", TIMEOUT_MS)],
                      [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [script]))])

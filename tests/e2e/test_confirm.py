@@ -130,7 +130,6 @@ def test_a_script_that_fails_leaves_nothing(lab, worker, cli):
     assert push(cli, worker, write_script(lab, "echo next\n")).stdout == "next\n"
 
 
-@pytest.mark.deadline(180)
 @pytest.mark.parametrize("cut", ["filter", "links"])
 def test_a_script_that_cuts_the_router_off_is_undone(lab, worker, cli, cut):
     before = look(lab)
@@ -149,7 +148,6 @@ def test_a_script_that_cuts_the_router_off_is_undone(lab, worker, cli, cut):
     assert cli.run("job", job, "--wait", check=False).returncode == NO_RESULT
 
 
-@pytest.mark.deadline(180)
 def test_the_collector_comes_back_too_late(lab, worker, cli, collector):
     before = look(lab)
     gate = Gate(lab, after=mess(lab))

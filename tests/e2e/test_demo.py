@@ -50,7 +50,7 @@ def test_interrupted_it_cleans_up(number):
     prefix = re.search(r"(jaga-[a-z0-9_]{8})-lan", read_until(demo, "jaga-........-lan"))[1]
     read_until(demo, r"^\[5/9\]")
     demo.send_signal(number)
-    _, errors = demo.communicate(timeout=30)
+    _, errors = demo.communicate(timeout=60)
     assert demo.returncode == 130 and "cleaned up" in errors
     assert is_gone(prefix)
 

@@ -87,7 +87,7 @@ def test_one_question_at_a_time(played):
     assert status == EXIT_OFFLINE and "somebody asks the doctor of r1 already" in err
     assert devices.ask("r1", PUT, "doctor", report(run - 1).SerializeToString()).code == 404
     assert devices.ask("r1", PUT, "doctor", report(run).SerializeToString()).code == 204
-    out, err = first.communicate(timeout=10)
+    out, err = first.communicate(timeout=60)
     assert first.returncode == 0, err
     assert json.loads(out) == [{"level": "warning", "id": "trap-0", "what": "looked at", "fix": "mend it"}]
     assert devices.ask("r1", PUT, "doctor", report(run).SerializeToString()).code == 404  # taken
@@ -103,7 +103,7 @@ def test_who_asked_and_left_is_in_nobodys_way(played):
     wait_until(lambda: second.append(start_asking(cli)) or second[-1].poll() is None or second[-1].wait() == 0, 10, "it may be asked")
     run = wait_asked(devices)
     assert devices.ask("r1", PUT, "doctor", report(run, error="half of it").SerializeToString()).code == 204
-    _, err = second[-1].communicate(timeout=10)
+    _, err = second[-1].communicate(timeout=60)
     assert second[-1].returncode == 1 and "r1: half of it" in err
 
 
@@ -115,6 +115,6 @@ def test_hostile_reports(played):
     assert devices.ask("r1", PUT, "doctor", pb.DoctorReport(run=run, traps=[pb.DoctorTrap(level=9)]).SerializeToString()).code == 400
     assert devices.ask("r1", POST, "doctor", report(run).SerializeToString()).code == 405
     assert devices.ask("r1", PUT, "doctor", report(run, what="\x1b[2J\n\u202eevil").SerializeToString()).code == 204
-    out, _ = asking.communicate(timeout=10)
+    out, _ = asking.communicate(timeout=60)
     assert json.loads(out)[0]["what"] == "\x1b[2J\n\u202eevil"  # JSON escapes it
     assert collector.popen.poll() is None

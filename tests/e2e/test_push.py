@@ -12,7 +12,7 @@ from tests.lab.programs import Agent, Collector
 
 FINAL = {"confirmed", "failed", "expired", "interrupted", "rolled-back"}
 NO_RESULT = 125  # exit status of `jaga push --wait` when the script has none
-START_MS = 500	 # from the push to the script's first command, after silence
+START_MS = 5000  # from the push to the script's first command, after silence: far less than any poll or keepalive would take
 SILENCE_S = 10
 OUTPUT_BYTES = 64 * 1024
 
@@ -134,7 +134,6 @@ def test_the_agent_goes_on_while_a_script_runs(lab, worker, cli):
 
 # --- silence ------------------------------------------------------------------------------------------
 
-@pytest.mark.deadline(180)
 def test_after_silence_a_push_starts_at_once_and_the_collector_speaks_first(lab, worker, cli):
     """No polling: nobody says anything, then the collector's datagram, then the agent's, then the script runs."""
     captures = [Capture(lab.rtr, uplink["dev"]) for uplink in UPLINKS.values()]
@@ -271,7 +270,6 @@ def test_an_agent_that_loses_its_journal_does_not_run_it_again(lab, worker, cli)
     assert gate.count() == 1
 
 
-@pytest.mark.deadline(180)
 def test_a_result_waits_for_a_collector_that_died(lab, worker, cli, collector):
     gate = Gate(lab)
     job = queue(cli, worker, gate.path, "--no-confirm")

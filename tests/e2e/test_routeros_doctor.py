@@ -348,7 +348,7 @@ def test_a_session_that_is_lost_meanwhile(tmp_path):
         finally:
             agent.stop()
             proxy.terminate()
-            proxy.wait(10)
+            proxy.wait(60)
         assert "is connected again" in agent.log()
         assert agent.log().count("doctor: default-route: ") == 1
 

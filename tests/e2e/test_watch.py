@@ -106,7 +106,7 @@ def companion(router, tmp_path):
     yield start
     for process in started:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
     collector.end()
 
 

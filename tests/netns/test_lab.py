@@ -77,7 +77,7 @@ def test_lanprobe_measures_a_gap_of_known_length(plain):
     probe.wait_ticks(40, 5)
     summary, streams = probe.report()
     for key in ("connect_gap_ms", "udp_gap_ms"):
-        assert shortest * 1000 <= summary[key] <= longest * 1000 + 40, summary
+        assert shortest * 1000 <= summary[key] <= longest * 1000 + 400, summary
     assert summary["outage_ms"] == max(summary["connect_gap_ms"], summary["udp_gap_ms"])
     assert all(int(s["failed"]) > 30 for s in streams if s["stream"] != "tcp")
 
@@ -118,7 +118,7 @@ def is_gone(prefix):
 def test_interrupted_run_leaves_nothing(number):
     owner, prefix = start_owner()
     owner.send_signal(number)
-    assert owner.wait(20) != 0
+    assert owner.wait(60) != 0
     assert is_gone(prefix)
 
 

@@ -1,5 +1,7 @@
 """The simulated router's API, asked by a client that was not written here (python3-librouteros)."""
 import concurrent.futures
+import contextlib
+import random
 import re
 import socket
 import subprocess
@@ -16,9 +18,11 @@ HOST = "127.0.0.1"
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return probe.getsockname()[1]
+    """One that the kernel gives to no client by itself (ip_local_port_range begins at 32768)."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with contextlib.suppress(OSError), socket.create_server((HOST, port)):
+            return port
 
 
 class Rosim:
