@@ -1,17 +1,21 @@
 """Scripts of the collector on RouterOS: the real agent and collector, and a simulated router (tests/rosim).
 
 What these tests say of RouterOS holds as far as tests/rosim/README.md does."""
+import contextlib
+import itertools
+import os
 import socket
 import subprocess
 import threading
 
 import librouteros
-import pytest
 
 from tests.e2e.devices import LoopbackCollector
+from tests.e2e.side_by_side import SideBySide
 from tests.lab.lab import wait_until
 from tests.lab.programs import Cli, build_dir
-from tests.rosim.test_api import HOST, Rosim
+from tests.rosim.laboratory import in_namespace, sh
+from tests.rosim.test_api import HOST, Rosim, enter_namespace
 
 PERSONALITIES = ("6.49", "7.16", "7.20")
 TELLS_LINES = ("7.20",)  # the router itself names the line at which a command failed
@@ -22,12 +26,12 @@ PIECE_BYTES = 60_000  # RouterOS takes no more in one go
 class Wire:
     """Between the agent and the router: hears what the agent says, and cuts where it is told to."""
 
-    def __init__(self, port):
-        self.port_behind, self.sent, self.heard = port, b"", b""
+    def __init__(self, namespace, port):
+        self.namespace, self.port_behind, self.sent, self.heard, self.lock = namespace, port, b"", b"", threading.Lock()
         self.cut_before = self.cut_at = None  # bytes of the agent, which are not passed on; of the router
         self.is_cut, self.may_close = threading.Event(), threading.Event()
         self.may_close.set()
-        self.listener = socket.create_server((HOST, 0))
+        self.listener = in_namespace(namespace, socket.create_server, (HOST, 0))
         self.port = self.listener.getsockname()[1]
         self.start(self.accept)
 
@@ -35,6 +39,7 @@ class Wire:
         threading.Thread(target=function, args=args, daemon=True).start()
 
     def accept(self):
+        enter_namespace(self.namespace)
         while True:
             try:
                 near = self.listener.accept()[0]
@@ -48,15 +53,25 @@ class Wire:
             self.start(self.pump, near, far, True)
             self.start(self.pump, far, near, False)
 
+    def is_to_cut(self, data, is_agent):
+        """Keeps what one side has said; once, whether that is where to cut."""
+        with self.lock:  # there is a thread for each direction of each connection
+            if is_agent:
+                self.sent += data
+            else:
+                self.heard += data
+            mark, text = (self.cut_before, self.sent) if is_agent else (self.cut_at, self.heard)
+            if not mark or mark not in text:
+                return False
+            self.cut_before = self.cut_at = None
+            return True
+
     def pump(self, source, target, is_agent):
         try:
             while data := source.recv(65536):
-                self.sent, self.heard = (self.sent + data, self.heard) if is_agent else (self.sent, self.heard + data)
-                mark, text = (self.cut_before, self.sent) if is_agent else (self.cut_at, self.heard)
-                if mark and mark in text:
-                    self.cut_before = self.cut_at = None
+                if self.is_to_cut(data, is_agent):
                     self.is_cut.set()
-                    self.may_close.wait(60)
+                    self.may_close.wait(120)
                     break
                 target.sendall(data)
         except OSError:
@@ -76,13 +91,28 @@ class Wire:
 
 
 class Site:
-    """A router, the agent beside it and a collector, all on loopback."""
+    """A router, the agent beside it and a collector, on the loopback of a namespace; `case` is what the test alone knows of."""
 
-    def __init__(self, directory, personality):
-        self.dir, self.personality, self.process = directory, personality, None
-        self.router = Rosim(personality)
-        self.wire = Wire(self.router.port)
-        self.collector = LoopbackCollector(directory).start()
+    numbers = itertools.count()
+
+    def __init__(self, directory, personality, case=None):
+        self.dir, self.personality, self.case, self.process = directory, personality, case, None
+        self.namespace = f"jaga-site{os.getpid()}-{next(Site.numbers)}"
+        self.inside = ["ip", "netns", "exec", self.namespace]
+        self.router = self.wire = self.collector = None
+        sh("ip", "netns", "add", self.namespace)
+        try:
+            sh("ip", "-n", self.namespace, "link", "set", "lo", "up")
+            self.lay()
+        except BaseException:
+            self.end()
+            raise
+
+    def lay(self):
+        directory = self.dir
+        self.router = Rosim(self.personality, inside=self.namespace)
+        self.wire = Wire(self.namespace, self.router.port)
+        self.collector = LoopbackCollector(directory).start(wrapper=self.inside)
         self.cli = Cli(self.collector)
         self.log = directory / "agent.log"
         (directory / "agent.key").write_text(self.collector.enroll("rtr1")["rtr1"])
@@ -95,21 +125,25 @@ class Site:
 
     def start(self):
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([build_dir() / "jaga-agent", "--debug", "--config", self.dir / "agent.conf"],
+            self.process = subprocess.Popen([*self.inside, build_dir() / "jaga-agent", "--debug", "--config", self.dir / "agent.conf"],
                                             stdout=log, stderr=log)
         self.cli.wait_online("rtr1")
         return self
 
     def stop(self, is_killed=False):
         (self.process.kill if is_killed else self.process.terminate)()
-        self.process.wait(10)
+        self.process.wait(60)
 
     def end(self):
         if self.process and self.process.poll() is None:
             self.stop()
-        self.collector.end()
-        self.wire.end()
-        self.router.stop()
+        if self.collector:
+            self.collector.end()
+        if self.wire:
+            self.wire.end()
+        if self.router:
+            self.router.stop()
+        sh("ip", "netns", "del", self.namespace)
 
     def queue(self, text, **more):
         """The number of the job."""
@@ -146,18 +180,31 @@ class Site:
             api.close()
 
     def leftovers(self):
-        """What a script must not leave at the router: files, variables, jobs. The snapshot that follows it is a file for a moment on 6.49."""
+        """What a script must not leave at the router: files, variables, jobs. The snapshot that follows it is a job or a file for a moment."""
+        wait_until(lambda: not self.rows("system", "script", "job"), 15, "the router has no job any more")
         return [row for path in (("file",), ("system", "script", "environment"), ("system", "script", "job"))
                 for row in self.rows(*path) if not row.get("name", "").endswith("snapshot.rsc")]
 
 
-@pytest.fixture(params=PERSONALITIES)
-def site(request, tmp_path):
-    site = Site(tmp_path, request.param)
+@contextlib.contextmanager
+def make(folder, value):
+    """value: a personality, or one and a case."""
+    site = Site(folder, *([value] if isinstance(value, str) else value))
     try:
         yield site.start()
     finally:
         site.end()
+
+
+side_by_side = SideBySide(make)
+each = side_by_side(*PERSONALITIES)
+safe = side_by_side("7.20")
+
+
+def in_each_case(cases, *personalities):
+    """cases: {id: case}"""
+    values = {f"{name}-{personality}": (personality, case) for name, case in cases.items() for personality in personalities}
+    return side_by_side(*values.values(), ids=values.keys())
 
 
 def lines(count, bad=None):
@@ -171,6 +218,7 @@ def lines(count, bad=None):
 
 # --- scripts ------------------------------------------------------------------------------------------------
 
+@each
 def test_a_script_is_carried_out(site):
     done = site.push(lines(496) + ':put "all of \\"it\\""\n:put [/system identity get name]\n')
     assert done["state"] == "confirmed", done
@@ -180,6 +228,7 @@ def test_a_script_is_carried_out(site):
     assert site.leftovers() == []
 
 
+@each
 def test_a_script_that_cannot_be_read_does_nothing(site):
     before = site.export()
     done = site.push(lines(496, bad="    add adress=198.51.100.1 list=customers"))
@@ -188,6 +237,7 @@ def test_a_script_that_cannot_be_read_does_nothing(site):
     assert site.export() == before and site.leftovers() == []
 
 
+@each
 def test_the_line_that_failed_is_named(site):
     done = site.push(':put "begins"\n' + lines(496, bad="add address=198.51.0.3 list=customers").removeprefix("# a comment\n"))
     assert done["state"] == "failed" and done["output"].strip() == "begins"
@@ -196,11 +246,13 @@ def test_the_line_that_failed_is_named(site):
     assert site.leftovers() == []
 
 
+@each
 def test_a_line_within_a_block_is_named_as_well_as_the_router_can(site):
     done = site.push("# nothing\n:foreach name in={\"a\";\"a\"} do={\n  # once more\n  /interface bridge add name=$name\n}\n")
     assert f"line {4 if site.personality in TELLS_LINES else 2}: failure: already have" in done["reason"]
 
 
+@each
 def test_a_long_script_is_carried_out_in_pieces(site):
     text = lines(4000)
     assert len(text) > 2 * PIECE_BYTES
@@ -211,6 +263,7 @@ def test_a_long_script_is_carried_out_in_pieces(site):
     assert site.leftovers() == []
 
 
+@each
 def test_a_long_script_is_read_before_any_of_it_is_done(site):
     before = site.export()
     done = site.push(lines(4000) + "add color=red\n")
@@ -221,6 +274,7 @@ def test_a_long_script_is_read_before_any_of_it_is_done(site):
     assert site.leftovers() == []
 
 
+@each
 def test_a_long_script_that_would_change_its_meaning_is_refused(site):
     before = site.export()
     done = site.push(':local name "customers"\n' + lines(4000))
@@ -232,6 +286,7 @@ def test_a_long_script_that_would_change_its_meaning_is_refused(site):
     assert site.export() == before
 
 
+@each
 def test_output_is_bounded_and_says_so(site):
     done = site.push(':for n from=1 to=4000 do={ :put "a line of twenty characters" }\n:put "the end"\n')
     assert done["state"] == "confirmed", done
@@ -243,14 +298,16 @@ def test_output_is_bounded_and_says_so(site):
     assert site.leftovers() == []
 
 
-@pytest.mark.parametrize("text", ["}\n", '"\n', ":put [\n", ":if (true) do={\n", "}; /system identity set name=x; {\n"])
-def test_hostile_brackets_do_not_get_out(site, text):
+@in_each_case({"brace": "}\n", "quote": '"\n', "bracket": ":put [\n", "open": ":if (true) do={\n", "around": "}; /system identity set name=x; {\n"},
+              *PERSONALITIES)
+def test_hostile_brackets_do_not_get_out(site):
     before = site.export()
-    done = site.push(text)
+    done = site.push(site.case)
     assert done["state"] == "failed" and "nothing was done" in done["reason"]
     assert site.export() == before and site.leftovers() == []
 
 
+@each
 def test_a_router_that_reboots_within_the_script(site):
     done = site.push("/system identity set name=begun\n/system reboot\n/system identity set name=ended\n")
     assert done["state"] == "interrupted"
@@ -259,6 +316,7 @@ def test_a_router_that_reboots_within_the_script(site):
     assert site.rows("system", "identity")[0]["name"] == "begun"
 
 
+@each
 def test_a_session_that_ends_meanwhile(site):
     job = site.queue(":delay 60s\n")
     wait_until(lambda: site.rows("system", "script", "job"), 10, "the script runs")
@@ -267,6 +325,7 @@ def test_a_session_that_ends_meanwhile(site):
     assert done["state"] == "interrupted" and "how far it came is not known" in done["reason"]
 
 
+@each
 def test_secrets_stay_out_of_the_log(site):
     done = site.push("/ppp secret add name=x password=Geheim77\n/ppp secret add name=y passwort=Geheim77\n")
     assert done["state"] == "failed" and "nothing was done" in done["reason"] and "Geheim77" not in done["reason"]
@@ -285,6 +344,7 @@ def traces(site):
     return site.leftovers() + site.rows("system", "scheduler")
 
 
+@each
 def test_a_script_that_is_confirmed_stays(site):
     done = site.push("/system identity set name=kept\n", **SAVED)
     assert done["state"] == "confirmed", done
@@ -292,6 +352,7 @@ def test_a_script_that_is_confirmed_stays(site):
     assert traces(site) == []
 
 
+@each
 def test_a_script_that_fails_is_undone_to_the_byte(site):
     before = site.export()
     done = site.push(lines(496, bad="add address=198.51.0.3 list=customers"), **SAVED)
@@ -300,12 +361,14 @@ def test_a_script_that_fails_is_undone_to_the_byte(site):
     assert site.export() == before and traces(site) == []
 
 
+@each
 def test_an_own_rollback_is_run_instead(site):
     done = site.push("/system identity set name=half\n:error wrong\n", rollback="/system identity set name=undone\n", **SAVED)
     assert done["state"] == "rolled-back", done
     assert site.rows("system", "identity")[0]["name"] == "undone" and traces(site) == []
 
 
+@each
 def test_a_router_that_loses_power_goes_back(site):
     before = site.export()
     done = site.push("/system identity set name=half\n/system reboot\n", **SAVED)
@@ -313,6 +376,7 @@ def test_a_router_that_loses_power_goes_back(site):
     assert site.export() == before and traces(site) == []
 
 
+@each
 def test_an_agent_that_is_killed_meanwhile_goes_back(site):
     before = site.export()
     job = site.queue("/system identity set name=half\n:delay 60s\n", **SAVED)
@@ -325,6 +389,7 @@ def test_an_agent_that_is_killed_meanwhile_goes_back(site):
     assert site.export() == before and [row["name"][-4:] for row in traces(site)] == output
 
 
+@each
 def test_without_room_for_a_backup_nothing_is_run(site):
     api = site.router.connect()
     for number in range(140):  # all of 8 MB but 600 bytes
@@ -336,6 +401,7 @@ def test_without_room_for_a_backup_nothing_is_run(site):
     assert site.rows("system", "identity")[0]["name"] == "MikroTik" and site.rows("system", "scheduler") == []
 
 
+@each
 def test_where_the_scheduler_is_forbidden_nothing_is_run(site):
     if site.personality != "7.20":
         return  # device-mode begins with 7.17
@@ -349,15 +415,6 @@ def test_where_the_scheduler_is_forbidden_nothing_is_run(site):
 # --- safe mode ----------------------------------------------------------------------------------------------
 
 SMALL = "/system identity set name=x\n/ip address\nadd address=192.0.2.1/24 interface=ether1\n:put reached\n"
-
-
-@pytest.fixture
-def safe_site(tmp_path):
-    site = Site(tmp_path, "7.20")
-    try:
-        yield site.start()
-    finally:
-        site.end()
 
 
 def is_changed(site):
@@ -375,102 +432,109 @@ def is_uptime_kept(site, script):
     return done, kept
 
 
-def test_safe_a_small_script_stays_without_a_backup(safe_site):
-    done = safe_site.push(SMALL, **SAVED)
+@safe
+def test_safe_a_small_script_stays_without_a_backup(site):
+    done = site.push(SMALL, **SAVED)
     assert (done["state"], done["output"].strip()) == ("confirmed", "reached"), done
-    assert is_changed(safe_site) and traces(safe_site) == []
-    assert b"/safe-mode/release" in safe_site.wire.sent and not safe_site.wire.has_backup()
-    list(safe_site.router.connect().rawCmd("/safe-mode/take"))  # nobody holds it any more
+    assert is_changed(site) and traces(site) == []
+    assert b"/safe-mode/release" in site.wire.sent and not site.wire.has_backup()
+    list(site.router.connect().rawCmd("/safe-mode/take"))  # nobody holds it any more
 
 
-def test_safe_a_small_script_that_fails_is_undone_to_the_byte(safe_site):
-    before = safe_site.export()
-    done, is_kept = is_uptime_kept(safe_site, lambda: safe_site.push(SMALL + ":error wrong\n", **SAVED))
+@safe
+def test_safe_a_small_script_that_fails_is_undone_to_the_byte(site):
+    before = site.export()
+    done, is_kept = is_uptime_kept(site, lambda: site.push(SMALL + ":error wrong\n", **SAVED))
     assert done["state"] == "rolled-back" and "line 5: wrong" in done["reason"], done
-    assert is_kept and safe_site.export() == before and traces(safe_site) == []
-    assert b"/safe-mode/unroll" in safe_site.wire.sent and not safe_site.wire.has_backup()
+    assert is_kept and site.export() == before and traces(site) == []
+    assert b"/safe-mode/unroll" in site.wire.sent and not site.wire.has_backup()
 
 
-def test_safe_a_small_script_that_cuts_the_session_is_undone(safe_site):
-    before = safe_site.export()
-    safe_site.wire.cut_at = b"reached"
-    done = safe_site.push(SMALL, **SAVED)
-    assert safe_site.wire.is_cut.is_set() and done["state"] == "rolled-back", done
-    assert safe_site.export() == before and traces(safe_site) == [] and not safe_site.wire.has_backup()
-    assert safe_site.push(SMALL, **SAVED)["state"] == "confirmed" and is_changed(safe_site)
+@safe
+def test_safe_a_small_script_that_cuts_the_session_is_undone(site):
+    before = site.export()
+    site.wire.cut_at = b"reached"
+    done = site.push(SMALL, **SAVED)
+    assert site.wire.is_cut.is_set() and done["state"] == "rolled-back", done
+    assert site.export() == before and traces(site) == [] and not site.wire.has_backup()
+    assert site.push(SMALL, **SAVED)["state"] == "confirmed" and is_changed(site)
 
 
-@pytest.mark.parametrize("text", [lines(60), lines(10) + ":for i from=1 to=2 do={ :put $i }\n", lines(5) + "remove [find]\n"],
-                         ids=["lines", "loop", "find"])
-def test_safe_mode_is_not_for_what_may_be_more(safe_site, text):
-    done = safe_site.push(text, **SAVED)
+@in_each_case({"lines": lines(60), "loop": lines(10) + ":for i from=1 to=2 do={ :put $i }\n", "find": lines(5) + "remove [find]\n"}, "7.20")
+def test_safe_mode_is_not_for_what_may_be_more(site):
+    done = site.push(site.case, **SAVED)
     assert done["state"] == "confirmed", done
-    assert safe_site.wire.has_backup() and b"/safe-mode" not in safe_site.wire.sent and traces(safe_site) == []
+    assert site.wire.has_backup() and b"/safe-mode" not in site.wire.sent and traces(site) == []
 
 
-def test_safe_mode_of_another_means_a_backup(safe_site):
-    person = safe_site.router.connect()
+@safe
+def test_safe_mode_of_another_means_a_backup(site):
+    person = site.router.connect()
     list(person.rawCmd("/safe-mode/take"))
-    done = safe_site.push(SMALL, **SAVED)
+    done = site.push(SMALL, **SAVED)
     assert done["state"] == "confirmed", done
-    assert safe_site.wire.has_backup() and "no safe mode, so a backup" in safe_site.log.read_text() and traces(safe_site) == []
+    assert site.wire.has_backup() and "no safe mode, so a backup" in site.log.read_text() and traces(site) == []
     list(person.rawCmd("/safe-mode/release"))
-    assert is_changed(safe_site)
+    assert is_changed(site)
 
 
-def test_safe_mode_waits_until_the_lost_session_is_noticed(safe_site):
+@safe
+def test_safe_mode_waits_until_the_lost_session_is_noticed(site):
     """Killed when it was applied; the router believes in its session for a while."""
-    before = safe_site.export()
-    safe_site.wire.cut_before = b" releasing"
-    safe_site.wire.may_close.clear()
-    job = safe_site.queue(SMALL, **SAVED)
-    assert safe_site.wire.is_cut.wait(20)
-    assert "applied, asking for its confirmation" in safe_site.log.read_text()
-    safe_site.stop(is_killed=True)
-    assert is_changed(safe_site)
-    safe_site.start()
-    wait_until(lambda: safe_site.wire.sent.count(b"/safe-mode/take") >= 3, 20, "the agent asks again whether it is held")
-    assert safe_site.cli.rows("job", job)[0]["state"] not in FINAL and is_changed(safe_site)
-    safe_site.wire.may_close.set()
-    done = safe_site.wait(job)
+    before = site.export()
+    site.wire.cut_before = b" releasing"
+    site.wire.may_close.clear()
+    job = site.queue(SMALL, **SAVED)
+    assert site.wire.is_cut.wait(60)
+    assert "applied, asking for its confirmation" in site.log.read_text()
+    site.stop(is_killed=True)
+    assert is_changed(site)
+    site.start()
+    wait_until(lambda: site.wire.sent.count(b"/safe-mode/take") >= 3, 20, "the agent asks again whether it is held")
+    assert site.cli.rows("job", job)[0]["state"] not in FINAL and is_changed(site)
+    site.wire.may_close.set()
+    done = site.wait(job)
     assert done["state"] == "rolled-back", done
-    assert safe_site.export() == before and traces(safe_site) == []
+    assert site.export() == before and traces(site) == []
 
 
-@pytest.mark.parametrize("is_killed", [False, True])
-def test_safe_mode_that_may_have_been_released_is_told_so(safe_site, is_killed):
-    safe_site.wire.cut_before = b"/safe-mode/release"
+@in_each_case({"lives": False, "killed": True}, "7.20")
+def test_safe_mode_that_may_have_been_released_is_told_so(site):
+    is_killed = site.case
+    site.wire.cut_before = b"/safe-mode/release"
     if is_killed:
-        safe_site.wire.may_close.clear()
-    job = safe_site.queue(SMALL, **SAVED)
-    assert safe_site.wire.is_cut.wait(20)
+        site.wire.may_close.clear()
+    job = site.queue(SMALL, **SAVED)
+    assert site.wire.is_cut.wait(60)
     if is_killed:
-        safe_site.stop(is_killed=True)
-        safe_site.wire.may_close.set()
-        safe_site.start()
-    done = safe_site.wait(job)
+        site.stop(is_killed=True)
+        site.wire.may_close.set()
+        site.start()
+    done = site.wait(job)
     assert done["state"] == "failed" and "while safe mode was being released" in done["reason"], done
-    assert traces(safe_site) == []
+    assert traces(site) == []
 
 
-def test_safe_mode_and_a_reboot_is_told_so(safe_site):
-    safe_site.wire.cut_before = b" releasing"
-    safe_site.wire.may_close.clear()
-    job = safe_site.queue(SMALL, **SAVED)
-    assert safe_site.wire.is_cut.wait(20)
+@safe
+def test_safe_mode_and_a_reboot_is_told_so(site):
+    site.wire.cut_before = b" releasing"
+    site.wire.may_close.clear()
+    job = site.queue(SMALL, **SAVED)
+    assert site.wire.is_cut.wait(60)
     try:
-        list(safe_site.router.connect().rawCmd("/system/reboot"))
+        list(site.router.connect().rawCmd("/system/reboot"))
     except (librouteros.exceptions.LibRouterosError, OSError):
         pass  # the session ends with it
-    safe_site.wire.may_close.set()
-    done = safe_site.wait(job)
+    site.wire.may_close.set()
+    done = site.wait(job)
     assert done["state"] == "failed" and "rebooted" in done["reason"], done
 
 
-def test_safe_mode_where_the_scheduler_is_forbidden(safe_site):
-    list(safe_site.router.connect().rawCmd("/system/device-mode/update", "=mode=home"))
-    before = safe_site.export()
-    done = safe_site.push(SMALL + ":error wrong\n", **SAVED)
-    assert done["state"] == "rolled-back" and safe_site.export() == before, done
-    done = safe_site.push(SMALL, **SAVED)
-    assert done["state"] == "confirmed" and is_changed(safe_site) and not safe_site.wire.has_backup(), done
+@safe
+def test_safe_mode_where_the_scheduler_is_forbidden(site):
+    list(site.router.connect().rawCmd("/system/device-mode/update", "=mode=home"))
+    before = site.export()
+    done = site.push(SMALL + ":error wrong\n", **SAVED)
+    assert done["state"] == "rolled-back" and site.export() == before, done
+    done = site.push(SMALL, **SAVED)
+    assert done["state"] == "confirmed" and is_changed(site) and not site.wire.has_backup(), done
