@@ -154,14 +154,14 @@ def test_years_forward_and_back_at_the_collector(lab):
         now_ms = (time.time() + offset_s) * 1000
         shown = cli.rows("show", agent.name)[0]
         for at_ms in (shown["last_seen_ms"], shown["session_since_ms"], *(row["since_ms"] for row in shown["uplinks"])):
-            assert now_ms - 60_000 < at_ms < now_ms + 1000
+            assert abs(at_ms - now_ms) < 60_000
         assert sessions(agent) == opened
         assert_fails_over(lab, flows, agent)
         cli.wait_event(agent.name, uplink="isp1", to="up", cause="recovered")
         assert cli.device(agent.name)["online"]
         rows = cli.rows("events", "--device", agent.name)
         assert [row["id"] for row in rows] == sorted(row["id"] for row in rows)
-        assert abs(rows[-1]["time_ms"] - now_ms) < 60_000
+        assert abs(rows[-1]["time_ms"] - (time.time() + offset_s) * 1000) < 60_000
         assert cli.run("push", agent.name, script, "--wait").returncode == 0
         if offset_s:
             assert cli.run("push", agent.name, script, "--wait", "--expires", "1h").returncode == 0
@@ -202,7 +202,7 @@ def start_on(lab, agent, mount):
 
 def inside(agent, *argv):
     """Runs in the agent's mount namespace: {state directory as it sees it} is below /proc/PID/root."""
-    return agent.lab.rtr.run("nsenter", "-t", agent.program.pid, "-m", *argv)
+    return agent.lab.rtr.run("nsenter", "-t", agent.program.pid, "-m", "-r", *argv)
 
 
 @pytest.mark.parametrize("mount, problem", [("-o ro", "Read-only file system"), ("-o size=16k", "No space left on device")])
