@@ -158,7 +158,7 @@ def test_the_collector_comes_back_too_late(lab, worker, cli, collector):
     wait_until(lambda: journal_phase(worker) == ROLLED_BACK, SHORTEST_S + 20, "the router has gone back by itself")
     assert changes(before, look(lab)) == ""
     collector.start()
-    row = wait_job(cli, job, 60)
+    row = wait_job(cli, job, 75)  # the pause before the next try may be 64 s by now
     assert row["state"] == "rolled-back" and "no session with the collector" in row["reason"]
 
 

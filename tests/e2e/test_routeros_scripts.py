@@ -216,6 +216,9 @@ def lines(count, bad=None):
     return "\n".join(text) + "\n"
 
 
+LONG = lines(1800)
+assert len(LONG) > PIECE_BYTES
+
 # --- scripts ------------------------------------------------------------------------------------------------
 
 @each
@@ -254,34 +257,34 @@ def test_a_line_within_a_block_is_named_as_well_as_the_router_can(site):
 
 @each
 def test_a_long_script_is_carried_out_in_pieces(site):
-    text = lines(4000)
+    text = lines(3300)
     assert len(text) > 2 * PIECE_BYTES
     done = site.push(text + ':put "the end"\n')
     assert (done["state"], done["output"].strip()) == ("confirmed", "the end"), done["reason"]
     assert [row["address"] for row in site.rows("ip", "firewall", "address-list")] == [
-        f"198.51.{n // 250}.{n % 250}" for n in range(3, 4001)]
+        f"198.51.{n // 250}.{n % 250}" for n in range(3, 3301)]
     assert site.leftovers() == []
 
 
 @each
 def test_a_long_script_is_read_before_any_of_it_is_done(site):
     before = site.export()
-    done = site.push(lines(4000) + "add color=red\n")
-    assert "line 4001 column 5: expected end of command; nothing was done" in done["reason"]
+    done = site.push(LONG + "add color=red\n")
+    assert "line 1801 column 5: expected end of command; nothing was done" in done["reason"]
     assert site.export() == before and site.leftovers() == []
-    done = site.push(lines(4000) + "add address=198.51.0.3 list=customers\n")
-    assert "line 4001: failure: already have such entry" in done["reason"]
+    done = site.push(LONG + "add address=198.51.0.3 list=customers\n")
+    assert "line 1801: failure: already have such entry" in done["reason"]
     assert site.leftovers() == []
 
 
 @each
 def test_a_long_script_that_would_change_its_meaning_is_refused(site):
     before = site.export()
-    done = site.push(':local name "customers"\n' + lines(4000))
+    done = site.push(':local name "customers"\n' + LONG)
     assert "line 1: " in done["reason"] and "where it is cut this variable is lost" in done["reason"]
-    done = site.push("{\n" + lines(4000) + "}\n")
+    done = site.push("{\n" + LONG + "}\n")
     assert "too long to be taken in one go" in done["reason"]
-    done = site.push("{\n" + lines(4000))
+    done = site.push("{\n" + LONG)
     assert "a bracket or quote has no partner" in done["reason"]
     assert site.export() == before
 
