@@ -37,7 +37,7 @@ class Jaga:
             except OSError:
                 pass  # EIO: the other side has closed
             os.close(master)
-            process.wait(30)
+            process.wait(60)
         return seen.decode()
 
 
