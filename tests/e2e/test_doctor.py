@@ -84,7 +84,7 @@ def test_one_question_at_a_time(played):
     first = start_asking(cli)
     run = wait_asked(devices)
     status, _, err = ask(cli, "r1")
-    assert status == EXIT_OFFLINE and "somebody asks the doctor of r1 already" in err
+    assert status == EXIT_OFFLINE and "r1 is asked by somebody else just now" in err
     assert devices.ask("r1", PUT, "doctor", report(run - 1).SerializeToString()).code == 404
     assert devices.ask("r1", PUT, "doctor", report(run).SerializeToString()).code == 204
     out, err = first.communicate(timeout=60)
