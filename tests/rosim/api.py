@@ -107,7 +107,7 @@ class Session:
             task.cancel()
         for job in self.jobs.values():
             job.stop()
-        if self.safe is not None:
+        if self.holds_safe_mode():
             self.router.restore(self.safe[0])  # the session is lost: undone
         self.server.sessions.discard(self)
         self.writer.close()
@@ -197,9 +197,6 @@ class Session:
                       [("ret", result)] if result is not None else ())
         except Trap as trap:
             self.trap(tag, trap.message, trap.category)
-        finally:
-            if self.safe is not None and self.router.config_writes - self.safe[1] > SAFE_ACTIONS:
-                self.safe = None
 
     def is_single(self, path):
         menu = self.router.menus.get(path)
@@ -292,13 +289,19 @@ class Session:
 
     # --- safe mode --------------------------------------------------------------------------------
 
+    def holds_safe_mode(self):
+        """Whoever made the changes."""
+        if self.safe is not None and self.router.config_writes - self.safe[1] > SAFE_ACTIONS:
+            self.safe = None
+        return self.safe is not None
+
     def safe_mode(self, verb, tag):
         if verb == "take":
-            if any(other.safe is not None for other in self.server.sessions):
+            if any(other.holds_safe_mode() for other in self.server.sessions):
                 self.trap(tag, "failure: safe mode is already taken")
                 return
             self.safe = (self.router.save(), self.router.config_writes)
-        elif self.safe is None:
+        elif not self.holds_safe_mode():
             self.trap(tag, "failure: safe mode is not taken")
             return
         else:

@@ -8,6 +8,7 @@ A test says so over a Unix socket (--control PATH): a line of JSON, answered by 
     {"do": "remove", "menu": "/ppp/active", "keys": ["ana"]}                                without keys: all
     {"do": "modem", "name": "lte1", "values": {"rsrp": "-95"}}                              what /interface/lte/monitor tells
     {"do": "resource", "values": {"cpu-load": "93"}, "uptime": 86400}                       of /system/resource
+    {"do": "pass", "seconds": 60}                                                           its clock goes on by so much, at once
     {"do": "reboot"}
     {"do": "drop"}                                                                          every session of the API ends
 
@@ -81,6 +82,10 @@ class Control:
         self.router.reported.update(values)
         if uptime is not None:
             self.router.started = self.router.clock() - uptime
+
+    def do_pass(self, seconds):
+        clock = self.router.clock
+        self.router.clock = lambda: clock() + seconds
 
     def do_reboot(self):
         self.router.boot()

@@ -166,6 +166,22 @@ def test_safe_mode_undoes_what_a_lost_session_did():
         rosim.stop()
 
 
+def test_safe_mode_ends_without_a_word_past_a_hundred_actions_of_anybody():
+    rosim = Rosim("7.20")
+    try:
+        api, other = rosim.connect(), rosim.connect()
+        list(api.rawCmd("/safe-mode/take"))
+        lists = other.path("ip", "firewall", "address-list")
+        for number in range(101):
+            lists.add(address=f"203.0.113.{number}", list="many")
+        with pytest.raises(librouteros.exceptions.TrapError, match="safe mode is not taken"):
+            list(api.rawCmd("/safe-mode/unroll"))
+        list(other.rawCmd("/safe-mode/take"))  # it is free
+        assert len(list(lists)) == 101
+    finally:
+        rosim.stop()
+
+
 def test_backup_brings_back_what_was(rosim):
     api = rosim.connect()
     list(api.rawCmd("/system/backup/save", "=name=before", "=password=p"))
