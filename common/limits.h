@@ -117,6 +117,8 @@
 #define LIMIT_ROS_TURN_BYTES (32 * 1024) /* taken from a TLS socket before others have their turn: two records */
 #define LIMIT_ROS_ANSWER_MS 10000     /* to a short command */
 #define LIMIT_ROS_PRINT_MS 60000      /* to a print: an address-list of 50,000 entries on a MIPS */
+#define LIMIT_ROS_BULK_BYTES (16 * 1024 * 1024) /* of one reply's long values, handed on and not kept: an export far too large is */
+				      /* told with its size; more is no answer, and ends the session */
 #define LIMIT_ROS_FTP_REPLIES (64 * 1024) /* of all replies to one fetch by FTP: a greeting of a thousand lines */
 #define LIMIT_ROS_ID 16		      /* an item's id: "*" and 32 bits in hexadecimal */
 #define LIMIT_ROS_SURPLUS 512	      /* items of ours to take away in one go; what is more goes in the next */

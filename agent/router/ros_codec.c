@@ -149,7 +149,7 @@ static int begin_word(struct ros_decoder *decoder, struct err *err)
 {
 	bool is_bulk = decoder->head > LIMIT_ROS_WORD_BYTES;
 
-	if (is_bulk && (!decoder->has_reply || decoder->head > LIMIT_BODY_BYTES - decoder->bulk_bytes))
+	if (is_bulk && (!decoder->has_reply || decoder->head > LIMIT_ROS_BULK_BYTES - decoder->bulk_bytes))
 		return err_set(err, -EMSGSIZE, "the API announces a word of %u bytes", decoder->head);
 	if ((is_bulk ? LIMIT_NAME + 2 : decoder->head + 1) > sizeof(decoder->text) - decoder->text_length)
 		return err_set(err, -EMSGSIZE, "the API sends a sentence of more than %zu bytes", sizeof(decoder->text));

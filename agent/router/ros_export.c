@@ -69,9 +69,17 @@ int ros_export_finish(struct ros_export *export, struct err *err)
 {
 	if (export->out->failed)
 		return err_set(err, -EMSGSIZE, "the export is larger than %zu bytes", export->out->size);
-	if (export->has_failed)
-		return err_set(err, -EIO, "the router could not export all of its configuration:%s", export->part);
+	if (export->has_failed) {
+		err_set(err, 0, "the router could not export all of its configuration:%s", export->part);
+		err_make_printable(err);
+		return -EIO;
+	}
 	if (export->out->length != export->line || export->is_folded || export->line == 0)
 		return err_set(err, -ENODATA, "the export is cut off, or empty");
+	if (export->out->data[0] != '/') {
+		err_set(err, 0, "the router answers no export: %.*s", (int)strcspn(export->out->data, "\n"), export->out->data);
+		err_make_printable(err);
+		return -ENODATA;
+	}
 	return 0;
 }

@@ -29,8 +29,8 @@ void ros_export_init(struct ros_export *export, struct buf *out);
 /* In pieces as they come; any byte is taken. What does not fit sets out->failed. */
 void ros_export_add(struct ros_export *export, const void *bytes, size_t length);
 /*
- * -EIO: RouterOS has left a part out (from 7.11 it says "#error exporting"), -ENODATA: the text ends within a line or
- * holds no command, -EMSGSIZE: it did not fit. Such a text is no snapshot.
+ * -EIO: RouterOS has left a part out (from 7.11 it says "#error exporting"), -ENODATA: the text ends within a line, holds no
+ * command, or does not begin with a menu (an error that came as a text), -EMSGSIZE: it did not fit. Such a text is no snapshot.
  */
 int ros_export_finish(struct ros_export *export, struct err *err);
 

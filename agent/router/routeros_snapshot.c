@@ -4,12 +4,14 @@
  *   from 7.8   /execute as-string, whose answer streams however long it is; nothing is written
  *   before     /export to a file, the file's contents (4 KB on 6, 60 KB on 7), by FTP when it has more, the file removed
  *
- * Secrets are left out: 7 does so by itself, 6 is told to. Called through router.h.
+ * Secrets are left out: 7 does so by itself, 6 is told to. Either way the text is made canonical as it comes, so that it costs its
+ * own length in memory, mapped for that long; one that is too long is heard to its end all the same, to be told by its size.
+ * Called through router.h.
  */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "agent/router/ros_export.h"
 #include "agent/router/ros_ftp.h"
@@ -29,20 +31,25 @@ struct routeros_snapshot_job {
 	struct ros_ftp_request request;
 	bool has_service;
 	struct err err;
-	char text[LIMIT_BODY_BYTES];
+	char text[LIMIT_BODY_BYTES + 1]; /* mapped: what is not used costs nothing */
 };
 
 static void finish(struct routeros_snapshot_job *job, int status)
 {
 	if (status == 0)
 		status = ros_export_finish(&job->export, &job->err);
+	if (status == -EMSGSIZE && job->out.failed)
+		err_set(&job->err, 0, "the export has %llu bytes, and a snapshot at most %d", (unsigned long long)job->read,
+			LIMIT_BODY_BYTES);
 	job->router->snapshot_job = NULL;
 	explicit_bzero(&job->request, sizeof(job->request)); /* it holds the password */
-	if (status < 0)
+	if (status < 0) {
+		err_prefix(&job->err, "router %s: ", job->router->config->router_name);
 		job->on_done(job->arg, NULL, 0, &job->err);
-	else
+	} else {
 		job->on_done(job->arg, job->out.data, job->out.length, NULL);
-	free(job);
+	}
+	munmap(job, sizeof(*job));
 }
 
 static void take(struct routeros_snapshot_job *job, const void *bytes, size_t length)
@@ -74,7 +81,7 @@ static void on_executed(void *arg, const struct ros_result *result)
 	job->err = result->err;
 	if (text) /* it was short */
 		take(job, text, strlen(text));
-	take(job, "\n", 1); /* the answer is whole, and a string has no newline at its end */
+	ros_export_add(&job->export, "\n", 1); /* the answer is whole, and a string has no newline at its end */
 	finish(job, result->status);
 }
 
@@ -124,8 +131,8 @@ static void on_ftp_end(void *arg, const struct err *why)
 	ros_ftp_destroy(job->ftp);
 	job->ftp = NULL;
 	if (why)
-		err_set(&job->err, 0, "the export has %llu bytes, more than this version's API hands out, and %s",
-			(unsigned long long)job->size, why->text);
+		err_set(&job->err, 0, "the export has %llu bytes, more than this version's API hands out, and %.*s",
+			(unsigned long long)job->size, LIMIT_ERR_TEXT - 100, why->text);
 	remove_file(job);
 }
 
@@ -211,9 +218,9 @@ static void on_file_read(void *arg, const struct ros_result *result)
 	job->err = result->err;
 	if (r == 0 && job->file_id[0] == '\0')
 		r = err_set(&job->err, -ENOENT, "the router exported, but there is no file %s.rsc", FILE_NAME);
-	if (r < 0)
+	if (job->file_id[0] == '\0')
 		finish(job, r);
-	else if (job->read >= job->size || ask_service(job) < 0)
+	else if (r < 0 || job->read >= job->size || ask_service(job) < 0)
 		remove_file(job);
 }
 
@@ -250,23 +257,22 @@ static int export_to_file(struct routeros_snapshot_job *job, struct err *err)
 
 int routeros_snapshot(struct router *router, router_snapshot_fn *on_done, void *arg, struct err *err)
 {
-	const struct ros_model *model = &router->model;
 	struct routeros_snapshot_job *job;
 	int r;
 
 	if (router->snapshot_job)
 		return err_set(err, -EBUSY, "a snapshot is being taken");
-	job = calloc(1, sizeof(*job));
-	if (!job)
+	job = mmap(NULL, sizeof(*job), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (job == MAP_FAILED)
 		return err_sys(err, -ENOMEM, "snapshot");
 	job->router = router;
 	job->on_done = on_done;
 	job->arg = arg;
 	buf_init(&job->out, job->text, sizeof(job->text));
 	ros_export_init(&job->export, &job->out);
-	r = model->major > 7 || (model->major == 7 && model->minor >= 8) ? execute(job, err) : export_to_file(job, err);
+	r = routeros_is_from(router, 7, 8) ? execute(job, err) : export_to_file(job, err);
 	if (r < 0)
-		free(job);
+		munmap(job, sizeof(*job));
 	else
 		router->snapshot_job = job;
 	return r;

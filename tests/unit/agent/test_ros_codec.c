@@ -245,14 +245,14 @@ static void test_endless_sentences(void **state)
 	memset(decoder, 0, sizeof(*decoder));
 	words = 0;
 	assert_int_equal(ros_decode(decoder, "\x03!re", 4, &events, &heard, &err), 0);
-	while ((rc = ros_decode(decoder, "\xc0\x80\x00=k=", 6, &events, &heard, &err)) == 0) {
-		static const uint8_t zeros[0x8000 - 3];
+	while ((rc = ros_decode(decoder, "\xc8\x00\x00=k=", 6, &events, &heard, &err)) == 0) {
+		static const uint8_t zeros[0x80000 - 3];
 
 		assert_int_equal(ros_decode(decoder, zeros, sizeof(zeros), &events, &heard, &err), 0);
-		assert_true(++words <= LIMIT_BODY_BYTES / 0x8000);
+		assert_true(++words <= LIMIT_ROS_BULK_BYTES / 0x80000);
 	}
 	assert_int_equal(rc, -EMSGSIZE);
-	assert_int_equal(words, LIMIT_BODY_BYTES / 0x8000);
+	assert_int_equal(words, LIMIT_ROS_BULK_BYTES / 0x80000);
 	free(decoder);
 }
 

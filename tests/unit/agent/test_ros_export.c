@@ -36,13 +36,13 @@ static void test_what_is_left(void **state)
 		/* folded between words, within a word, within a string, twice */
 		{ "/ip address\nadd address=192.168.88.1/24 comment=defconf interface=bridge network=\\\n    192.168.88.0\n",
 		  "/ip address\nadd address=192.168.88.1/24 comment=defconf interface=bridge network=192.168.88.0\n" },
-		{ "add action=masquerade \\\r\n    chain=srcnat comment=\"a b\\\r\n    \\_c\"\\\r\n    \\\r\n    x=1\r\n",
-		  "add action=masquerade chain=srcnat comment=\"a b\\_c\"x=1\n" },
+		{ "/ip\nadd action=masquerade \\\r\n    chain=srcnat comment=\"a b\\\r\n    \\_c\"\\\r\n    \\\r\n    x=1\r\n",
+		  "/ip\nadd action=masquerade chain=srcnat comment=\"a b\\_c\"x=1\n" },
 		/* a line that ends with an escaped backslash is not folded */
-		{ "set name=\"a\\\\\nset name=b\n", "set name=\"a\\\\\nset name=b\n" },
+		{ "/ip\nset name=\"a\\\\\nset name=b\n", "/ip\nset name=\"a\\\\\nset name=b\n" },
 		/* comments about the moment; a script's own is within a string */
 		{ "/interface vrrp\n# ether3 not ready\nadd interface=ether3\n", "/interface vrrp\nadd interface=ether3\n" },
-		{ "add source=\"# mine\\r\\\n    \\n# too\\r\\n\"\n", "add source=\"# mine\\r\\n# too\\r\\n\"\n" },
+		{ "/ip\nadd source=\"# mine\\r\\\n    \\n# too\\r\\n\"\n", "/ip\nadd source=\"# mine\\r\\n# too\\r\\n\"\n" },
 		/* folded comments go whole */
 		{ "# in/out-interface matcher not possible \\\n    when slave\n/ip\n", "/ip\n" },
 	};
@@ -68,6 +68,8 @@ static void test_what_is_no_snapshot(void **state)
 		{ "/ip address\nadd address=\\\n", -ENODATA, "cut off" },
 		{ "/ip address\nadd address=\\\n   ", -ENODATA, "cut off" },
 		{ "# only a head\n", -ENODATA, "empty" },
+		{ "not enough permissions (9)\n", -ENODATA, "answers no export: not enough permissions (9)" },
+		{ "# 2023-09-11 09:30:30 by RouterOS 7.11.2\nbad command \033[2J name\n", -ENODATA, "bad command ?[2J name" },
 		{ "", -ENODATA, "empty" },
 		{ "/ip address add address=192.0.2.1/24 interface=ether1 comment=longer-than-the-memory-that-there-is\n",
 		  -EMSGSIZE, "larger than 64 bytes" },
