@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <mbedtls/sha256.h>
 #include <zlib.h>
@@ -277,7 +278,8 @@ static void free_upload(struct link *link)
 	link->upload = NULL;
 	if (upload && upload->is_deflating)
 		(void)deflateEnd(&upload->stream); /* complains of data that was not sent: that is why we are here */
-	free(upload);
+	if (upload)
+		munmap(upload, sizeof(*upload) + upload->length);
 }
 
 static void finish_snapshot(struct link *link, int result, bool transferred)
@@ -345,6 +347,7 @@ static void on_ask_answer(struct link *link, const struct link_response *respons
 
 int link_offer_snapshot(struct link *link, const char *text, size_t length)
 {
+	struct snapshot_upload *upload;
 	uint8_t hash[32];
 	struct buf path;
 
@@ -354,14 +357,16 @@ int link_offer_snapshot(struct link *link, const char *text, size_t length)
 		return -EMSGSIZE;
 	if (link->upload)
 		return -EBUSY;
-	link->upload = malloc(sizeof(*link->upload) + length);
-	if (!link->upload)
+	/* Mapped: the heap would keep what the largest one took. */
+	upload = mmap(NULL, sizeof(*upload) + length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (upload == MAP_FAILED)
 		return -ENOMEM;
-	*link->upload = (struct snapshot_upload){ .length = length };
-	memcpy(link->upload->text, text, length);
+	link->upload = upload;
+	upload->length = length;
+	memcpy(upload->text, text, length);
 	/* SHA-256 in software cannot fail with these arguments. */
 	(void)mbedtls_sha256((const unsigned char *)text, length, hash, 0);
-	buf_init(&path, link->upload->path, sizeof(link->upload->path));
+	buf_init(&path, upload->path, sizeof(upload->path));
 	buf_puts(&path, "snap/");
 	buf_put_hex(&path, hash, sizeof(hash));
 	start_snapshot(link, NULL, LINK_NO_FORMAT, on_ask_answer);
