@@ -5,6 +5,7 @@ import contextlib
 import json
 import re
 import subprocess
+import threading
 import time
 
 import librouteros
@@ -318,3 +319,34 @@ def test_a_large_export_of_6_comes_by_ftp(lab, agent):
     refused = agent.run("--json", "snapshot")
     assert "ip service enable ftp" in refused.stdout + refused.stderr
     assert files(lab) == []
+
+
+def test_a_fail_over_waits_for_no_export(lab, agent):
+    """400 KB come over the session that steers, again and again; what steers goes to the router in between."""
+    agent.start().wait_online()
+    api = lab.router.connect()
+    for number in range(20):
+        api.path("system", "script").add(name=f"large-{number}", source='# a line with "quotes" and $variables\n' * 500)
+    api.close()
+    exports, is_over = [], threading.Event()
+
+    def export_for_ever():
+        while not is_over.is_set():
+            row = json.loads(agent.run("--json", "snapshot").stdout)
+            exports.append((row[0] if isinstance(row, list) else row)["bytes"])
+
+    exporter = threading.Thread(target=export_for_ever)
+    exporter.start()
+    try:
+        wait_for("the large configuration is read", lambda: exports and exports[-1] > 400_000)
+        before = len(exports)
+        lab.cut(1)
+        wait_for("the line is down", lambda: "isp1 is down cause=probes" in agent.log())
+        wait_for("it was exported meanwhile", lambda: len(exports) > before)
+    finally:
+        is_over.set()
+        exporter.join()
+    detect_ms, switch_us = map(int, re.search(r"isp1 is down .* detect_ms=(\d+) switch_us=(\d+)", agent.log()).groups())
+    print(f"{len(exports)} exports of {exports[-1]} bytes; noticed after {detect_ms} ms, switched {switch_us / 1000:.0f} ms later")
+    assert detect_ms + switch_us / 1000 < 2_000  # under a second where the machine has nothing else to do
+    assert agent.log().count("isp2 is down") == 0
