@@ -33,6 +33,8 @@ static void end_line(struct ros_export *export)
 		export->has_failed = true;
 		snprintf(export->part, sizeof(export->part), "%s", line + strlen(failure));
 	}
+	if (*line == '#' && strstr(line, " by RouterOS "))
+		export->has_head = true;
 	if (*line == '#' || *line == '\0')
 		cut(out, export->line);
 	else
@@ -74,9 +76,9 @@ int ros_export_finish(struct ros_export *export, struct err *err)
 		err_make_printable(err);
 		return -EIO;
 	}
-	if (export->out->length != export->line || export->is_folded || export->line == 0)
+	if (export->out->length != export->line || export->is_folded || (export->line == 0 && !export->has_head))
 		return err_set(err, -ENODATA, "the export is cut off, or empty");
-	if (export->out->data[0] != '/') {
+	if (export->line > 0 && export->out->data[0] != '/') {
 		err_set(err, 0, "the router answers no export: %.*s", (int)strcspn(export->out->data, "\n"), export->out->data);
 		err_make_printable(err);
 		return -ENODATA;

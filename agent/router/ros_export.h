@@ -20,6 +20,7 @@ struct ros_export {
 	size_t line;	    /* where the line under way begins in out */
 	size_t backslashes; /* at its end */
 	bool is_folded;	    /* the indentation of a folded line is being skipped */
+	bool has_head;	    /* of an export, which is more than nothing */
 	bool has_failed;    /* RouterOS said that it could not export a part */
 	char part[64];	    /* which one, and why */
 };
@@ -29,8 +30,9 @@ void ros_export_init(struct ros_export *export, struct buf *out);
 /* In pieces as they come; any byte is taken. What does not fit sets out->failed. */
 void ros_export_add(struct ros_export *export, const void *bytes, size_t length);
 /*
- * -EIO: RouterOS has left a part out (from 7.11 it says "#error exporting"), -ENODATA: the text ends within a line, holds no
- * command, or does not begin with a menu (an error that came as a text), -EMSGSIZE: it did not fit. Such a text is no snapshot.
+ * -EIO: RouterOS has left a part out (from 7.11 it says "#error exporting"), -ENODATA: the text ends within a line, is
+ * nothing at all, or does not begin with a menu (an error that came as a text), -EMSGSIZE: it did not fit. Such a text is no snapshot.
+ * A head alone is one, and empty: that of a router with nothing configured.
  */
 int ros_export_finish(struct ros_export *export, struct err *err);
 

@@ -224,3 +224,16 @@ def test_a_configuration_that_is_too_large_is_refused_by_name(site):
     rules.remove(*[rule[".id"] for rule in rules][-20:])
     api.close()
     assert site.snapshot()[0]["outcome"] == "stored"
+
+
+def test_a_router_with_nothing_configured_has_an_empty_snapshot(site):
+    api = site.router.connect()
+    api.path("system", "identity").update(name="MikroTik")
+    api.close()
+    row, _ = site.snapshot()
+    assert (row["outcome"], row["bytes"], row["reason"]) == ("stored", 0, ""), row
+    assert site.cli.run("cat", "rtr1").stdout == ""
+    assert site.snapshot()[0]["outcome"] == "unchanged"
+    site.grow(1)
+    assert site.snapshot()[0]["outcome"] == "stored"
+    assert site.cli.run("diff", "rtr1", check=False).stdout.count("+add ") == 1  # it exits as diff(1) does

@@ -43,6 +43,8 @@ static void test_what_is_left(void **state)
 		/* comments about the moment; a script's own is within a string */
 		{ "/interface vrrp\n# ether3 not ready\nadd interface=ether3\n", "/interface vrrp\nadd interface=ether3\n" },
 		{ "/ip\nadd source=\"# mine\\r\\\n    \\n# too\\r\\n\"\n", "/ip\nadd source=\"# mine\\r\\n# too\\r\\n\"\n" },
+		/* nothing is configured */
+		{ "# nov/21/2026 17:00:00 by RouterOS 6.49.13\r\n# software id = AAAA-BBBB\r\n#\r\n", "" },
 		/* folded comments go whole */
 		{ "# in/out-interface matcher not possible \\\n    when slave\n/ip\n", "/ip\n" },
 	};
