@@ -24,6 +24,8 @@
 #include "common/log.h"
 #include "common/random.h"
 
+#define HANDSHAKE_ROUND_TRIPS 3 /* cookie, keys, Finished (RFC 6347 section 4.2.4) */
+
 static void set_phase(struct link *link, enum link_phase phase)
 {
 	link->phase = phase;
@@ -37,6 +39,20 @@ static int64_t random_ms(int64_t limit_ms)
 
 	random_fill(&bits, sizeof(bits));
 	return (int64_t)(bits % (uint64_t)limit_ms);
+}
+
+static void doom(struct link *link, const char *reason)
+{
+	if (!link->doomed)
+		link->doomed = reason;
+	link_schedule(link);
+}
+
+/* Whatever was answered took the path's round trip at least, also when it was lost and went again. */
+static void take_rtt(struct link *link, int64_t took_ms)
+{
+	link->rtt_ms = took_ms > 0 ? took_ms : 1;
+	link_session_set_rtt(link);
 }
 
 /* --- liveness ------------------------------------------------------------------------------------ */
@@ -74,6 +90,7 @@ void link_path_changed(struct link *link)
 	switch (link->phase) {
 	case LINK_OPEN:
 	case LINK_GREETING:
+		link->rtt_ms = 0; /* this session's messages keep its timers; they double */
 		/* Busy: something confirmable is on its way already, its acknowledgement tells as much. */
 		(void)link_session_ping(link);
 		expect_within(link, LIMIT_PROBE_MS / 2);
@@ -107,7 +124,7 @@ void link_renew(struct link *link, int64_t urgent_ms)
 		return;
 	}
 	link->is_jitterless = true;
-	link_fail(link, "a script has run: is the collector still reached?");
+	doom(link, "a script has run: is the collector still reached?"); /* what was measured holds for the next session's handshake */
 }
 
 static void check_liveness(struct link *link, int64_t now_ms)
@@ -129,9 +146,8 @@ static void check_liveness(struct link *link, int64_t now_ms)
 
 void link_fail(struct link *link, const char *reason)
 {
-	if (!link->doomed)
-		link->doomed = reason;
-	link_schedule(link);
+	link->rtt_ms = 0;
+	doom(link, reason);
 }
 
 static void wait_before_retry(struct link *link)
@@ -196,6 +212,7 @@ static void on_hello_answer(struct link *link, const struct link_response *respo
 {
 	const Jaga__V1__HelloAck *ack;
 	ProtobufCMessage *message;
+	int64_t took_ms;
 
 	wire_arena_reset(&link->arena);
 	if (response->code != 204) {
@@ -222,7 +239,9 @@ static void on_hello_answer(struct link *link, const struct link_response *respo
 	link->failures = 0;
 	link->sessions++;
 	link->is_jitterless = false;
-	link_session_set_rtt(link, clock_mono_ms() - link->since_ms); /* and some more: it has been written down meanwhile */
+	took_ms = clock_mono_ms() - link->since_ms;
+	if (took_ms < link->rtt_ms || link->rtt_ms == 0)
+		take_rtt(link, took_ms);
 	set_phase(link, LINK_OPEN);
 	link_report_open(link, link->since_ms);
 	link->events->on_open(link->arg, ack->time_ms);
@@ -258,6 +277,7 @@ static int pack_hello(struct link *link, uint8_t *ret_bytes, size_t size)
 	hello.model = (char *)(uintptr_t)link->identity->model;
 	hello.system = (char *)(uintptr_t)link->identity->system;
 	hello.job_hiwater = link->identity->job_hiwater;
+	hello.rtt_ms = (uint32_t)link->rtt_ms;
 	if (config->scripts_unsigned)
 		caps[hello.n_caps++] = (char *)(uintptr_t)"scripts.unsigned";
 	if (!config->take_over)
@@ -273,8 +293,10 @@ static int pack_hello(struct link *link, uint8_t *ret_bytes, size_t size)
 static void greet(struct link *link)
 {
 	struct link_exchange *exchange = link_exchange_prepare(link, LINK_TOKEN_HELLO);
-	int length = pack_hello(link, link->hello, sizeof(link->hello));
+	int length;
 
+	take_rtt(link, (clock_mono_ms() - link->since_ms) / HANDSHAKE_ROUND_TRIPS);
+	length = pack_hello(link, link->hello, sizeof(link->hello));
 	if (length < 0) {
 		link_fail(link, "hello is too long");
 		return;

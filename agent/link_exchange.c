@@ -4,8 +4,8 @@
  *   prepared -> sending block 0..n (2.31 each) -> [receiving block 0..m] -> done
  *
  * Stop and wait: one datagram of an exchange is on its way at a time (RFC 7959 section 2.5, 2.4).
- * libcoap repeats it until it is acknowledged; the answer may come later, and is asked for again after
- * LIMIT_ANSWER_MS and twice, four times, ... that, because a separate NON answer can be lost. Asked again for the answer to a
+ * libcoap repeats it until it is acknowledged; the answer may come later, and is asked for again after twice the round trip
+ * (LIMIT_ANSWER_MIN_MS to LIMIT_ANSWER_MS) and twice, four times, ... that, because a separate NON answer can be lost. Asked again for the answer to a
  * body of many blocks, the collector may have forgotten them (4.08): they go once more. An exchange that is never answered ends
  * the session: the next one begins with hello. Refused for a while (4.29, 5.03) it begins again then.
  * A body that arrives grows up to the cap that its owner set; what goes beyond it ends the exchange.
@@ -44,6 +44,16 @@ static void put_token(enum link_token kind, uint32_t serial, uint8_t ret_token[s
 	ret_token[3] = (uint8_t)serial;
 }
 
+/* How long an answer is waited for after that many askings. */
+static int64_t patience_ms(const struct link *link, unsigned attempts)
+{
+	int64_t first_ms = LIMIT_ANSWER_MS;
+
+	if (link->rtt_ms && 2 * link->rtt_ms < first_ms)
+		first_ms = 2 * link->rtt_ms > LIMIT_ANSWER_MIN_MS ? 2 * link->rtt_ms : LIMIT_ANSWER_MIN_MS;
+	return first_ms << (attempts - 1);
+}
+
 static void send_block(struct link *link, enum link_token kind)
 {
 	struct link_exchange *exchange = &link->exchanges[kind];
@@ -66,7 +76,7 @@ static void send_block(struct link *link, enum link_token kind)
 		if (exchange->out.num > 0 || exchange->out.more)
 			request.block1 = &exchange->out;
 	}
-	exchange->deadline_ms = clock_mono_ms() + ((int64_t)LIMIT_ANSWER_MS << (exchange->attempts - 1));
+	exchange->deadline_ms = clock_mono_ms() + patience_ms(link, exchange->attempts);
 	if (link_session_send(link, &request))
 		link_fail(link, "cannot send");
 	link_schedule(link);
@@ -217,7 +227,7 @@ void link_exchange_on_time(struct link *link, int64_t now_ms)
 			continue;
 		if (exchange->is_paused) {
 			link_exchange_start(link, (enum link_token)kind);
-		} else if (exchange->attempts >= LIMIT_ANSWER_ATTEMPTS) {
+		} else if (patience_ms(link, exchange->attempts) >= (int64_t)LIMIT_ANSWER_MS << (LIMIT_ANSWER_ATTEMPTS - 1)) {
 			link_fail(link, "no answer");
 			return;
 		} else {

@@ -128,6 +128,7 @@ struct link {
 	bool is_jitterless;	/* the next attempt need not wait: the cause is ours alone */
 	char last_error[128];
 
+	int64_t rtt_ms;		/* of the path to the collector, at most; 0: not known. From it comes when something goes again */
 	int64_t heard_ms;	/* last authenticated datagram of the collector */
 	int64_t nudge_at_ms;	/* an answer is owed: ask again then; 0: none is owed, or asked already */
 	int64_t dead_at_ms;	/* and give the session up then; 0: none is owed */
@@ -162,8 +163,7 @@ int link_session_open(struct link *link, struct err *err); /* begins the handsha
 void link_session_close(struct link *link); /* sends close_notify; nothing when there is none */
 bool link_session_is_established(const struct link *link);
 int link_session_send(struct link *link, const struct link_request *request); /* -EIO */
-/* The path's round trip, for how long an acknowledgement is waited for. */
-void link_session_set_rtt(struct link *link, int64_t rtt_ms);
+void link_session_set_rtt(struct link *link); /* rtt_ms has changed */
 int link_session_ping(struct link *link); /* -EBUSY: a confirmable message is on its way already, which is as good */
 
 /* link_exchange.c */

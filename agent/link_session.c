@@ -222,18 +222,9 @@ int link_session_send(struct link *link, const struct link_request *request)
 	return coap_send(session, pdu) == COAP_INVALID_MID ? -EIO : 0; /* takes pdu in any case */
 }
 
-/* Patience as a whole stays what RFC 7252's numbers make it: shorter steps, and as many more of them. */
-void link_session_set_rtt(struct link *link, int64_t rtt_ms)
+void link_session_set_rtt(struct link *link)
 {
-	coap_session_t *session = link->session->session;
-	unsigned timeout_ms = LIMIT_ACK_MAX_MS, retransmissions = COAP_DEFAULT_MAX_RETRANSMIT;
-
-	if (2 * rtt_ms < LIMIT_ACK_MAX_MS)
-		timeout_ms = 2 * rtt_ms > LIMIT_ACK_MIN_MS ? (unsigned)(2 * rtt_ms) : LIMIT_ACK_MIN_MS;
-	for (unsigned step_ms = timeout_ms; step_ms < LIMIT_ACK_MAX_MS; step_ms *= 2)
-		retransmissions++;
-	coap_session_set_ack_timeout(session, (coap_fixed_point_t){ (uint16_t)(timeout_ms / 1000), (uint16_t)(timeout_ms % 1000) });
-	coap_session_set_max_retransmit(session, (uint16_t)retransmissions);
+	coap_ev_set_rtt(link->session->session, link->rtt_ms, COAP_DEFAULT_MAX_RETRANSMIT);
 }
 
 int link_session_ping(struct link *link)
@@ -320,11 +311,13 @@ int link_session_open(struct link *link, struct err *err)
 	credentials.psk_info.identity.length = strlen(link->config->identity);
 	credentials.psk_info.key.s = link->psk;
 	credentials.psk_info.key.length = sizeof(link->psk);
+	coap_context_set_handshake_timeout(link->session->context, link->rtt_ms ? coap_ev_timeout_ms(link->rtt_ms) : 0);
 	session = coap_new_client_session_psk2(link->session->context, NULL, &address, COAP_PROTO_DTLS, &credentials);
 	if (!session)
 		return err_set(err, -EHOSTUNREACH, "no route to the collector, or no memory or random numbers for a session");
 	coap_session_set_mtu(session, SESSION_MTU);
 	link->session->session = session;
+	link_session_set_rtt(link);
 	coap_ev_update(link->session->ev);
 	return 0;
 }
@@ -337,6 +330,10 @@ void link_session_close(struct link *link)
 		return;
 	session = link->session->session;
 	link->session->session = NULL;
-	if (session)
-		coap_session_release(session); /* the last reference: sends close_notify */
+	if (!session)
+		return;
+	/* What is not acknowledged would keep it, and hello, arriving late, would be taken for a session newer than the next. */
+	if (coap_session_get_state(session) != COAP_SESSION_STATE_NONE)
+		coap_session_disconnected(session, COAP_NACK_NOT_DELIVERABLE); /* sends close_notify */
+	coap_session_release(session);
 }

@@ -27,6 +27,7 @@ _Static_assert(COAP_ADMISSION_REPLY_SIZE >= COOKIE_REPLY_BYTES, "");
 
 #define ENDPOINT_MTU 1280 /* what agents send at most is 1200; libcoap drops what is larger than this */
 #define TICK_S 1.
+#define WAKE_REPETITIONS 2 /* 2 + 4 + 8 s, or shorter steps and more of them; then the device counts as gone */
 
 static struct coap_server *server_of(coap_session_t *session)
 {
@@ -182,7 +183,7 @@ static void on_nack(coap_session_t *session, const coap_pdu_t *sent, const coap_
 		peer->n_wakes--;
 }
 
-int coap_server_wake(struct coap_server *server, const char *device, const void *body, size_t length)
+int coap_server_wake(struct coap_server *server, const char *device, uint32_t rtt_ms, const void *body, size_t length)
 {
 	struct coap_peer *peer = peer_find(server, device);
 	uint8_t format[2] = { WIRE_FORMAT_PROTOBUF >> 8, WIRE_FORMAT_PROTOBUF & 0xff };
@@ -205,6 +206,7 @@ int coap_server_wake(struct coap_server *server, const char *device, const void 
 		coap_delete_pdu(pdu);
 		return -EMSGSIZE;
 	}
+	coap_ev_set_rtt(peer->session, rtt_ms, WAKE_REPETITIONS);
 	if (coap_send(peer->session, pdu) == COAP_INVALID_MID)
 		return -EIO;
 	if (peer->n_wakes++ == 0)

@@ -91,8 +91,9 @@ int coap_server_create(struct ev_loop *loop, const struct parse_address *listen,
 		       void *arg, struct coap_server **ret_server, struct err *err);
 void coap_server_destroy(struct coap_server *server);
 void coap_server_reply(struct coap_server *server, const struct coap_ticket *ticket, const struct coap_answer *answer);
-/* One datagram to the device over its own session: -ENOTCONN when it has none. body: a packed Wake. */
-int coap_server_wake(struct coap_server *server, const char *device, const void *body, size_t length);
+/* One datagram to the device over its own session: -ENOTCONN when it has none. rtt_ms: the device's, 0: not known; a wake that is
+ * not acknowledged goes again after twice that. body: a packed Wake. */
+int coap_server_wake(struct coap_server *server, const char *device, uint32_t rtt_ms, const void *body, size_t length);
 /* Ends the device's session, if any: its key is gone or has changed. on_offline follows. */
 void coap_server_disconnect(struct coap_server *server, const char *device, const char *reason);
 /* A device that was not heard for so long is offline; LIMIT_SILENCE_MS at first. */

@@ -181,7 +181,6 @@ struct coap_peer *peer_admit(struct coap_server *server, coap_session_t *session
 	link_newest(server, peer);
 	(*source_find(&server->sources, &coap_session_get_addr_remote(session)->addr.sa))--;
 	coap_session_set_app_data(session, peer);
-	coap_session_set_max_retransmit(session, 2); /* wakes: 2 + 4 + 8 s, then the device counts as gone */
 	server->counters.sessions_opened++;
 	server->counters.sessions_open++;
 	server->events->on_online(server->arg, peer->device, peer_address(session, address));

@@ -83,8 +83,9 @@ static void port_reply(void *arg, const struct coap_ticket *ticket, const struct
 static int port_wake(void *arg, const char *device, const void *body, size_t length)
 {
 	struct collector *collector = arg;
+	const struct fleet_device *known = fleet_find(collector->ports.fleet, device);
 
-	return coap_server_wake(collector->coap, device, body, length);
+	return coap_server_wake(collector->coap, device, known ? known->rtt_ms : 0, body, length);
 }
 
 static void port_changed(void *arg, enum port_change what, uint64_t subject)

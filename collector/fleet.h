@@ -62,6 +62,7 @@ struct fleet_device {
 	/* From hello. */
 	bool has_hello;
 	bool watches; /* its agent steers nothing */
+	uint32_t rtt_ms; /* 0: not told */
 	uint8_t boot_id[LIMIT_BOOT_ID_BYTES];
 	char version[LIMIT_TEXT], driver[LIMIT_NAME], hostname[LIMIT_TEXT], model[LIMIT_TEXT], system[LIMIT_TEXT];
 	unsigned n_uplinks;

@@ -129,6 +129,7 @@ int ingest_apply_hello(struct fleet_device *device, const Jaga__V1__Hello *hello
 		return r;
 	device->has_hello = true;
 	device->watches = has_capability(hello, "watches");
+	device->rtt_ms = hello->rtt_ms;
 	device->job_hiwater = hello->job_hiwater;
 	device->can_confirm = false;
 	for (size_t i = 0; i < hello->n_caps; i++)

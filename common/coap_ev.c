@@ -20,6 +20,7 @@
 #include <ev.h>
 
 #include "common/clock.h"
+#include "common/limits.h"
 #include "common/log.h"
 
 #define EVENTS_PER_WAKE 8 /* an endpoint, a client session and the timer are three */
@@ -104,4 +105,21 @@ void coap_ev_update(struct coap_ev *ev)
 	coap_ticks(&now);
 	/* The timerfd inside the context is what wakes us; the result says the same in milliseconds. */
 	(void)coap_io_prepare_epoll(ev->context, now);
+}
+
+unsigned coap_ev_timeout_ms(int64_t rtt_ms)
+{
+	if (rtt_ms <= 0 || rtt_ms >= LIMIT_ACK_MAX_MS / 2)
+		return LIMIT_ACK_MAX_MS;
+	return 2 * rtt_ms > LIMIT_ACK_MIN_MS ? (unsigned)(2 * rtt_ms) : LIMIT_ACK_MIN_MS;
+}
+
+void coap_ev_set_rtt(coap_session_t *session, int64_t rtt_ms, unsigned repetitions)
+{
+	unsigned timeout_ms = coap_ev_timeout_ms(rtt_ms);
+
+	for (unsigned step_ms = timeout_ms; step_ms < LIMIT_ACK_MAX_MS; step_ms *= 2)
+		repetitions++;
+	coap_session_set_ack_timeout(session, (coap_fixed_point_t){ (uint16_t)(timeout_ms / 1000), (uint16_t)(timeout_ms % 1000) });
+	coap_session_set_max_retransmit(session, (uint16_t)repetitions);
 }

@@ -8,9 +8,12 @@
 #ifndef JAGA_COMMON_COAP_EV_H
 #define JAGA_COMMON_COAP_EV_H
 
+#include <stdint.h>
+
 struct ev_loop;
 struct coap_ev;
 struct coap_context_t;
+struct coap_session_t;
 
 /* Initialises libcoap once a process: its log lines become debug lines of ours (they are not for operators). */
 void coap_ev_startup(void);
@@ -26,5 +29,14 @@ void coap_ev_destroy(struct coap_ev *ev); /* NULL is fine */
 
 /* After work that libcoap does not see the end of (a new client session): sets its timer anew. */
 void coap_ev_update(struct coap_ev *ev);
+
+/* After how long what is not acknowledged goes again, on a path with this round trip: from LIMIT_ACK_MIN_MS to LIMIT_ACK_MAX_MS,
+ * which it is, too, when the round trip is not known (0). */
+unsigned coap_ev_timeout_ms(int64_t rtt_ms);
+/*
+ * That for the session's confirmable messages, and for a handshake how often a flight goes again. `repetitions` are those of RFC
+ * 7252's ACK_TIMEOUT: with shorter steps there are as many more, so that nobody is given up earlier.
+ */
+void coap_ev_set_rtt(struct coap_session_t *session, int64_t rtt_ms, unsigned repetitions);
 
 #endif

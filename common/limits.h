@@ -54,7 +54,8 @@
 #define LIMIT_PING_MS 5000	     /* an answer takes this long over a loaded line; two such misses end a session */
 #define LIMIT_PROBE_MS 1000	     /* the same after a fail-over, when the path is probably gone */
 #define LIMIT_ANSWER_MS 1000	     /* acknowledged but not answered: the answer is lost, or the disk slow (then 2 s, 4 s, ...) */
-#define LIMIT_ANSWER_ATTEMPTS 5	     /* 31 s in all */
+#define LIMIT_ANSWER_MIN_MS 500	     /* the same on a fast path: what a disk takes that is not well */
+#define LIMIT_ANSWER_ATTEMPTS 5	     /* 31 s in all; with shorter steps as many more */
 #define LIMIT_ACK_MIN_MS 300	     /* a datagram that is not acknowledged goes again after twice the round trip, at least this */
 #define LIMIT_ACK_MAX_MS 2000	     /* ... at most RFC 7252's ACK_TIMEOUT, which stands for round trips that are not known */
 #define LIMIT_ANSWER_BYTES 4096	     /* answers other than jobs: HelloAck and Ack are 30 bytes, diagnostics 100 */
@@ -69,7 +70,7 @@
 				     /* this many at once, the rest of it a second later */
 #define LIMIT_TRANSFER_MS 60000	     /* a block-wise body without a block for this long is given up */
 #define LIMIT_TRANSFERS_BYTES (64 * 1024 * 1024) /* all bodies under way together: 64 of the largest */
-#define LIMIT_WAKE_MS 30000	     /* libcoap gives up after 21 s at most; beyond, the session is stuck */
+#define LIMIT_WAKE_MS 30000	     /* libcoap gives up after 21 s, on some paths after 35; beyond this the session is stuck */
 #define LIMIT_WAKES 8		     /* unacknowledged wakes of one session; one would do */
 #define LIMIT_SOCKET_BYTES (4 * 1024 * 1024) /* receive buffer: 2,000 datagrams of 1 KB, a report of the whole fleet at once */
 

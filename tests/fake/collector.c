@@ -103,8 +103,8 @@ static void take_hello(struct fake *fake, const struct coap_incoming *incoming)
 	}
 	snprintf(fake->device, sizeof(fake->device), "%s", incoming->device);
 	if (!fake->is_quiet)
-		printf("hello %s %s uplinks=%zu\n", incoming->device, incoming->peer,
-		       ((Jaga__V1__Hello *)message)->n_uplinks);
+		printf("hello %s %s rtt_ms=%" PRIu32 " uplinks=%zu\n", incoming->device, incoming->peer,
+		       ((Jaga__V1__Hello *)message)->rtt_ms, ((Jaga__V1__Hello *)message)->n_uplinks);
 	ack.time_ms = clock_wall_ms();
 	ack.keepalive_s = fake->keepalive_s;
 	ack.epoch = fake->epoch;
@@ -309,7 +309,7 @@ static void wake(struct fake *fake, uint64_t seq, bool take)
 	buf_init(&buf, bytes, sizeof(bytes));
 	if (wire_pack(&message.base, &buf))
 		abort();
-	printf("woken %d\n", coap_server_wake(fake->server, fake->device, bytes, buf.length));
+	printf("woken %d\n", coap_server_wake(fake->server, fake->device, 0, bytes, buf.length));
 }
 
 static void wake_for_doctor(struct fake *fake, uint64_t run)
@@ -319,7 +319,7 @@ static void wake_for_doctor(struct fake *fake, uint64_t run)
 
 	buf_init(&buf, bytes, sizeof(bytes));
 	wire_put_u64(&buf, 4, run);
-	printf("woken %d\n", coap_server_wake(fake->server, fake->device, bytes, buf.length));
+	printf("woken %d\n", coap_server_wake(fake->server, fake->device, 0, bytes, buf.length));
 }
 
 static void print_counters(const struct fake *fake)

@@ -680,11 +680,11 @@ static void test_wake(void **state)
 	struct scene *scene = *state;
 	struct coap_build build;
 
-	assert_int_equal(coap_server_wake(scene->server, "dev1", "w", 1), -ENOTCONN);
+	assert_int_equal(coap_server_wake(scene->server, "dev1", 0, "w", 1), -ENOTCONN);
 	assert_int_equal(ask(scene, &scene->client, &hello), 204);
-	assert_int_equal(coap_server_wake(scene->server, "dev2", "w", 1), -ENOTCONN);
-	assert_int_equal(coap_server_wake(scene->server, "dev1", scene->body, LIMIT_WAKE_BYTES + 1), -EMSGSIZE);
-	assert_int_equal(coap_server_wake(scene->server, "dev1", "w", 1), 0);
+	assert_int_equal(coap_server_wake(scene->server, "dev2", 0, "w", 1), -ENOTCONN);
+	assert_int_equal(coap_server_wake(scene->server, "dev1", 0, scene->body, LIMIT_WAKE_BYTES + 1), -EMSGSIZE);
+	assert_int_equal(coap_server_wake(scene->server, "dev1", 0, "w", 1), 0);
 	wait_message(scene, &scene->client);
 	assert_int_equal(scene->message.type, COAP_TYPE_CON);
 	assert_int_equal(scene->message.code, 2);
@@ -695,11 +695,43 @@ static void test_wake(void **state)
 	assert_int_equal(scene->n_offline, 0);
 	/* Nobody acknowledges these: the device is gone. */
 	for (int i = 0; i < LIMIT_WAKES; i++)
-		assert_int_equal(coap_server_wake(scene->server, "dev1", "w", 1), 0);
-	assert_int_equal(coap_server_wake(scene->server, "dev1", "w", 1), -EBUSY);
+		assert_int_equal(coap_server_wake(scene->server, "dev1", 0, "w", 1), 0);
+	assert_int_equal(coap_server_wake(scene->server, "dev1", 0, "w", 1), -EBUSY);
 	wait_until(scene, scene->n_offline == 1);
 	assert_string_equal(scene->reason, "wake not acknowledged");
-	assert_int_equal(coap_server_wake(scene->server, "dev1", "w", 1), -ENOTCONN);
+	assert_int_equal(coap_server_wake(scene->server, "dev1", 0, "w", 1), -ENOTCONN);
+}
+
+/* Milliseconds from a wake to its repetition. */
+static int64_t repetition_of_wake(struct scene *scene, uint32_t rtt_ms)
+{
+	struct coap_build build;
+	uint16_t mid;
+	int64_t sent_ms;
+
+	assert_int_equal(coap_server_wake(scene->server, "dev1", rtt_ms, "w", 1), 0);
+	wait_message(scene, &scene->client);
+	sent_ms = clock_mono_ms();
+	mid = scene->message.mid;
+	wait_message(scene, &scene->client);
+	assert_int_equal(scene->message.mid, mid);
+	coap_begin(&build, COAP_TYPE_ACK, 204, mid, scene->message.token, scene->message.token_length);
+	assert_true(dtls_client_send(&scene->client, build.bytes, build.length) > 0);
+	return clock_mono_ms() - sent_ms;
+}
+
+/* RFC 7252 section 4.8: up to half as long again. A machine that is busy makes it later, never sooner. */
+static void test_wake_is_repeated_by_the_round_trip(void **state)
+{
+	struct scene *scene = *state;
+	int64_t after_ms;
+
+	assert_int_equal(ask(scene, &scene->client, &hello), 204);
+	after_ms = repetition_of_wake(scene, 20);
+	assert_true(after_ms >= LIMIT_ACK_MIN_MS * 9 / 10 && after_ms < LIMIT_ACK_MAX_MS);
+	assert_true(repetition_of_wake(scene, 400) >= 720);
+	assert_true(repetition_of_wake(scene, 0) >= LIMIT_ACK_MAX_MS * 9 / 10);
+	assert_true(repetition_of_wake(scene, UINT32_MAX) >= LIMIT_ACK_MAX_MS * 9 / 10);
 }
 
 static void ping(struct dtls_client *client)
@@ -761,7 +793,7 @@ static void test_clock_steps(void **state)
 		ping(&scene->client);
 		assert_int_equal(ask(scene, &scene->client, &hello), 204);
 		/* A wake that is lost comes again: retransmissions do not stop. */
-		assert_int_equal(coap_server_wake(scene->server, "dev1", "w", 1), 0);
+		assert_int_equal(coap_server_wake(scene->server, "dev1", 0, "w", 1), 0);
 		for (int n = 0; n < 2; n += scene->message.code == 2)
 			wait_message(scene, &scene->client);
 		coap_begin(&build, COAP_TYPE_ACK, 204, scene->message.mid, scene->message.token, scene->message.token_length);
@@ -797,6 +829,7 @@ int main(void)
 		connected(test_oversized_body),
 		connected(test_answer_of_blocks),
 		connected(test_wake),
+		connected(test_wake_is_repeated_by_the_round_trip),
 		connected(test_silence),
 		connected(test_disconnect),
 		connected(test_clock_steps),
