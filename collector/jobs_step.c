@@ -57,15 +57,16 @@ void jobs_copy_text(char *to, size_t size, const char *from)
 /* A finished job is worth a line in the event log, in the transaction that finishes it. */
 static int log_end(struct store_txn *txn, const struct store_job *job)
 {
-	char text[LIMIT_TEXT + LIMIT_JOB_NAME];
+	char text[LIMIT_TEXT + LIMIT_JOB_NAME + sizeof(job->reason)];
+	struct buf buf;
 	uint64_t id;
 
-	if (job->attempt != 0 && job->exit_status >= 0)
-		snprintf(text, sizeof(text), "job %llu %s %s, exit status %d", (unsigned long long)job->number, job->name,
-			 jobs_phase_name(job->phase), job->exit_status);
-	else
-		snprintf(text, sizeof(text), "job %llu %s %s", (unsigned long long)job->number, job->name,
-			 jobs_phase_name(job->phase));
+	buf_init(&buf, text, sizeof(text));
+	buf_printf(&buf, "job %llu %s %s", (unsigned long long)job->number, job->name, jobs_phase_name(job->phase));
+	if (job->attempt != 0 && job->exit_status >= 0 && strncmp(job->reason, "exit status", strlen("exit status")) != 0)
+		buf_printf(&buf, ", exit status %d", job->exit_status);
+	if (job->reason[0] != '\0')
+		buf_printf(&buf, ": %s", job->reason);
 	return store_add_event(txn, job->device_number, STORE_BATCH_JOB, job->changed_ms, text, &id);
 }
 

@@ -118,6 +118,17 @@ def test_follow_is_told_at_once(collector, devices):
         stream.close()
 
 
+def test_the_newest_n_are_n(collector, devices):
+    """What an agent sends again, because it was not acknowledged, is no event twice."""
+    devices.open(collector.enroll("r1"))
+    for last in range(1, 13):
+        report(devices, "r1", range(1, last + 1))
+    for limit in (1, 5, 12):
+        rows = collector.ctl(op="events", limit=limit, device="r1", kinds="notice")
+        assert [row["text"] for row in rows] == [f"event {n}" for n in range(13 - limit, 13)]
+        assert rows == collector.ctl(op="events", limit=limit)
+
+
 def test_presence_is_in_the_log(collector, devices):
     devices.open(collector.enroll("r1"))
     assert collector.ctl(op="devices")[0]["online"] is True
@@ -381,7 +392,9 @@ def test_status_names_what_is_wrong(collector, devices):
     assert "isp1" in problems["uplink-down"]["text"] and "isp2" in problems["uplink-suspect"]["text"]
     assert "3 events" in problems["dropped"]["text"] and "exit status 3" in problems["job"]["text"]
     assert all(row["hint"] and row["text"] and row["since_ms"] > 0 for row in problems.values() if "device" in row)
-    assert [row["kind"] for row in collector.ctl(op="events", device="r1")] == ["online", "uplink", "uplink", "job"]
+    rows = collector.ctl(op="events", device="r1")
+    assert [row["kind"] for row in rows] == ["online", "uplink", "uplink", "job"]
+    assert rows[-1]["text"] == f"job {job} bad.sh failed: exit status 3"
 
     for seq, name in ((3, "isp1"), (4, "isp2")):
         batch = pb.TelemetryBatch(boot_id=BOOT, seq_from=seq, seq_to=seq, sent_at_ms=500, dropped_events=3)

@@ -80,7 +80,7 @@ static bool is_newest(struct rig *rig, const char *text)
 static const char *read_events(struct rig *rig, struct store_batch *ret_last)
 {
 	static unsigned n_marks;
-	static char seen[32];
+	static char seen[32], text[LIMIT_TEXT];
 	struct store_batch batch;
 	struct store_txn *txn;
 	char mark[16];
@@ -96,6 +96,8 @@ static const char *read_events(struct rig *rig, struct store_batch *ret_last)
 			continue;
 		seen[n++] = batch.kind == STORE_BATCH_ONLINE ? '+' : batch.kind == STORE_BATCH_OFFLINE ? '-' : 'j';
 		*ret_last = batch;
+		assert_true(batch.length <= sizeof(text));
+		ret_last->body = memcpy(text, batch.body, batch.length); /* the store's is gone with the transaction */
 	}
 	store_read_end(txn);
 	seen[n] = '\0';
