@@ -60,7 +60,7 @@ static void on_wake(void *arg, uint64_t job_seq, bool take_snapshot, int64_t wal
 		runner_set_time(&agent->runner, wall_ms);
 	runner_on_wake(&agent->runner, job_seq);
 	if (take_snapshot)
-		snapshot_request(&agent->snapshot);
+		snapshot_ask(&agent->snapshot);
 }
 
 static void on_job(void *arg, const struct link_job *job)

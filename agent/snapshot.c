@@ -31,8 +31,12 @@ static void finish(struct snapshot *snapshot, enum snapshot_outcome outcome)
 	snapshot->ops->on_finished(snapshot->arg, &snapshot->result);
 }
 
+/* The same trouble every interval is told once: the reason is kept from attempt to attempt. */
 static void fail(struct snapshot *snapshot, const char *reason)
 {
+	if (snapshot->is_asked || strcmp(snapshot->result.reason, reason) != 0)
+		snapshot->ops->on_trouble(snapshot->arg, LOG_LEVEL_ERROR, reason);
+	snapshot->is_asked = false;
 	snprintf(snapshot->result.reason, sizeof(snapshot->result.reason), "%s", reason);
 	finish(snapshot, SNAPSHOT_FAILED);
 }
@@ -57,14 +61,10 @@ static void on_taken(void *arg, const char *text, size_t length, const struct er
 	int r;
 
 	if (!text) {
-		/* The same trouble every interval is told once: the reason is kept from attempt to attempt. */
-		if (strcmp(snapshot->result.reason, error->text) != 0)
-			snapshot->ops->on_trouble(snapshot->arg, LOG_LEVEL_ERROR, error->text);
 		snapshot->result.has_hash = false;
 		fail(snapshot, error->text);
 		return;
 	}
-	snapshot->result.reason[0] = '\0';
 	snapshot->result.bytes = length;
 	snapshot->result.has_hash = true;
 	/* SHA-256 in software cannot fail with these arguments. */
@@ -97,10 +97,20 @@ void snapshot_request(struct snapshot *snapshot)
 		snapshot->again = true;
 }
 
+void snapshot_ask(struct snapshot *snapshot)
+{
+	snapshot->is_asked = true;
+	snapshot_request(snapshot);
+}
+
 void snapshot_on_offered(struct snapshot *snapshot, int result, bool transferred)
 {
 	if (snapshot->phase != SNAPSHOT_OFFERING)
 		return;
+	if (result == 0)
+		snapshot->is_asked = false;
+	if (result == 0 || result == -ENOTCONN)
+		snapshot->result.reason[0] = '\0';
 	if (result == 0)
 		finish(snapshot, transferred ? SNAPSHOT_STORED : SNAPSHOT_UNCHANGED);
 	else if (result == -ENOTCONN)

@@ -57,6 +57,7 @@ struct snapshot {
 	ev_timer interval;
 	enum { SNAPSHOT_IDLE, SNAPSHOT_TAKING, SNAPSHOT_OFFERING } phase;
 	bool again;
+	bool is_asked; /* somebody far away waits: a failure is told, though it be the same as the last */
 	bool is_open; /* the link has a session */
 	struct snapshot_result result;
 	uint8_t told_hash[SNAPSHOT_HASH_BYTES]; /* of the text whose gaps were told last */
@@ -67,6 +68,8 @@ void snapshot_init(struct snapshot *snapshot, struct ev_loop *loop, int64_t inte
 void snapshot_stop(struct snapshot *snapshot);
 /* Take one and offer it; on_finished follows, later. */
 void snapshot_request(struct snapshot *snapshot);
+/* The same, for the collector: when it fails the collector is told, the same reason or not. */
+void snapshot_ask(struct snapshot *snapshot);
 /* From the link. */
 void snapshot_on_open(struct snapshot *snapshot);
 void snapshot_on_closed(struct snapshot *snapshot);

@@ -14,7 +14,7 @@
 
 #include "common/clock.h"
 
-static enum ctl_next put_missing(struct ctl_client *client, const struct fleet_device *device, const char *why)
+enum ctl_next ctl_put_missing(struct ctl_client *client, const struct fleet_device *device, const char *why)
 {
 	json_t *row = json_object();
 
@@ -90,7 +90,7 @@ static enum ctl_next ask_some(struct ctl_client *client)
 			continue;
 		}
 		*asked = cursor->asked[--cursor->n_asked];
-		next = put_missing(client, device, obstacle);
+		next = ctl_put_missing(client, device, obstacle);
 	}
 	return next;
 }
@@ -116,7 +116,7 @@ enum ctl_next ctl_ask_step(struct ctl_client *client)
 			return CTL_MORE;
 		cursor->asked[i] = cursor->asked[--cursor->n_asked];
 		cursor->at = cursor->n_asked;
-		next = has_answered ? question->put(client, &asked) : put_missing(client, asked.device, "no answer in time");
+		next = has_answered ? question->put(client, &asked) : ctl_put_missing(client, asked.device, "no answer in time");
 	}
 	if (next != CTL_MORE)
 		return next;

@@ -50,8 +50,8 @@ extern const struct ctl_operation ctl_status;					  /* ctl_status.c */
 
 struct ctl_asked { /* a device whose answer is waited for */
 	struct fleet_device *device;
-	uint64_t reports;    /* snapshot-take: those it had made before */
-	uint32_t snapshot_n; /* and its newest then */
+	uint64_t reports, failures; /* snapshot-take: those it had made before */
+	uint32_t snapshot_n;	    /* and its newest then */
 };
 
 /* ctl_ask.c: what is asked of one device or of all. */
@@ -115,6 +115,8 @@ bool ctl_ask_wants(const struct ctl_client *client, enum port_change what, uint6
 enum ctl_next ctl_ask_late(struct ctl_client *client);
 /* "offline", or what else a device without a session is. */
 const char *ctl_explain_away(const struct fleet_device *device);
+/* The answer is that there is none. */
+enum ctl_next ctl_put_missing(struct ctl_client *client, const struct fleet_device *device, const char *why);
 bool ctl_asks_all(const struct ctl_client *client); /* the request names no device */
 /* ctl_watch.c: what is watched there, as a new object. */
 json_t *ctl_make_watched(const struct fleet_watched *watched);

@@ -162,8 +162,14 @@ static enum ctl_next put_troubles(struct ctl_client *client, const struct fleet_
 	for (unsigned i = 0; i < device->n_troubles && next == CTL_MORE; i++) {
 		struct problem problem = { .kind = "trouble", .device = device->name, .since_ms = device->troubles[i].since_ms,
 					   .hint = "jaga-agent status, there, says when it is over" };
+		bool is_snapshot = strcmp(device->troubles[i].subsystem, FLEET_SNAPSHOT) == 0;
 
-		snprintf(problem.text, sizeof(problem.text), "%s", device->troubles[i].text);
+		if (is_snapshot) {
+			snprintf(problem.hint_text, sizeof(problem.hint_text), "jaga snapshots %s --take tries again", device->name);
+			problem.hint = problem.hint_text;
+		}
+		snprintf(problem.text, sizeof(problem.text), "%s%s", is_snapshot ? "no snapshot could be taken: " : "",
+			 device->troubles[i].text);
 		next = put_problem(client, &problem);
 	}
 	return next;

@@ -224,6 +224,14 @@ void fleet_set_uplink_state(struct fleet_uplink *uplink, int state, int64_t now_
 	uplink->since_ms = now_ms;
 }
 
+const struct fleet_trouble *fleet_find_trouble(const struct fleet_device *device, const char *subsystem)
+{
+	for (unsigned i = 0; i < device->n_troubles; i++)
+		if (strcmp(device->troubles[i].subsystem, subsystem) == 0)
+			return &device->troubles[i];
+	return NULL;
+}
+
 void fleet_set_trouble(struct fleet_device *device, const char *subsystem, const char *text, int64_t now_ms)
 {
 	struct fleet_trouble *trouble = device->troubles, *end = trouble + device->n_troubles;

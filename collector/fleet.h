@@ -42,6 +42,8 @@ struct fleet_trouble { /* what the device says does not work there, until it say
 	int64_t since_ms;
 };
 
+#define FLEET_SNAPSHOT "snapshot" /* the subsystem of the trouble that the last snapshot failed */
+
 struct fleet_sample {
 	int64_t at_ms; /* wall time; 0: none came yet */
 	uint32_t conntrack_count, conntrack_max, mem_available_kb, load_permille;
@@ -87,6 +89,7 @@ struct fleet_device {
 
 	struct store_snapshot snapshot; /* newest; n 0: none */
 	uint64_t snapshot_reports;	/* times that it said which one it has, since the collector's start */
+	uint64_t snapshot_failures;	/* times that it said why it has none; the last reason is its trouble FLEET_SNAPSHOT */
 	unsigned jobs_waiting;
 	bool can_confirm;     /* it can go back from a script */
 	struct fleet_confirming { /* a script after which it has to come back in a new session */
@@ -124,6 +127,7 @@ int fleet_set_uplinks(struct fleet_device *device, const struct fleet_uplink *up
 		      int64_t now_ms);
 struct fleet_uplink *fleet_find_uplink(const struct fleet_device *device, const char *name); /* or NULL */
 void fleet_set_uplink_state(struct fleet_uplink *uplink, int state, int64_t now_ms);
+const struct fleet_trouble *fleet_find_trouble(const struct fleet_device *device, const char *subsystem); /* or NULL */
 /* text NULL: it is over. More than LIMIT_TROUBLES are not kept, nor is what memory is short for: they are in the events. */
 void fleet_set_trouble(struct fleet_device *device, const char *subsystem, const char *text, int64_t now_ms);
 /* The wall clock was set by so much: what is noted here moves along, so that ages stay what they are. */

@@ -204,6 +204,7 @@ static void on_telemetry(struct ingest *ingest, struct fleet_device *device, con
 		unpack_body(ingest, &jaga__v1__telemetry_batch__descriptor, incoming, LIMIT_BATCH_BYTES);
 	const char *wrong = batch ? ingest_check_batch(batch) : "not a TelemetryBatch of at most 1024 bytes";
 	struct request_op *op;
+	uint64_t failures;
 
 	if (wrong) {
 		refuse(ingest, incoming, wrong);
@@ -226,7 +227,10 @@ static void on_telemetry(struct ingest *ingest, struct fleet_device *device, con
 		.length = op->length,
 	};
 	memcpy(op->telemetry.boot_id, batch->boot_id.data, sizeof(op->telemetry.boot_id));
+	failures = device->snapshot_failures;
 	ingest_apply_batch(device, batch, op->received_ms);
+	if (device->snapshot_failures != failures)
+		ingest->ports.changed(ingest->ports.arg, PORT_CHANGE_SNAPSHOT, device->number);
 	submit(op);
 }
 
@@ -395,6 +399,7 @@ static int restore_telemetry(struct restore *restore, struct fleet_device *devic
 	uint64_t ids[LIMIT_RESTORE_BATCHES];
 	const Jaga__V1__TelemetryBatch *message;
 	struct store_batch batch;
+	const struct fleet_trouble *trouble;
 	struct store_mark mark;
 	unsigned n = 0;
 	int r;
@@ -421,6 +426,9 @@ static int restore_telemetry(struct restore *restore, struct fleet_device *devic
 		if (message)
 			ingest_apply_batch(device, message, batch.received_ms);
 	}
+	trouble = fleet_find_trouble(device, FLEET_SNAPSHOT);
+	if (trouble && device->snapshot.checked_ms >= trouble->since_ms)
+		fleet_set_trouble(device, FLEET_SNAPSHOT, NULL, 0); /* which telemetry does not tell */
 	return 0;
 }
 

@@ -152,6 +152,7 @@ int64_t ingest_record_time(int64_t received_ms, int64_t sent_at_ms, int64_t at_m
 }
 
 enum { NOTICE_BEGINS = 1, NOTICE_ENDS = 2 }; /* Notice.span */
+#define NOTICE_ERROR 3 /* Notice.level */
 
 static void apply_sample(struct fleet_device *device, const Jaga__V1__Sample *sample, int64_t time_ms)
 {
@@ -178,14 +179,24 @@ static void apply_sample(struct fleet_device *device, const Jaga__V1__Sample *sa
 	}
 }
 
+/* That a snapshot failed passes, but there is none until the next one. */
+static void apply_notice(struct fleet_device *device, const Jaga__V1__Notice *notice, int64_t time_ms)
+{
+	bool is_failure = notice->level == NOTICE_ERROR && strcmp(notice->subsystem, FLEET_SNAPSHOT) == 0;
+
+	if (notice->span == NOTICE_BEGINS || is_failure)
+		fleet_set_trouble(device, notice->subsystem, notice->text, time_ms);
+	else if (notice->span == NOTICE_ENDS)
+		fleet_set_trouble(device, notice->subsystem, NULL, time_ms);
+	device->snapshot_failures += is_failure;
+}
+
 static void apply_event(struct fleet_device *device, const Jaga__V1__Event *event, int64_t time_ms)
 {
 	struct fleet_uplink *uplink;
 
-	if (event->kind_case == JAGA__V1__EVENT__KIND_NOTICE && event->notice->span == NOTICE_BEGINS)
-		fleet_set_trouble(device, event->notice->subsystem, event->notice->text, time_ms);
-	if (event->kind_case == JAGA__V1__EVENT__KIND_NOTICE && event->notice->span == NOTICE_ENDS)
-		fleet_set_trouble(device, event->notice->subsystem, NULL, time_ms);
+	if (event->kind_case == JAGA__V1__EVENT__KIND_NOTICE)
+		apply_notice(device, event->notice, time_ms);
 	if (event->kind_case == JAGA__V1__EVENT__KIND_WATCH)
 		ingest_apply_watch(device, event->watch, time_ms);
 	if (event->kind_case != JAGA__V1__EVENT__KIND_UPLINK)

@@ -17,7 +17,7 @@ struct writer;
 
 enum port_change {
 	PORT_CHANGE_EVENTS,   /* new entries in the event log are durable */
-	PORT_CHANGE_SNAPSHOT, /* subject: number of the device whose snapshot was stored or confirmed */
+	PORT_CHANGE_SNAPSHOT, /* subject: number of the device whose snapshot was stored or confirmed, or failed */
 	PORT_CHANGE_JOB,      /* subject: number of the job */
 	PORT_CHANGE_DOCTOR,   /* subject: number of the device whose doctor has reported */
 };

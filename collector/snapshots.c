@@ -165,6 +165,7 @@ static void finish_write(struct lane_op *lane, int result)
 
 		device->snapshot = op->snapshot;
 		device->snapshot_reports++;
+		fleet_set_trouble(device, FLEET_SNAPSHOT, NULL, 0);
 		if (op->is_added)
 			snapshots->counters.stored++;
 		else

@@ -162,20 +162,30 @@ static void test_failures(void **state)
 	snapshot_request(&snapshot);
 	fake.on_done(fake.done_arg, NULL, 0, &error);
 	assert_int_equal(fake.troubles, 1); /* the same again is not news */
+	snapshot_ask(&snapshot);
+	fake.on_done(fake.done_arg, NULL, 0, &error);
+	assert_int_equal(fake.troubles, 2); /* but an answer to who asks */
+	snapshot_request(&snapshot);
+	fake.on_done(fake.done_arg, NULL, 0, &error);
+	assert_int_equal(fake.troubles, 2);
 	fake.take_result = -EAGAIN;
 	snapshot_request(&snapshot);
 	assert_string_equal(fake.trouble, "cannot fork");
-	assert_int_equal(fake.troubles, 2);
+	assert_int_equal(fake.troubles, 3);
 	fake.take_result = 0;
-	snapshot_request(&snapshot);
-	deliver("abc");
-	snapshot_on_offered(&snapshot, -EMSGSIZE, false);
-	assert_int_equal(fake.result.outcome, SNAPSHOT_FAILED);
+	for (unsigned i = 0; i < 2; i++) {
+		snapshot_request(&snapshot);
+		deliver("abc");
+		snapshot_on_offered(&snapshot, -EMSGSIZE, false);
+		assert_int_equal(fake.result.outcome, SNAPSHOT_FAILED);
+		assert_string_equal(fake.trouble, "the collector refused it: too large");
+		assert_int_equal(fake.troubles, 4);
+	}
 	fake.offer_result = -ENOMEM;
 	snapshot_request(&snapshot);
 	deliver("abc");
 	assert_int_equal(fake.result.outcome, SNAPSHOT_FAILED);
-	assert_int_equal(fake.finished, 5);
+	assert_int_equal(fake.finished, 8);
 }
 
 static void test_gaps_are_told_once_for_each_text(void **state)
