@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
 
@@ -295,6 +296,18 @@ static enum ctl_next step_devices(struct ctl_client *client)
 
 /* --- jobs ------------------------------------------------------------------------------------- */
 
+/* Jobs come newest first: of a device the first that has ended counts. What went wrong before it was mended, or tried again. */
+static bool is_newest_end(struct ctl_client *client, const struct store_job *job)
+{
+	struct ctl_cursor *cursor = &client->cursor;
+
+	for (unsigned i = 0; i < cursor->n_ids; i++)
+		if (cursor->ids[i] == job->device_number)
+			return false;
+	cursor->ids[cursor->n_ids++] = job->device_number; /* one a job at most: LIMIT_STATUS_JOBS */
+	return true;
+}
+
 static enum ctl_next put_job(struct ctl_client *client, const struct store_job *job)
 {
 	const struct fleet_device *device = fleet_get(client->collector->ports.fleet, job->device_number);
@@ -304,7 +317,9 @@ static enum ctl_next put_job(struct ctl_client *client, const struct store_job *
 		return CTL_DONE;
 	if (client->cursor.device && client->cursor.device != device)
 		return CTL_MORE;
-	if (!jobs_is_bad_end(job->phase) || job->changed_ms < client->cursor.since_ms)
+	if (!job->is_final || job->changed_ms < client->cursor.since_ms || !is_newest_end(client, job))
+		return CTL_MORE;
+	if (!jobs_is_bad_end(job->phase))
 		return CTL_MORE;
 	snprintf(problem.text, sizeof(problem.text), "job %llu (%s) %s%s%s", (unsigned long long)job->number, job->name,
 		 jobs_phase_name(job->phase), job->reason[0] ? ": " : "", job->reason);
@@ -417,6 +432,9 @@ static enum ctl_next put_router(struct ctl_client *client)
 
 static enum ctl_next begin_status(struct ctl_client *client)
 {
+	client->cursor.ids = calloc(LIMIT_STATUS_JOBS, sizeof(*client->cursor.ids));
+	if (!client->cursor.ids)
+		return ctl_fail_store(client, -ENOMEM);
 	if (client->request.device[0] == '\0')
 		return CTL_MORE;
 	client->cursor.device = ctl_find_device(client);

@@ -40,8 +40,8 @@ static void format_enrolled(const json_t *row, int64_t now_ms, struct buf *buf)
 static void format_next(const json_t *row, int64_t now_ms, struct buf *buf)
 {
 	(void)now_ms;
-	buf_printf(buf, "name its uplinks%s in %s, copy both files to /etc/jaga on the router, start jaga-agent there",
-		   row_text(row, "collector") ? "" : " and the collector's address", row_text_or(row, "conf", "?"));
+	buf_printf(buf, "name its uplinks%s (beside RouterOS: its [router]) in %s, copy both files to /etc/jaga where the agent is to "
+		   "run, start jaga-agent there", row_text(row, "collector") ? "" : " and the collector's address", row_text_or(row, "conf", "?"));
 }
 
 static const struct column columns[] = {

@@ -4,6 +4,8 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "collector/cli/command.h"
 #include "collector/cli/human.h"
@@ -31,6 +33,23 @@ static void format_confirm(const json_t *row, int64_t now_ms, struct buf *buf)
 			   row_get(row, "rollback") ? ", or its own rollback runs" : "");
 }
 
+#define LINE_SHOWN 120 /* bytes of a line: to recognise it */
+
+/* The line of the script that the reason names: "line 250: no such item". */
+static void format_line(const json_t *row, int64_t now_ms, struct buf *buf)
+{
+	const char *reason = row_text_or(row, "reason", ""), *at = row_text_or(row, "script", "");
+	unsigned long wanted = strncmp(reason, "line ", 5) == 0 ? strtoul(reason + 5, NULL, 10) : 0;
+
+	(void)now_ms;
+	for (unsigned long line = 1; line < wanted && at[0] != '\0'; line++) {
+		at += strcspn(at, "\n");
+		at += *at == '\n';
+	}
+	if (wanted > 0)
+		buf_printf(buf, "%.*s", (int)(strcspn(at, "\r\n") < LINE_SHOWN ? strcspn(at, "\r\n") : LINE_SHOWN), at);
+}
+
 static void format_output(const json_t *row, int64_t now_ms, struct buf *buf)
 {
 	(void)now_ms;
@@ -47,6 +66,7 @@ static const struct column columns[] = {
 	{ .path = "name", .title = "script" },
 	{ .path = "state", .title = "state", .paint = job_paint },
 	{ .path = "reason", .title = "reason" },
+	{ .title = "the line", .format = format_line },
 	{ .title = "exit status", .format = format_exit },
 	{ .title = "to confirm", .format = format_confirm },
 	{ .path = "queued_ms", .title = "queued", .type = COLUMN_TIME },

@@ -1,7 +1,8 @@
 /*
  * cmd_show: `jaga show DEVICE`, all that is known of one router: who it is, its session, its uplinks
- * with the last measurements, its newest snapshot. The collector's row holds uplinks twice, as
- * configured and as sampled; here they become one table.
+ * with the last measurements, its newest snapshot, and what is watched on it. The collector's row holds uplinks twice, as
+ * configured and as sampled; here they become one table. Of a RouterOS router the machine that the agent runs on is another
+ * one: what is known of that is one line, so that nobody takes its load for the router's.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -12,6 +13,7 @@
 #include "collector/cli/human.h"
 #include "collector/cli/row.h"
 #include "collector/cli/sentence.h"
+#include "collector/cli/watched_view.h"
 
 static void format_state(const json_t *row, int64_t now_ms, struct buf *buf)
 {
@@ -65,21 +67,68 @@ static void format_snapshot(const json_t *row, int64_t now_ms, struct buf *buf)
 	}
 }
 
+/* The agent is on a machine beside the router. */
+static bool is_beside(const json_t *row)
+{
+	return row_equals(row, "driver", "routeros");
+}
+
+static void put_own(const json_t *row, const char *path, struct buf *buf)
+{
+	if (!is_beside(row))
+		buf_puts(buf, row_text_or(row, path, ""));
+}
+
+static void format_hostname(const json_t *row, int64_t now_ms, struct buf *buf)
+{
+	(void)now_ms;
+	put_own(row, "hostname", buf);
+}
+
+static void format_model(const json_t *row, int64_t now_ms, struct buf *buf)
+{
+	(void)now_ms;
+	put_own(row, "model", buf);
+}
+
+static void format_system(const json_t *row, int64_t now_ms, struct buf *buf)
+{
+	(void)now_ms;
+	put_own(row, "system", buf);
+}
+
 static void format_connections(const json_t *row, int64_t now_ms, struct buf *buf)
 {
 	(void)now_ms;
-	if (row_has_number(row, "sample.conntrack_count"))
+	if (row_has_number(row, "sample.conntrack_count") && !is_beside(row))
 		buf_printf(buf, "%" PRId64 " of %" PRId64, row_number(row, "sample.conntrack_count"),
 			   row_number(row, "sample.conntrack_max"));
+}
+
+static void put_load(const json_t *row, struct buf *buf)
+{
+	if (!row_has_number(row, "sample.load_permille"))
+		return;
+	buf_printf(buf, "%.2f, memory free ", (double)row_number(row, "sample.load_permille") / 1000);
+	human_bytes(buf, row_number(row, "sample.mem_available_kb") * 1024);
 }
 
 static void format_load(const json_t *row, int64_t now_ms, struct buf *buf)
 {
 	(void)now_ms;
-	if (!row_has_number(row, "sample.load_permille"))
+	if (!is_beside(row))
+		put_load(row, buf);
+}
+
+static void format_beside(const json_t *row, int64_t now_ms, struct buf *buf)
+{
+	(void)now_ms;
+	if (!is_beside(row) || !row_text(row, "hostname"))
 		return;
-	buf_printf(buf, "%.2f, memory free ", (double)row_number(row, "sample.load_permille") / 1000);
-	human_bytes(buf, row_number(row, "sample.mem_available_kb") * 1024);
+	buf_printf(buf, "%s: %s", row_text(row, "hostname"), row_text_or(row, "system", "?"));
+	if (row_has_number(row, "sample.load_permille"))
+		buf_puts(buf, ", load ");
+	put_load(row, buf);
 }
 
 static void format_waiting(const json_t *row, int64_t now_ms, struct buf *buf)
@@ -107,10 +156,11 @@ static enum paint paint_dropped(const json_t *row)
 static const struct column columns[] = {
 	{ .path = "name", .title = "device" },
 	{ .title = "state", .format = format_state, .paint = paint_state },
-	{ .path = "hostname", .title = "hostname" },
-	{ .path = "model", .title = "model" },
-	{ .path = "system", .title = "system" },
+	{ .title = "hostname", .format = format_hostname },
+	{ .title = "model", .format = format_model },
+	{ .title = "system", .format = format_system },
 	{ .title = "agent", .format = format_agent },
+	{ .title = "runs on", .format = format_beside },
 	{ .title = "connections", .format = format_connections },
 	{ .title = "load", .format = format_load },
 	{ .path = "sample.at_ms", .title = "measured", .type = COLUMN_AGE },
@@ -229,6 +279,8 @@ static int print_device(const struct invocation *invocation, json_t *device)
 	}
 	render_destroy(uplinks);
 	render_destroy(record);
+	if (r == 0 && invocation->format == RENDER_HUMAN && row_get(device, "router"))
+		r = watched_view_print(row_get(device, "router"), &target);
 	return r;
 }
 

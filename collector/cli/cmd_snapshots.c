@@ -89,7 +89,7 @@ static int take_all(const struct invocation *invocation, struct failure *failure
 	if (r == 0)
 		r = invocation_print_all(invocation, json_incref(rows), &all_shape, failure);
 	if (r == 0)
-		r = many_check_missing(rows, "they hand it in when they are back; see `jaga devices`", failure);
+		r = many_check_missing(rows, "who is offline hands it in when it is back; `jaga status` tells more", failure);
 	json_decref(rows);
 	return r;
 }

@@ -19,10 +19,10 @@ static void format_problem(const json_t *row, int64_t now_ms, struct buf *buf)
 	if (row_text(row, "device"))
 		buf_printf(buf, "%s: ", row_text(row, "device"));
 	buf_puts(buf, row_text_or(row, "text", row_text_or(row, "problem", "?")));
-	if (row_has_number(row, "since_ms")) {
-		buf_puts(buf, " ");
-		human_since(buf, row_number(row, "since_ms"), now_ms);
-	}
+	if (!row_has_number(row, "since_ms"))
+		return;
+	buf_puts(buf, row_equals(row, "problem", "job") ? "; " : " "); /* the reason of a job is a sentence of the router's */
+	human_since(buf, row_number(row, "since_ms"), now_ms);
 }
 
 static void format_next(const json_t *row, int64_t now_ms, struct buf *buf)

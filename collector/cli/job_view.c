@@ -120,7 +120,7 @@ int job_exit_status(const json_t *job)
 		return status >= 0 && status <= 255 ? (int)status : EXIT_STATUS_NO_RESULT;
 	(void)fprintf(stderr, "jaga: job %s is %s%s", row_text_or(job, "job", "?"), state, reason[0] != '\0' ? ": " : "");
 	sanitise_to_stream(stderr, reason, strlen(reason));
-	(void)fputc('\n', stderr);
+	(void)fprintf(stderr, "\n  next: jaga job %s tells more\n", row_text_or(job, "job", "?"));
 	if (strcmp(state, "rolled-back") == 0 && status > 0 && status <= 255) /* the script's own failure was the cause */
 		return (int)status;
 	return EXIT_STATUS_NO_RESULT;

@@ -26,7 +26,7 @@ void job_print_output(const struct invocation *invocation, const json_t *job);
 
 /*
  * What a shell should get: the script's exit status when it ran to its end; EXIT_STATUS_NO_RESULT
- * when it did not (refused, expired, interrupted), or did no good (rolled back though it did not fail). One line of why on
+ * when it did not (refused, expired, interrupted), or did no good (rolled back though it did not fail). Why, and what to do next, on
  * standard error for all that was not the script's doing, and for what was rolled back.
  */
 int job_exit_status(const json_t *job);

@@ -70,33 +70,10 @@ static int begin_progress(const struct invocation *invocation, struct many_progr
 	return 0;
 }
 
-static int compare(const void *a, const void *b)
-{
-	const json_t *const *row_a = a, *const *row_b = b;
-
-	return strcmp(row_text_or(*row_a, "device", ""), row_text_or(*row_b, "device", ""));
-}
-
 /* As they were answered is no order to look somebody up in. */
-static int sort(json_t **rows)
+static int compare_devices(const json_t *a, const json_t *b)
 {
-	size_t n = json_array_size(*rows), index;
-	const json_t **sorted = calloc(n + 1, sizeof(json_t *));
-	json_t *ordered = json_array(), *row;
-	int r = sorted && ordered ? 0 : -ENOMEM;
-
-	json_array_foreach(*rows, index, row)
-		if (r == 0)
-			sorted[index] = row;
-	if (r == 0)
-		qsort(sorted, n, sizeof(json_t *), compare);
-	for (index = 0; index < n && r == 0; index++)
-		r = json_array_append(ordered, (json_t *)(uintptr_t)sorted[index]) < 0 ? -ENOMEM : 0;
-	free(sorted);
-	json_decref(r == 0 ? *rows : ordered);
-	if (r == 0)
-		*rows = ordered;
-	return r;
+	return strcmp(row_text_or(a, "device", ""), row_text_or(b, "device", ""));
 }
 
 int many_ask(const struct invocation *invocation, const char *op, json_t **ret_rows, struct failure *failure)
@@ -107,14 +84,12 @@ int many_ask(const struct invocation *invocation, const char *op, json_t **ret_r
 	if (r == 0)
 		r = invocation_call(invocation, invocation_request(op, NULL), LIMIT_CLI_TAKE_MS, on_row, &asking, failure);
 	many_progress_end(&asking.progress);
-	if (r == 0 && sort(&asking.rows) < 0)
-		r = invocation_output_failed(failure, -ENOMEM);
-	if (r < 0) {
-		json_decref(asking.rows);
-		return r;
+	if (r == 0) {
+		*ret_rows = row_sort(asking.rows, compare_devices);
+		r = *ret_rows ? 0 : invocation_output_failed(failure, -ENOMEM);
 	}
-	*ret_rows = asking.rows;
-	return 0;
+	json_decref(asking.rows);
+	return r;
 }
 
 int many_check_missing(const json_t *rows, const char *next, struct failure *failure)
@@ -126,5 +101,5 @@ int many_check_missing(const json_t *rows, const char *next, struct failure *fai
 		n_missing += row_text(row, "missing") ? 1 : 0;
 	if (n_missing == 0)
 		return 0;
-	return failure_set(failure, -EBUSY, next, "%zu of %zu devices did not answer", n_missing, json_array_size(rows));
+	return failure_set(failure, -EBUSY, next, "%zu of %zu devices could not, or did not answer: their rows say why", n_missing, json_array_size(rows));
 }

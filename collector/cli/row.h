@@ -16,6 +16,8 @@ const char *row_text_or(const json_t *row, const char *path, const char *otherwi
 bool row_has_number(const json_t *row, const char *path);
 int64_t row_number(const json_t *row, const char *path); /* 0 when absent */
 bool row_is_true(const json_t *row, const char *path);
+/* A new array of the same rows in order. NULL: out of memory. */
+json_t *row_sort(const json_t *rows, int (*compare)(const json_t *a, const json_t *b));
 bool row_equals(const json_t *row, const char *path, const char *text);
 
 #endif

@@ -114,6 +114,8 @@ void sentence_of_event(const json_t *event, int64_t now_ms, struct buf *buf)
 		return;
 	}
 	if (!row_equals(event, "kind", "uplink") || !row_text(event, "to")) {
+		if (row_equals(event, "subsystem", "snapshot"))
+			buf_puts(buf, "snapshot: "); /* whose words do not say so */
 		buf_puts(buf, text[0] != '\0' ? text : row_text_or(event, "kind", "?"));
 		put_lasted(event, buf);
 		return;

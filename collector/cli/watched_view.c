@@ -4,6 +4,7 @@
  */
 #include "collector/cli/watched_view.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -119,19 +120,29 @@ static const struct render_shape thing_shape = {
 	.n_columns = sizeof(thing_columns) / sizeof(thing_columns[0]),
 };
 
+/* By kind, and by name as people count: ether2 before ether10. */
+static int compare_things(const json_t *a, const json_t *b)
+{
+	int order = strcmp(row_text_or(a, "watch", ""), row_text_or(b, "watch", ""));
+
+	return order != 0 ? order : strverscmp(row_text_or(a, "name", ""), row_text_or(b, "name", ""));
+}
+
 static int print_things(const json_t *things, const struct render_target *target)
 {
 	struct render *render = NULL;
-	const json_t *thing;
+	json_t *sorted = row_sort(things, compare_things);
+	json_t *thing;
 	size_t index;
-	int r = render_create(RENDER_HUMAN, &thing_shape, target, false, &render);
+	int r = sorted ? render_create(RENDER_HUMAN, &thing_shape, target, false, &render) : -ENOMEM;
 
-	json_array_foreach(things, index, thing)
+	json_array_foreach(sorted, index, thing)
 		if (r == 0)
-			r = render_row(render, (json_t *)(uintptr_t)thing);
+			r = render_row(render, thing);
 	if (r == 0)
 		r = render_finish(render);
 	render_destroy(render);
+	json_decref(sorted);
 	return r;
 }
 

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from tests import check_docs
-from tests.e2e.ctl_script import EXAMPLE, JOB, ScriptedCollector, UPLINK_DOWN
+from tests.e2e.ctl_script import EXAMPLE, JOB, NOW_MS, ScriptedCollector, UPLINK_DOWN
 from tests.e2e.jaga_command import (ENVIRONMENT, FAILED, NO_RESULT, NOT_FOUND, OFFLINE, OK, UNREACHABLE, USAGE, Jaga, assert_error,
                                     jaga, scripted)  # noqa: F401
 from tests.lab.lab import wait_until
@@ -133,6 +133,34 @@ def test_status_tells_what_to_do_and_check_fails(jaga):
     assert "counters: uptime 1 h 6 min, batches 1203, events 44, store 45 kB\n" in out
     assert jaga("status").returncode == OK
     assert jaga("status", "--check").returncode == FAILED
+
+
+ROUTER = {"at_ms": NOW_MS, "version": "7.20.4", "booted_ms": NOW_MS - 1_800_000, "cpu_percent": 3, "memory_free_bytes": 34_000_000,
+          "memory_bytes": 67_000_000, "disk_free_bytes": 8_400_000, "disk_bytes": 16_000_000, "ppp_users": 39, "hotspot_users": 0,
+          "unwatched": 0, "things": [{"watch": "interface", "name": f"ether{n}", "state": "up", "since_ms": NOW_MS} for n in (10, 2, 1)]
+          + [{"watch": "bgp", "name": "fibre", "state": "down", "since_ms": NOW_MS}]}
+
+
+def test_show_of_a_routeros_router(scripted, jaga):
+    """What is the router's, and what is of the machine that the agent runs on."""
+    scripted.rows["show"] = [dict(EXAMPLE["show"][0], driver="routeros", router=ROUTER, uplinks=[])]
+    out = jaga("show", "rtr1").stdout
+    assert re.search(r"^runs on +edge: Debian GNU/Linux 12, Linux 6.1.0, load 0.12, memory free 422 MB$", out, re.M)
+    assert not re.search("^(connections|load +0|model|system)", out, re.M)
+    assert re.search(r"^router +RouterOS 7.20.4, up \d+ min$", out, re.M) and re.search("^users +39 PPP", out, re.M)
+    assert re.findall(r"^(?:bgp|interface) +(\S+)", out, re.M) == ["fibre", "ether1", "ether2", "ether10"]
+    assert json.loads(jaga("show", "rtr1", "--json").stdout) == scripted.rows["show"]  # as it came
+
+
+def test_a_job_that_failed_shows_its_line(scripted, jaga):
+    script = "# one\n/ip/dns/set servers=9.9.9.9\r\n/ip/address/add address=x\n"
+    scripted.rows["job"] = [dict(JOB, state="rolled-back", exit_status=None, script=script, reason="line 2: no such item", output="")]
+    assert re.search("^the line +/ip/dns/set servers=9.9.9.9$", jaga("job", "17").stdout, re.M)
+    for reason in ("line 0: x", "line 99999999999999999999: x", "line : x", "line 4: x", "exit status 2"):
+        scripted.rows["job"][0]["reason"] = reason
+        assert "the line" not in jaga("job", "17").stdout, reason
+    scripted.next_part()
+    assert_error(jaga("job", "17", "--wait"), NO_RESULT, "rolled-back: exit status 2", "jaga job 17")
 
 
 def test_confirming_is_neither_offline_nor_wrong(scripted, jaga):

@@ -396,6 +396,15 @@ def test_status_names_what_is_wrong(collector, devices):
     assert [row["kind"] for row in rows] == ["online", "uplink", "uplink", "job"]
     assert rows[-1]["text"] == f"job {job} bad.sh failed: exit status 3"
 
+    # A job that ended badly is no trouble any more when a later one has ended well; nor is it told twice.
+    for phase, told in ((pb.JOB_PHASE_FAILED, True), (pb.JOB_PHASE_CONFIRMED, False)):
+        job = collector.ctl(op="push", device="r1", name="again.sh", script="exit 3")[0]["job"]
+        state = pb.JobState(seq=int(job), phase=phase, exit_status=0, attempt=1)
+        assert devices.ask("r1", PUT, f"job/{job}/state", state.SerializeToString()).code == 204
+        for more in ({}, {"device": "r1"}):
+            found = [row["text"] for row in collector.ctl(op="status", **more) if row.get("problem") == "job"]
+            assert len(found) == told and all(f"job {job} " in text for text in found)
+
     for seq, name in ((3, "isp1"), (4, "isp2")):
         batch = pb.TelemetryBatch(boot_id=BOOT, seq_from=seq, seq_to=seq, sent_at_ms=500, dropped_events=3)
         batch.events.add(seq=seq, at_ms=400, uplink=pb.UplinkChange(uplink=name, to=1))
