@@ -246,4 +246,16 @@ static inline uint64_t rig_read_ack(const struct rig_reply *reply)
 	return seq;
 }
 
+/* In the store, as it is on the disk. */
+static inline uint64_t rig_count_batches(struct rig *rig)
+{
+	struct store_usage usage;
+	struct store_txn *txn;
+
+	assert_int_equal(store_read_begin(rig->ports.store, &txn), 0);
+	assert_int_equal(store_read_usage(txn, &usage), 0);
+	store_read_end(txn);
+	return usage.batches;
+}
+
 #endif

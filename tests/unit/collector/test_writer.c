@@ -54,17 +54,6 @@ static struct op make_op(int (*act)(struct op *op, struct store_txn *txn), unsig
 			    .act = act, .n_done = n_done, .result = 1 };
 }
 
-static uint64_t count_batches(struct rig *rig)
-{
-	struct store_usage usage;
-	struct store_txn *txn;
-
-	assert_int_equal(store_read_begin(rig->ports.store, &txn), 0);
-	assert_int_equal(store_read_usage(txn, &usage), 0);
-	store_read_end(txn);
-	return usage.batches;
-}
-
 static void test_done_means_durable(void **state)
 {
 	struct rig *rig = *state;
@@ -74,7 +63,7 @@ static void test_done_means_durable(void **state)
 	assert_int_equal(writer_submit(rig->ports.writer, &op.writer), 0);
 	rig_wait(rig, &n_done, 1);
 	assert_int_equal(op.result, 0);
-	assert_int_equal(count_batches(rig), 1);
+	assert_int_equal(rig_count_batches(rig), 1);
 }
 
 static void test_order_and_groups(void **state)
@@ -112,7 +101,7 @@ static void test_refusal_is_alone(void **state)
 	assert_int_equal(ops[0].result, 0);
 	assert_int_equal(ops[1].result, -ENOENT);
 	assert_int_equal(ops[2].result, 0);
-	assert_int_equal(count_batches(rig), 2);
+	assert_int_equal(rig_count_batches(rig), 2);
 }
 
 /* A store that fails refuses the whole group, says so once, and goes on with the next. */
@@ -127,7 +116,7 @@ static void test_fault_and_recovery(void **state)
 	rig_wait(rig, &n_done, 1);
 	assert_int_equal(bad.result, -ENOSPC);
 	assert_int_equal(rig->fault, -ENOSPC);
-	assert_int_equal(count_batches(rig), 0);
+	assert_int_equal(rig_count_batches(rig), 0);
 	writer_read_counters(rig->ports.writer, &counters);
 	assert_int_equal(counters.fault, -ENOSPC);
 	assert_int_equal(counters.failed_groups, 1);
@@ -136,7 +125,7 @@ static void test_fault_and_recovery(void **state)
 	rig_wait(rig, &n_done, 2);
 	assert_int_equal(good.result, 0);
 	assert_int_equal(rig->fault, 0);
-	assert_int_equal(count_batches(rig), 1);
+	assert_int_equal(rig_count_batches(rig), 1);
 }
 
 /* --- lane ------------------------------------------------------------------------------------ */
