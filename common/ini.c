@@ -120,22 +120,33 @@ static int pass_value(void *user, const char *section, const char *name, const c
 	return 1;
 }
 
-int ini_read(struct ini *ini, const char *path, FILE *errors, const struct ini_events *events, void *arg)
+int ini_open(struct ini *ini, const char *path, FILE *errors, const struct ini_events *events, void *arg)
 {
-	int r;
-
 	*ini = (struct ini){ .path = path, .errors = errors, .events = events, .arg = arg };
 	ini->in = fopen(path, "re");
-	if (!ini->in)
-		return -errno;
-	/* The result tells only about lines without "=", which read_line() has told already. */
-	(void)ini_parse_stream(read_line, ini, pass_value, ini);
-	r = ferror(ini->in) ? -EIO : 0;
+	return ini->in ? 0 : -errno;
+}
+
+int ini_close(struct ini *ini)
+{
+	int r = ferror(ini->in) ? -EIO : 0;
+
 	fclose(ini->in);
 	ini->in = NULL;
 	if (ini->line == 0)
 		ini->line = 1; /* an empty file: its errors stand on the first line */
 	return r;
+}
+
+int ini_read(struct ini *ini, const char *path, FILE *errors, const struct ini_events *events, void *arg)
+{
+	int r = ini_open(ini, path, errors, events, arg);
+
+	if (r < 0)
+		return r;
+	/* The result tells only about lines without "=", which read_line() has told already. */
+	(void)ini_parse_stream(read_line, ini, pass_value, ini);
+	return ini_close(ini);
 }
 
 int ini_finish(struct ini *ini)

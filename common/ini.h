@@ -47,8 +47,11 @@ struct ini_events {
 int ini_read(struct ini *ini, const char *path, FILE *errors, const struct ini_events *events, void *arg);
 /* Tells one error; `line` is mostly ini->line. */
 void ini_tell(struct ini *ini, unsigned line, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* For the readers of this and of uci.h: the beginning and the end of ini_read(), each with its result. */
+int ini_open(struct ini *ini, const char *path, FILE *errors, const struct ini_events *events, void *arg);
+int ini_close(struct ini *ini);
 /*
- * For the readers of this and of uci.h: puts the next line into ini->text, counted; a line that is too
+ * For the same: puts the next line into ini->text, counted; a line that is too
  * long or holds control characters is told and becomes an empty one. False at the end of the file.
  */
 bool ini_take_line(struct ini *ini);

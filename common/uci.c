@@ -10,7 +10,6 @@
 #include "common/uci.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <string.h>
 
 #define MAX_WORDS 3 /* option NAME VALUE */
@@ -146,12 +145,10 @@ int uci_read(struct ini *ini, const char *path, FILE *errors, const struct ini_e
 {
 	struct words words;
 	const char *wrong;
-	int r;
+	int r = ini_open(ini, path, errors, events, arg);
 
-	*ini = (struct ini){ .path = path, .errors = errors, .events = events, .arg = arg };
-	ini->in = fopen(path, "re");
-	if (!ini->in)
-		return -errno;
+	if (r < 0)
+		return r;
 	while (ini_take_line(ini)) {
 		wrong = split(ini->text, &words);
 		if (wrong)
@@ -159,12 +156,7 @@ int uci_read(struct ini *ini, const char *path, FILE *errors, const struct ini_e
 		else if (words.n > 0)
 			read_words(ini, &words);
 	}
-	r = ferror(ini->in) ? -EIO : 0;
-	fclose(ini->in);
-	ini->in = NULL;
-	if (ini->line == 0)
-		ini->line = 1; /* an empty file: its errors stand on the first line */
-	return r;
+	return ini_close(ini);
 }
 
 static bool is_in_config_directory(const char *path)
