@@ -265,6 +265,13 @@ static void ask(struct runner *runner)
 		log_debug("job", "not asked error=%s", strerror(-r));
 }
 
+/* It may hold passwords, and nobody reads it any more. */
+static void forget_script(struct runner *runner)
+{
+	explicit_bzero(runner->script, runner->script_length + runner->rollback_length);
+	runner->script_length = runner->rollback_length = 0;
+}
+
 /* The record is on the disk (or the disk is broken, which has been told). */
 static void next_step(struct runner *runner)
 {
@@ -276,6 +283,7 @@ static void next_step(struct runner *runner)
 		prove(runner);
 	} else if (runner->phase == RUNNER_ENDING) {
 		runner->phase = RUNNER_REPORTING;
+		forget_script(runner);
 		if (runner->is_open)
 			send_state(runner);
 	}

@@ -72,7 +72,7 @@ struct runner {
 	struct confirm confirm;
 	char interpreter[16];
 	size_t script_length, rollback_length;
-	char script[LIMIT_JOB_BYTES]; /* the rollback script behind it */
+	char script[LIMIT_JOB_BYTES]; /* the rollback script behind it; zeros once the job has ended */
 	char output[LIMIT_OUTPUT_BYTES];
 };
 

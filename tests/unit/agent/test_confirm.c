@@ -377,6 +377,7 @@ static void test_without_a_save_point_it_does_not_run(void **state)
 	runner_on_job(runner, &(struct link_job){ .job_id = "j-7", .seq = 7, .script = "change", .script_length = 6,
 						  .interpreter = "", .confirm_s = LIMIT_CONFIRM_MIN_S });
 	expect_end(JOB_FAILED, "not run, no way back: flash is full", BEFORE);
+	assert_memory_equal(runner->script, "\0\0\0\0\0", 6);
 	assert_string_equal(back.rollback, "");
 	assert_int_equal(fake.ran, 0);
 	assert_int_equal(fake.state.attempt, 0);

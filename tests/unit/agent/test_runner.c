@@ -61,7 +61,9 @@ static void test_a_job_runs_once(void **state)
 	assert_int_equal(fake.sent, 1);
 	assert_int_equal(fake.state.phase, JOB_STARTED);
 	runner_on_state_acked(runner, 7, JOB_STARTED);
+	assert_memory_equal(runner->script, "echo hi", 7);
 	end_job(0, "hi\n", "");
+	assert_memory_equal(runner->script, "\0\0\0\0\0\0", 7); /* scripts hold passwords */
 	assert_int_equal(fake.ended, 1);
 	assert_int_equal(fake.sent, 2);
 	assert_int_equal(fake.state.phase, JOB_CONFIRMED);
