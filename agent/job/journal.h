@@ -49,7 +49,10 @@ struct journal_record {
  * else the errno of reading. output: LIMIT_OUTPUT_BYTES.
  */
 int journal_load(const char *dir, struct journal_record *ret_record, char *ret_output, struct err *err);
-/* Blocks until the file is on the disk: call it in a child. */
+/*
+ * 0, or the negative errno of what failed, which err says. Blocks until the file is on the disk: call it in a child
+ * (journal_writer.h).
+ */
 int journal_save(const char *dir, const struct journal_record *record, const char *output, struct err *err);
 
 #endif

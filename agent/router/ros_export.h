@@ -1,5 +1,6 @@
 /*
- * ros_export: RouterOS's /export made into a text in which only a change of the configuration shows. Pure: memory only.
+ * ros_export: RouterOS's /export (MikroTik's manual, "Configuration Management") made into a text in which only a change of the
+ * configuration shows. Pure: memory only.
  *
  * An export is one command a line, but lines are folded ("\", line end, indentation), begin with a head that has the
  * time in it, and carry comments about the moment ("# ether3 not ready"). Here every command is one line, and no line that

@@ -1,5 +1,6 @@
 /*
- * ros_plan: what Jaga wants to stand in a RouterOS router, as items of its menus. Pure.
+ * ros_plan: what Jaga wants to stand in a RouterOS router, as items of its menus (MikroTik's manual, "Per connection classifier",
+ * "Policy routing", "Failover (WAN backup)"). Pure.
  *
  * Two parts. The native plan is configuration, written once: connections are dealt out by PCC, marks choose routing
  * tables, and each table fails over by recursive routes with check-gateway. With it the router stays online when no agent is

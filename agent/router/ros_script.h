@@ -1,5 +1,6 @@
 /*
- * ros_script: texts for RouterOS's script interpreter, and what it says in return. Pure: memory only.
+ * ros_script: texts for RouterOS's script interpreter (MikroTik's manual, "Scripting"), and what it says in return. Pure: memory
+ * only.
  *
  * A script that runs through "/execute as-string" reports its errors as text among its output, and a "!done" comes all
  * the same. So each script ends with a line that prints a marker: no marker, no success. The reason stands last,

@@ -1,5 +1,5 @@
 /*
- * ros_stream: the bytes under RouterOS's API: one TCP connection, with TLS or without, never waited for, with a bounded
+ * ros_stream: the bytes under RouterOS's API (ros_api.h): one TCP connection, with TLS or without, never waited for, with a bounded
  * queue to send.
  *
  * The owner opens it, is told how it went, and closes it; it never opens by itself again. Everything runs on the loop's

@@ -6,7 +6,8 @@
  * router's address and, when the clock can be right, is in date. There is no mode that accepts any certificate, and
  * none without one (anonymous Diffie-Hellman): both would give the password to whoever answers.
  *
- * Called by ros_stream.c, which owns the socket. Everything is allocated by create and freed, zeroised, by destroy.
+ * Called by ros_stream.c, which owns the socket, on the loop's thread. Everything is allocated by create and freed, zeroised, by
+ * destroy.
  */
 #ifndef JAGA_AGENT_ROUTER_ROS_TLS_H
 #define JAGA_AGENT_ROUTER_ROS_TLS_H

@@ -13,6 +13,8 @@
  *                      routeros_modem.c: modems, which are asked one by one
  *   routeros_site.c    configuration and model -> what ros_plan needs to know
  *   routeros.c         the session and the table of operations
+ *
+ * Loop thread only. Nothing waits for the router: what is sent is forgotten, and answers come to callbacks (ros_api.h).
  */
 #ifndef JAGA_AGENT_ROUTER_ROUTEROS_H
 #define JAGA_AGENT_ROUTER_ROUTEROS_H

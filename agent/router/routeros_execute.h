@@ -9,7 +9,8 @@
  *	:set jagaX;:put jagaX     as a string, from 7.8: the last line of the output says that all was done
  *	:set jagaX done           as a job: the variable says so, and the output is in a file
  *
- * Variables are in the router's memory and in no export. The variable and the file are taken away at the end.
+ * Variables are in the router's memory and in no export. The variable and the file are taken away at the end. See MikroTik's
+ * manual, "Scripting". Loop thread only.
  */
 #ifndef JAGA_AGENT_ROUTER_ROUTEROS_EXECUTE_H
 #define JAGA_AGENT_ROUTER_ROUTEROS_EXECUTE_H

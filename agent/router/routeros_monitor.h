@@ -1,6 +1,7 @@
 /*
  * routeros_monitor: what rows of watched menus say (routeros_monitor_row.c), for routeros_monitor.c, routeros_modem.c and
- * unit tests. Pure. What a row does not say, or says in a way that is not understood, is 0, "" or unknown.
+ * unit tests. Pure. Menus and attributes are those of MikroTik's manual ("PPP AAA", "Hotspot", "OSPF", "BGP", "Netwatch",
+ * "LTE", "Resource"). What a row does not say, or says in a way that is not understood, is 0, "" or unknown.
  */
 #ifndef JAGA_AGENT_ROUTER_ROUTEROS_MONITOR_H
 #define JAGA_AGENT_ROUTER_ROUTEROS_MONITOR_H
