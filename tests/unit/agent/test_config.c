@@ -1,45 +1,15 @@
 /* config: a whole file, the defaults, and a table of wrong files with every line that they must get. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/unit/agent/config_lab.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-#include "agent/config.h"
-
 static char path[] = "/tmp/test_config.XXXXXX";
-static char errors_text[16384];
-static struct agent_config config;
 
-/* Loads the text as a file; errors_text gets what it says, with the path cut from each line. */
 static int load(const char *text, size_t length)
 {
-	FILE *file = fopen(path, "w"), *errors;
-	char raw[sizeof(errors_text)] = "";
-	size_t used = 0;
-	int r;
-
-	assert_non_null(file);
-	assert_true(fwrite(text, 1, length, file) == length);
-	assert_int_equal(fclose(file), 0);
-	errors = fmemopen(raw, sizeof(raw) - 1, "w");
-	assert_non_null(errors);
-	r = config_load(path, errors, &config);
-	fclose(errors);
-	errors_text[0] = '\0';
-	for (char *line = strtok(raw, "\n"); line; line = strtok(NULL, "\n")) {
-		assert_memory_equal(line, path, strlen(path));
-		used += (size_t)snprintf(errors_text + used, sizeof(errors_text) - used, "%s\n", line + strlen(path) + 1);
-	}
-	return r;
+	return load_from(path, text, length, &config);
 }
 
 #define LAN "[lan]\ninterfaces = lan0\n"
@@ -182,10 +152,7 @@ static void test_watching(void **state)
 	assert_non_null(strstr(errors_text, "[lan] interfaces: is missing"));
 }
 
-static const struct {
-	const char *text;
-	const char *errors;
-} wrong[] = {
+static const struct wrong_file wrong[] = {
 	{ "", "1: no uplink is configured, and no collector to watch for; add a section [uplink NAME] for each line\n" },
 	{ LAN, "2: no uplink is configured, and no collector to watch for; add a section [uplink NAME] for each line\n" },
 	{ WATCHER "take_over = yes\n",
@@ -350,12 +317,7 @@ static const struct {
 static void test_wrong_files(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-		memset(&config, 0x5a, sizeof(config));
-		assert_int_equal(load(wrong[i].text, strlen(wrong[i].text)), -EINVAL);
-		assert_string_equal(errors_text, wrong[i].errors);
-		assert_int_equal(config.identity[0], 0x5a); /* untouched on failure */
-	}
+	expect_wrong(path, wrong, sizeof(wrong) / sizeof(wrong[0]));
 }
 
 /* Weights 60 and 40 are three parts and two; each line has a host that only it has. */

@@ -1,54 +1,15 @@
 /* config, OpenWrt's syntax: the same structure as from INI, and a table of wrong files with what they must get. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/unit/agent/config_lab.h"
 
-#include <cmocka.h>
-
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/config.h"
 #include "common/uci.h"
 
 static char directory[] = "/tmp/test_config_uci.XXXXXX";
 static char path[64], ini_path[64], in_config_path[64];
-static char errors_text[16384];
-static struct agent_config config, other;
-
-static void write_text(const char *to, const char *text, size_t length)
-{
-	FILE *file = fopen(to, "w");
-
-	assert_non_null(file);
-	assert_true(fwrite(text, 1, length, file) == length);
-	assert_int_equal(fclose(file), 0);
-}
-
-/* Loads the text as a file; errors_text gets what it says, with the path cut from each line. */
-static int load_from(const char *from, const char *text, size_t length, struct agent_config *ret_config)
-{
-	char raw[sizeof(errors_text)] = "";
-	FILE *errors = fmemopen(raw, sizeof(raw) - 1, "w");
-	size_t used = 0;
-	int r;
-
-	assert_non_null(errors);
-	write_text(from, text, length);
-	r = config_load(from, errors, ret_config);
-	fclose(errors);
-	errors_text[0] = '\0';
-	for (char *line = strtok(raw, "\n"); line; line = strtok(NULL, "\n")) {
-		assert_memory_equal(line, from, strlen(from));
-		used += (size_t)snprintf(errors_text + used, sizeof(errors_text) - used, "%s\n", line + strlen(from) + 1);
-	}
-	return r;
-}
+static struct agent_config other;
 
 static int load(const char *text)
 {
@@ -166,10 +127,7 @@ static void test_watching(void **state)
 	assert_int_equal(config.n_uplinks, 1);
 }
 
-static const struct {
-	const char *text;
-	const char *errors;
-} wrong[] = {
+static const struct wrong_file wrong[] = {
 	{ "config lan\n",
 	  "1: no uplink is configured, and no collector to watch for; add a section [uplink NAME] for each line\n" },
 	{ LAN ISP1 "option weight 0\n", "6: [uplink isp1] weight: '0' is out of range; give a number from 1 to 100\n" },
@@ -218,12 +176,7 @@ static const struct {
 static void test_wrong_files(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-		memset(&config, 0x5a, sizeof(config));
-		assert_int_equal(load(wrong[i].text), -EINVAL);
-		assert_string_equal(errors_text, wrong[i].errors);
-		assert_int_equal(config.identity[0], 0x5a); /* untouched on failure */
-	}
+	expect_wrong(path, wrong, sizeof(wrong) / sizeof(wrong[0]));
 }
 
 static void test_long_words(void **state)
