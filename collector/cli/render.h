@@ -43,7 +43,6 @@ enum column_type {
 	COLUMN_TIME,	 /* the same: "2025-11-20 14:03:22" */
 	COLUMN_DURATION, /* milliseconds: "12 min" */
 	COLUMN_BYTES,	 /* "1.5 kB" */
-	COLUMN_YES_NO,
 };
 
 struct column {
