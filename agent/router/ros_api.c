@@ -256,7 +256,7 @@ static const struct ros_answer login_answer = { .on_end = on_logged_in };
 
 static void begin_login(struct ros_api *api)
 {
-	ros_put_attribute(ros_api_begin(api, "/login"), "name", api->settings.user, strlen(api->settings.user));
+	ros_put_text(ros_api_begin(api, "/login"), "name", api->settings.user);
 }
 
 static void send_login(struct ros_api *api)
@@ -315,7 +315,7 @@ static void on_stream_open(void *arg)
 	api->state = LOGGING_IN;
 	api->is_challenged = false;
 	begin_login(api);
-	ros_put_attribute(&api->stream.out, "password", api->settings.password, strlen(api->settings.password));
+	ros_put_text(&api->stream.out, "password", api->settings.password);
 	send_login(api);
 	if (api->is_broken)
 		lose(api);

@@ -44,13 +44,28 @@ void ros_put_word(struct buf *out, const char *word)
 	buf_puts(out, word);
 }
 
-void ros_put_attribute(struct buf *out, const char *key, const void *value, size_t length)
+static void put_pair(struct buf *out, const char *mark, const char *key, const void *value, size_t length)
 {
-	put_length(out, strlen(key) + 2 + length);
-	buf_puts(out, "=");
+	put_length(out, strlen(mark) + strlen(key) + 1 + length);
+	buf_puts(out, mark);
 	buf_puts(out, key);
 	buf_puts(out, "=");
 	buf_put(out, value, length);
+}
+
+void ros_put_attribute(struct buf *out, const char *key, const void *value, size_t length)
+{
+	put_pair(out, "=", key, value, length);
+}
+
+void ros_put_text(struct buf *out, const char *key, const char *text)
+{
+	put_pair(out, "=", key, text, strlen(text));
+}
+
+void ros_put_query(struct buf *out, const char *key, const char *text)
+{
+	put_pair(out, "?", key, text, strlen(text));
 }
 
 void ros_put_tag(struct buf *out, uint32_t tag)

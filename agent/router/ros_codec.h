@@ -30,6 +30,8 @@ size_t ros_encode_length(uint32_t length, uint8_t ret_bytes[static 5]);
 /* Add to a sentence under construction; what does not fit sets out->failed. `value` may hold any byte. */
 void ros_put_word(struct buf *out, const char *word);
 void ros_put_attribute(struct buf *out, const char *key, const void *value, size_t length);
+void ros_put_text(struct buf *out, const char *key, const char *text);	/* "=key=text" */
+void ros_put_query(struct buf *out, const char *key, const char *text); /* "?key=text": rows of which that is so */
 void ros_put_tag(struct buf *out, uint32_t tag);
 void ros_end_sentence(struct buf *out);
 

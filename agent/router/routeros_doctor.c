@@ -281,7 +281,7 @@ static int send_look(struct routeros_doctor_job *job, const char *path, struct e
 
 	snprintf(whole, sizeof(whole), "%s/print", path);
 	out = ros_api_begin(job->router->api, whole);
-	ros_put_attribute(out, ".proplist", look->proplist, strlen(look->proplist));
+	ros_put_text(out, ".proplist", look->proplist);
 	put_queries(job, out);
 	return ros_api_send(job->router->api, LIMIT_ROS_PRINT_MS, &answer, job, NULL, err);
 }

@@ -99,14 +99,6 @@ static void send_command(struct ros_execution *execution, const struct ros_answe
 		give_up(execution, &failed);
 }
 
-static void put_query(struct buf *out, const char *key, const char *value)
-{
-	char query[LIMIT_ROS_VALUE];
-
-	snprintf(query, sizeof(query), "?%s=%s", key, value);
-	ros_put_word(out, query);
-}
-
 /* --- what the variable and the output say ---------------------------------------------------------- */
 
 /* "failure: no such item (/ip/address/set; line 12)" without what is said in our own words. */
@@ -198,8 +190,7 @@ static void on_file_read(void *arg, const struct ros_result *result)
 		conclude(execution);
 		return;
 	}
-	ros_put_attribute(ros_api_begin(execution->router->api, "/file/remove"), ".id", execution->file_id,
-			  strlen(execution->file_id));
+	ros_put_text(ros_api_begin(execution->router->api, "/file/remove"), ".id", execution->file_id);
 	send_command(execution, &answer);
 }
 
@@ -211,7 +202,7 @@ static void read_file(struct ros_execution *execution)
 
 	snprintf(name, sizeof(name), "%s.txt", execution->name);
 	ros_put_word(out, "=.proplist=.id,size,contents");
-	put_query(out, "name", name);
+	ros_put_query(out, "name", name);
 	send_command(execution, &answer);
 }
 
@@ -252,8 +243,8 @@ static void on_variable_read(void *arg, const struct ros_result *result)
 	} else if (execution->variable_id[0] == '\0') {
 		on_variable_removed(execution, &none);
 	} else {
-		ros_put_attribute(ros_api_begin(execution->router->api, "/system/script/environment/remove"), ".id",
-				  execution->variable_id, strlen(execution->variable_id));
+		ros_put_text(ros_api_begin(execution->router->api, "/system/script/environment/remove"), ".id",
+			     execution->variable_id);
 		send_command(execution, &answer);
 	}
 }
@@ -265,7 +256,7 @@ static void read_variable(struct ros_execution *execution)
 
 	ev_timer_stop(execution->router->loop, &execution->deadline); /* it has ended */
 	ros_put_word(out, "=.proplist=.id,value");
-	put_query(out, "name", execution->name);
+	ros_put_query(out, "name", execution->name);
 	send_command(execution, &answer);
 }
 
@@ -312,7 +303,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 	execution->is_running = false;
 	out = ros_api_begin(execution->router->api, "/system/script/job/print");
 	ros_put_word(out, "=.proplist=.id");
-	put_query(out, ".id", execution->job_id);
+	ros_put_query(out, ".id", execution->job_id);
 	send_command(execution, &answer);
 }
 
@@ -370,7 +361,7 @@ static void on_deadline(struct ev_loop *loop, ev_timer *timer, int revents)
 		ros_api_cancel(api, execution->tag);
 		return;
 	}
-	ros_put_attribute(ros_api_begin(api, "/system/script/job/remove"), ".id", execution->job_id, strlen(execution->job_id));
+	ros_put_text(ros_api_begin(api, "/system/script/job/remove"), ".id", execution->job_id);
 	(void)ros_api_send(api, LIMIT_ROS_ANSWER_MS, &answer, NULL, NULL, NULL); /* else the second deadline ends it */
 }
 
@@ -399,7 +390,7 @@ static int send_script(struct ros_execution *execution, struct err *err)
 
 	ros_put_attribute(out, "script", execution->text.data, execution->text.length);
 	if (execution->is_job)
-		ros_put_attribute(out, "file", execution->name, strlen(execution->name));
+		ros_put_text(out, "file", execution->name);
 	else
 		ros_put_word(out, "=as-string=");
 	return ros_api_send(execution->router->api, execution->is_job ? LIMIT_ROS_ANSWER_MS : 0, &answer, execution, &execution->tag, err);

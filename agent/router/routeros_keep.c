@@ -157,16 +157,11 @@ static struct buf *begin(struct router *router, enum ros_menu menu, const char *
 	return ros_api_begin(router->api, path);
 }
 
-static void put_text(struct buf *out, const char *key, const char *value)
-{
-	ros_put_attribute(out, key, value, strlen(value));
-}
-
 static void put_attributes(struct buf *out, const struct ros_item *item)
 {
 	for (size_t i = 0; i < item->count; i++)
-		put_text(out, item->attributes[i].name, item->attributes[i].value);
-	put_text(out, "comment", item->key);
+		ros_put_text(out, item->attributes[i].name, item->attributes[i].value);
+	ros_put_text(out, "comment", item->key);
 }
 
 /* A session that was lost begins anew with a reading. */
@@ -237,7 +232,7 @@ static void take_away(struct router *router)
 {
 	const struct ros_surplus *surplus = &router->keeper.surplus[--router->keeper.n_surplus];
 
-	put_text(begin(router, surplus->menu, "remove"), ".id", surplus->id);
+	ros_put_text(begin(router, surplus->menu, "remove"), ".id", surplus->id);
 	send_change(router, &change_answer);
 }
 
@@ -254,24 +249,24 @@ static bool change(struct router *router, struct ros_wanted *wanted)
 		out = begin(router, keeper->menu, "add");
 		put_attributes(out, &wanted->item);
 		if (has_place)
-			put_text(out, "place-before", keeper->before);
+			ros_put_text(out, "place-before", keeper->before);
 		send_change(router, &add_answer);
 		return true;
 	}
 	if (wanted->differs) {
 		out = begin(router, keeper->menu, "set");
-		put_text(out, ".id", wanted->id);
+		ros_put_text(out, ".id", wanted->id);
 		put_attributes(out, &wanted->item);
 		if (keeper->menu != ROS_LISTS)
-			put_text(out, "disabled", "no");
+			ros_put_text(out, "disabled", "no");
 		wanted->differs = false;
 		send_change(router, &change_answer);
 		return true;
 	}
 	if (has_place && wanted->position > keeper->limit) {
 		out = begin(router, keeper->menu, "move");
-		put_text(out, "numbers", wanted->id);
-		put_text(out, "destination", keeper->before);
+		ros_put_text(out, "numbers", wanted->id);
+		ros_put_text(out, "destination", keeper->before);
 		wanted->position = 0;
 		send_change(router, &change_answer);
 		return true;

@@ -169,14 +169,12 @@ static void on_counters_end(void *arg, const struct ros_result *result)
 static void poll_interfaces(struct router *router)
 {
 	static const struct ros_answer answer = { .on_re = on_counters, .on_end = on_counters_end };
-	char query[LIMIT_ROS_VALUE];
 	struct buf *out = ros_api_begin(router->api, "/interface/print");
 
 	ros_put_word(out, "=.proplist=.id,name,running,disabled,rx-byte,tx-byte");
 	router->polled = 0;
 	for (unsigned i = 0; i < router->config->n_uplinks; i++) {
-		snprintf(query, sizeof(query), "?name=%s", router->config->uplinks[i].interface);
-		ros_put_word(out, query);
+		ros_put_query(out, "name", router->config->uplinks[i].interface);
 		if (i > 0)
 			ros_put_word(out, "?#|");
 	}

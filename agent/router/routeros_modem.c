@@ -97,7 +97,7 @@ void routeros_modems_ask(struct routeros_modems *modems)
 	}
 	name = modems->list[modems->asked].name;
 	out = ros_api_begin(modems->router->api, is_seven ? "/interface/lte/monitor" : "/interface/lte/info");
-	ros_put_attribute(out, is_seven ? "numbers" : "number", name, strlen(name));
+	ros_put_text(out, is_seven ? "numbers" : "number", name);
 	ros_put_attribute(out, "once", "", 0);
 	if (ros_api_send(modems->router->api, 0, &answer, modems, &modems->tag, &err) < 0) {
 		log_debug("router", "modem not asked: %s", err.text);

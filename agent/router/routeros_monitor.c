@@ -216,7 +216,7 @@ static void send_print(struct menu_state *state)
 
 	snprintf(path, sizeof(path), "%s/print", state->menu->paths[generation(router)]);
 	out = ros_api_begin(router->api, path);
-	ros_put_attribute(out, ".proplist", state->menu->proplist, strlen(state->menu->proplist));
+	ros_put_text(out, ".proplist", state->menu->proplist);
 	if (state->menu->query)
 		ros_put_word(out, state->menu->query);
 	if (ros_api_send(router->api, LIMIT_ROS_PRINT_MS, &answer, state, NULL, &err) < 0) {
@@ -252,7 +252,7 @@ static void listen_to(struct menu_state *state)
 	snprintf(path, sizeof(path), "%s/listen", state->menu->paths[generation(router)]);
 	snprintf(proplist, sizeof(proplist), ".dead,%s", state->menu->proplist);
 	out = ros_api_begin(router->api, path);
-	ros_put_attribute(out, ".proplist", proplist, strlen(proplist));
+	ros_put_text(out, ".proplist", proplist);
 	state->is_deaf = ros_api_send(router->api, 0, &answer, state, NULL, &err) < 0;
 	if (state->is_deaf)
 		log_debug("router", "not listened to: %s", err.text);

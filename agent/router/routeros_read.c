@@ -263,7 +263,7 @@ static int send_print(struct router *router, const char *path, const struct prin
 
 	snprintf(whole, sizeof(whole), "%s/print", path);
 	out = ros_api_begin(router->api, whole);
-	ros_put_attribute(out, ".proplist", print->proplist, strlen(print->proplist));
+	ros_put_text(out, ".proplist", print->proplist);
 	if (print->query)
 		ros_put_word(out, print->query);
 	return ros_api_send(router->api, LIMIT_ROS_PRINT_MS, &answer, router, NULL, err);

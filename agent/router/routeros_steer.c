@@ -150,11 +150,6 @@ static void on_removed(void *arg, const struct ros_result *result)
 
 static const struct ros_answer added = { .on_end = on_added }, removed = { .on_end = on_removed };
 
-static void put_text(struct buf *out, const char *key, const char *value)
-{
-	ros_put_attribute(out, key, value, strlen(value));
-}
-
 /* False: not now; the answer to a command under way comes back here. */
 static bool add(struct router *router, const char *list, uint8_t part)
 {
@@ -169,10 +164,10 @@ static bool add(struct router *router, const char *list, uint8_t part)
 	routeros_copy(entry->list, sizeof(entry->list), list);
 	snprintf(timeout, sizeof(timeout), "%ds", LIMIT_ROS_STEER_S);
 	out = ros_api_begin(router->api, "/ip/firewall/address-list/add");
-	put_text(out, "list", list);
-	put_text(out, "address", parts[part]);
-	put_text(out, "timeout", timeout);
-	put_text(out, "comment", ROS_TAG "steering");
+	ros_put_text(out, "list", list);
+	ros_put_text(out, "address", parts[part]);
+	ros_put_text(out, "timeout", timeout);
+	ros_put_text(out, "comment", ROS_TAG "steering");
 	if (ros_api_send(router->api, LIMIT_ROS_ANSWER_MS, &added, entry, NULL, NULL) < 0)
 		return false;
 	entry->state = ROS_ENTRY_ADDING;
@@ -182,7 +177,7 @@ static bool add(struct router *router, const char *list, uint8_t part)
 
 static bool take_away(struct router *router, struct ros_entry *entry)
 {
-	put_text(ros_api_begin(router->api, "/ip/firewall/address-list/remove"), ".id", entry->id);
+	ros_put_text(ros_api_begin(router->api, "/ip/firewall/address-list/remove"), ".id", entry->id);
 	if (ros_api_send(router->api, LIMIT_ROS_ANSWER_MS, &removed, entry, NULL, NULL) < 0)
 		return false;
 	entry->state = ROS_ENTRY_REMOVING;

@@ -120,6 +120,13 @@ static void test_command(void **state)
 	assert_int_equal(out.length, 10 + 10 + 7 + 1);
 	assert_memory_equal(space, "\x09/user/set\x09=name=a\0b\x06.tag=7", 28);
 
+	buf_init(&out, space, sizeof(space));
+	ros_put_text(&out, "name", "ab");
+	ros_put_query(&out, ".id", "*1A");
+	ros_put_query(&out, "comment", ""); /* of which it is empty */
+	assert_int_equal(out.length, 9 + 9 + 10);
+	assert_memory_equal(space, "\x08=name=ab\x08?.id=*1A\x09?comment=", 28);
+
 	buf_init(&out, space, 8);
 	ros_put_word(&out, "/user/set");
 	assert_true(out.failed);
