@@ -13,7 +13,8 @@
 #include "common/log.h"
 
 enum condition_id {
-	CONDITION_STATE, CONDITION_SOCKET, CONDITION_CLOCK, CONDITION_KEY, CONDITION_RANDOM, CONDITION_ROUTER, N_CONDITIONS
+	CONDITION_STATE, CONDITION_SOCKET, CONDITION_CLOCK, CONDITION_KEY, CONDITION_RANDOM, CONDITION_ROUTER, CONDITION_TABLE,
+	N_CONDITIONS
 };
 
 /* What a line says: something that passed; that a condition of its subsystem lasts from now on, or is over. The numbers of

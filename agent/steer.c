@@ -134,7 +134,7 @@ static void bind_prober(struct steer *steer, unsigned uplink)
 			    config->name, err.text);
 }
 
-static void note_unsent(struct steer *steer, unsigned uplink, unsigned target, uint16_t sequence)
+static void note_unsent(struct steer *steer, unsigned uplink, unsigned target, uint16_t sequence, bool is_proof)
 {
 	if (steer->n_unsent == sizeof(steer->unsent) / sizeof(steer->unsent[0]))
 		return; /* its round will time out, which says the same a little later */
@@ -143,6 +143,7 @@ static void note_unsent(struct steer *steer, unsigned uplink, unsigned target, u
 		.uplink = uplink,
 		.target = target,
 		.sequence = sequence,
+		.value = is_proof,
 	};
 }
 
@@ -162,7 +163,7 @@ static void send_probes(struct steer *steer, unsigned uplink, uint8_t targets, u
 			if (r != prober->last_error)
 				log_debug("probe", "not sent uplink=%s error=%s", steer->config->uplinks[uplink].name,
 					  strerror(-r));
-			note_unsent(steer, uplink, t, sequence);
+			note_unsent(steer, uplink, t, sequence, r != -ENOSPC);
 		} else {
 			prober->unanswered++;
 		}

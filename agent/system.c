@@ -132,14 +132,26 @@ static uint32_t read_mem_available(void)
 	return parse_u32(digits, 0, UINT32_MAX, &value) == 0 ? value : 0;
 }
 
+#define CONNTRACK_COUNT "/proc/sys/net/netfilter/nf_conntrack_count"
+#define CONNTRACK_MAX "/proc/sys/net/netfilter/nf_conntrack_max"
+
+bool system_is_table_full(unsigned percent, uint32_t *ret_max)
+{
+	uint32_t count = read_number(CONNTRACK_COUNT), max = read_number(CONNTRACK_MAX);
+
+	if (ret_max)
+		*ret_max = max;
+	return max > 0 && (uint64_t)count * 100 >= (uint64_t)max * percent;
+}
+
 void system_read_load(struct system_load *ret_load)
 {
 	char text[64];
 
 	read_text("/proc/loadavg", text, sizeof(text));
 	*ret_load = (struct system_load){
-		.conntrack_count = read_number("/proc/sys/net/netfilter/nf_conntrack_count"),
-		.conntrack_max = read_number("/proc/sys/net/netfilter/nf_conntrack_max"),
+		.conntrack_count = read_number(CONNTRACK_COUNT),
+		.conntrack_max = read_number(CONNTRACK_MAX),
 		.mem_available_kb = read_mem_available(),
 		.load_permille = system_parse_load(text),
 	};

@@ -26,6 +26,8 @@ struct system_load {
 	uint32_t load_permille; /* 1-minute load average x 1000 */
 };
 void system_read_load(struct system_load *ret_load);
+/* Whether so much of the connection table is in use; without a table it is not. *ret_max (may be NULL): its entries. */
+bool system_is_table_full(unsigned percent, uint32_t *ret_max);
 /* "0.15 ..." -> 150, "12.5" -> 12500; 0 when malformed. */
 uint32_t system_parse_load(const char *text);
 

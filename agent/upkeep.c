@@ -106,6 +106,21 @@ static void look_at_clock(struct upkeep *upkeep)
 	upkeep->conditions->tell(upkeep->conditions->arg, LOG_LEVEL_WARNING, "clock", text, NOTICE_PASSING);
 }
 
+/* --- the connection table ---------------------------------------------------------------------- */
+
+/* Between full and free again what was told holds: a table at its brim is told of once. */
+static void look_at_table(struct upkeep *upkeep)
+{
+	uint32_t max;
+
+	if (system_is_table_full(LIMIT_TABLE_FULL_PERCENT, &max))
+		condition_set(upkeep->conditions, CONDITION_TABLE, LOG_LEVEL_ERROR,
+			      "the connection table is full (%" PRIu32 "): new connections fail, and uplinks are judged by carrier "
+			      "and what probes still leave; raise net.netfilter.nf_conntrack_max", max);
+	else if (!system_is_table_full(LIMIT_TABLE_FREE_PERCENT, NULL))
+		condition_clear(upkeep->conditions, CONDITION_TABLE, "the connection table has room again");
+}
+
 /* --- start and stop ---------------------------------------------------------------------------- */
 
 static void on_turn(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -117,6 +132,7 @@ static void on_turn(struct ev_loop *loop, ev_timer *timer, int revents)
 	system_answer_claims(upkeep->claim_fd);
 	look_at_clock(upkeep);
 	look_at_state(upkeep);
+	look_at_table(upkeep);
 	if (condition_is_set(upkeep->conditions, CONDITION_SOCKET))
 		open_socket(upkeep);
 }
@@ -147,6 +163,7 @@ void upkeep_start(struct upkeep *upkeep, struct ev_loop *loop, const struct upke
 	upkeep->arg = arg;
 	open_socket(upkeep);
 	look_whether_set(upkeep);
+	look_at_table(upkeep);
 	(void)clock_watch_step_ms(&upkeep->clock, 0); /* from here on */
 	ev_timer_init(&upkeep->timer, on_turn, (ev_tstamp)LIMIT_UPKEEP_MS / 1000, (ev_tstamp)LIMIT_UPKEEP_MS / 1000);
 	upkeep->timer.data = upkeep;

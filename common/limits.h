@@ -23,6 +23,8 @@
 
 /* --- fail-over engine ----------------------------------------------------------------------- */
 #define LIMIT_ROUNDS 64		 /* probe rounds remembered: 3 s of time-out at 10 a second are 30, and as many evidence */
+#define LIMIT_TABLE_FULL_PERCENT 97 /* of connection tracking: what ends while a probe is refused makes some room again */
+#define LIMIT_TABLE_FREE_PERCENT 90 /* below it the table is told to have room: it may stand at its brim for hours */
 #define LIMIT_UNANSWERED 64	 /* probes in a row, 6 s on a dead line; then they take an identifier that no NAT knows */
 
 /* --- protocol (../proto/README.md) ---------------------------------------------------------------- */

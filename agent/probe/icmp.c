@@ -25,6 +25,7 @@
 
 #include "agent/probe/echo.h"
 #include "agent/probe/probe.h"
+#include "agent/system.h"
 #include "common/random.h"
 
 #define N_FAMILIES 2
@@ -298,8 +299,12 @@ static int icmp_send(struct probe *probe, unsigned target, uint16_t sequence)
 		return -ENODEV;
 	length = parse_address_to_sockaddr(&address, &to);
 	echo_build(&family->key, address.family, target, sequence, bytes);
-	if (sendto(family->fd, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&to, length) < 0)
-		return -errno;
+	if (sendto(family->fd, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&to, length) < 0) {
+		int r = -errno;
+
+		/* Connection tracking drops what it has no entry for; so do rules, which would drop users' packets, too. */
+		return r == -EPERM && system_is_table_full(LIMIT_TABLE_FULL_PERCENT, NULL) ? -ENOSPC : r;
+	}
 	probe->last_target = target;
 	probe->last_sequence = sequence;
 	return 0;

@@ -36,7 +36,7 @@ struct probe_ops {
 	const char *name; /* "icmp" */
 	int (*create)(struct ev_loop *loop, const struct probe_config *config, probe_reply_fn *on_reply, void *arg,
 		      struct probe **ret_probe, struct err *err);
-	/* 0, or the negative errno of sending. */
+	/* 0, or the negative errno of sending. -ENOSPC: this machine's connection table is full, which tells nothing of the uplink. */
 	int (*send)(struct probe *probe, unsigned target, uint16_t sequence);
 	/*
 	 * The interface came (back), perhaps with another index: binds again, and probes get an identifier that no router on

@@ -336,16 +336,22 @@ void detector_reply(struct detector *detector, unsigned target, uint16_t sequenc
 	judge(detector, now_us);
 }
 
-void detector_send_failed(struct detector *detector, unsigned target, uint16_t sequence, int64_t now_us)
+void detector_send_failed(struct detector *detector, unsigned target, uint16_t sequence, bool is_proof, int64_t now_us)
 {
 	struct detector_round *round = find_round(detector, target, sequence);
 
 	if (round == NULL || round->state != ROUND_PENDING)
 		return;
-	round->unsent = (uint8_t)(round->unsent | 1U << target);
+	if (is_proof)
+		round->unsent = (uint8_t)(round->unsent | 1U << target);
+	else
+		round->asked = (uint8_t)(round->asked & ~(1U << target));
 	if ((unsigned)__builtin_popcount(round->asked & ~(unsigned)round->unsent) >= detector->config.quorum)
 		return;
-	note_lost(detector, round);
+	if ((unsigned)__builtin_popcount(round->asked) >= detector->config.quorum)
+		note_lost(detector, round);
+	else
+		round->state = ROUND_VOID;
 	pass_decided(detector);
 	judge(detector, now_us);
 }

@@ -6,7 +6,8 @@
  *
  * A round is one probe to each target; with a quorum of one, while all is well, to one of those that
  * answer, in turn. It is answered as soon as `quorum` targets have answered, lost when the time-out has
- * passed before that, and lost at once when too few probes could be sent.
+ * passed before that, and lost at once when too few probes could be sent. A probe that this machine itself had no
+ * room for proves nothing: as if it had not been asked, and a round of too few others is void.
  * The time-out is the longest of those learnt for the targets (rtt.h) and applies to rounds that
  * are under way, too: it grows while a line fills its buffers.
  *
@@ -112,7 +113,7 @@ bool detector_may_send(const struct detector *detector);
 int64_t detector_gap_us(const struct detector *detector);
 /* These three may change detector->state. Unknown rounds, targets and duplicates are ignored. */
 void detector_reply(struct detector *detector, unsigned target, uint16_t sequence, int64_t now_us);
-void detector_send_failed(struct detector *detector, unsigned target, uint16_t sequence, int64_t now_us);
+void detector_send_failed(struct detector *detector, unsigned target, uint16_t sequence, bool is_proof, int64_t now_us);
 void detector_tick(struct detector *detector, int64_t now_us);
 /* Losing the link means down at once; when it comes back, answers have to be earned. */
 void detector_set_link(struct detector *detector, bool has_link, int64_t now_us);

@@ -202,7 +202,7 @@ static enum uplink_cause take_event(struct engine *engine, const struct engine_e
 		detector_reply(&uplink->detector, event->target, event->sequence, engine->now_us);
 		break;
 	case ENGINE_PROBE_ERROR:
-		detector_send_failed(&uplink->detector, event->target, event->sequence, engine->now_us);
+		detector_send_failed(&uplink->detector, event->target, event->sequence, event->value, engine->now_us);
 		break;
 	case ENGINE_CARRIER:
 	case ENGINE_ADDRESS:

@@ -59,7 +59,7 @@ struct engine_config {
 enum engine_event_type {
 	ENGINE_TICK,	    /* time passed */
 	ENGINE_PROBE_REPLY, /* uplink, target, sequence */
-	ENGINE_PROBE_ERROR, /* uplink, target, sequence: sending failed (no route, no buffer) */
+	ENGINE_PROBE_ERROR, /* uplink, target, sequence: sending failed; value: and that tells of the uplink (no route) */
 	ENGINE_CARRIER,	    /* uplink, value: the interface has carrier and is up */
 	ENGINE_ADDRESS,	    /* uplink, value: it has an address and a gateway */
 	ENGINE_FORCE,	    /* uplink, until_us: prefer it over all others; replaces an earlier force */

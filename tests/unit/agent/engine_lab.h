@@ -22,7 +22,7 @@
 #define LAB_DONE 256
 
 struct lab_line {
-	bool is_dead, sending_fails;
+	bool is_dead, sending_fails, has_no_room; /* no room: of this machine, for the probe */
 	unsigned loss_percent;
 	int64_t rtt_us;
 };
@@ -119,12 +119,13 @@ static inline void lab_send(struct lab *lab, unsigned uplink, uint8_t targets, u
 	for (unsigned target = 0; target < lab->engine.config.uplinks[uplink].detector.n_targets; target++) {
 		if (!(targets & 1U << target))
 			continue;
-		if (line->sending_fails)
+		if (line->sending_fails || line->has_no_room)
 			lab_event(lab, (struct engine_event){ .type = ENGINE_PROBE_ERROR,
 							      .uplink = uplink,
 							      .target = target,
-							      .sequence = sequence });
-		if (line->sending_fails || line->is_dead || lab_random(lab, 100) < line->loss_percent)
+							      .sequence = sequence,
+							      .value = line->sending_fails });
+		if (line->sending_fails || line->has_no_room || line->is_dead || lab_random(lab, 100) < line->loss_percent)
 			continue;
 		assert_true(lab->n_flying < LAB_FLYING);
 		lab->flying[lab->n_flying++] = (struct lab_reply){

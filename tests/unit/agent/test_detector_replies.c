@@ -76,13 +76,13 @@ static void test_send_failures(void **state)
 	begin(settings);
 	older = detector_send(&detector, now);
 	sequence = detector_send(&detector, now);
-	detector_send_failed(&detector, 0, sequence, now);
+	detector_send_failed(&detector, 0, sequence, true, now);
 	assert_int_equal(detector.misses, 0);
-	detector_send_failed(&detector, 1, sequence, now);
+	detector_send_failed(&detector, 1, sequence, true, now);
 	assert_int_equal(detector.misses, 1);
 	assert_int_equal(detector_deadline_us(&detector), now + S);
-	detector_send_failed(&detector, 1, sequence, now); /* already lost */
-	detector_send_failed(&detector, 2, older, now);	   /* no such target */
+	detector_send_failed(&detector, 1, sequence, true, now); /* already lost */
+	detector_send_failed(&detector, 2, older, true, now);	   /* no such target */
 	assert_int_equal(detector.misses, 1);
 	/* The older one is lost later: the run begins with it. */
 	advance_to(now + S);
@@ -91,8 +91,8 @@ static void test_send_failures(void **state)
 	for (unsigned i = 0; i < 3; i++) {
 		now += 100 * MS;
 		sequence = detector_send(&detector, now);
-		detector_send_failed(&detector, 0, sequence, now);
-		detector_send_failed(&detector, 1, sequence, now);
+		detector_send_failed(&detector, 0, sequence, true, now);
+		detector_send_failed(&detector, 1, sequence, true, now);
 	}
 	assert_int_equal(detector.state, UPLINK_DOWN);
 	assert_int_equal(detector_deadline_us(&detector), INT64_MAX);
@@ -100,11 +100,62 @@ static void test_send_failures(void **state)
 	older = detector_send(&detector, now);
 	detector_send(&detector, now);
 	sequence = detector_send(&detector, now);
-	detector_send_failed(&detector, 0, sequence, now);
-	detector_send_failed(&detector, 1, sequence, now);
+	detector_send_failed(&detector, 0, sequence, true, now);
+	detector_send_failed(&detector, 1, sequence, true, now);
 	detector_reply(&detector, 0, older, now);
 	assert_int_equal(detector.misses, 1);
 	assert_int_equal(detector.run_first, sequence);
+}
+
+/* A probe that this machine had no room for is as if it had not been asked. */
+static void test_probes_that_prove_nothing(void **state)
+{
+	struct detector_config settings = config();
+	uint16_t sequence = 0;
+
+	(void)state;
+	settings.n_targets = 3;
+	settings.quorum = 2;
+	begin(settings);
+	for (unsigned i = 0; i < 100; i++) { /* none of the round left: neither lost nor answered */
+		now += 100 * MS;
+		sequence = detector_send(&detector, now);
+		for (unsigned t = 0; t < 3; t++)
+			detector_send_failed(&detector, t, sequence, false, now);
+	}
+	assert_int_equal(detector.state, UPLINK_UP);
+	assert_int_equal(detector.misses, 0);
+	assert_int_equal(detector_deadline_us(&detector), INT64_MAX);
+	detector_reply(&detector, 0, sequence, now); /* nobody was asked */
+	assert_int_equal(detector.answers, 0);
+	/* Those of the others that left are judged as ever. */
+	sequence = detector_send(&detector, now);
+	detector_send_failed(&detector, 1, sequence, false, now);
+	detector_reply(&detector, 0, sequence, now);
+	assert_int_equal(detector.answers, 0);
+	detector_reply(&detector, 2, sequence, now);
+	assert_int_equal(detector.answers, 1);
+	for (unsigned i = 0; i < 5; i++) {
+		now += 100 * MS;
+		sequence = detector_send(&detector, now);
+		detector_send_failed(&detector, 1, sequence, false, now);
+		now += 100 * MS;
+		sequence = detector_send(&detector, now); /* void, in between */
+		detector_send_failed(&detector, 0, sequence, false, now);
+		detector_send_failed(&detector, 1, sequence, false, now);
+	}
+	advance_to(now + S);
+	assert_int_equal(detector.misses, 5);
+	assert_int_equal(detector.state, UPLINK_DOWN);
+	/* No route for one, no room for another: too few can answer, and that is the uplink's fault. */
+	for (unsigned order = 0; order < 2; order++) {
+		now += 100 * MS;
+		sequence = detector_send(&detector, now);
+		detector_send_failed(&detector, order, sequence, order == 0, now);
+		assert_int_equal(detector.misses, 5 + order);
+		detector_send_failed(&detector, 1 - order, sequence, order != 0, now);
+		assert_int_equal(detector.misses, 6 + order);
+	}
 }
 
 static void test_unknown_replies(void **state)
@@ -125,7 +176,7 @@ static void test_unknown_replies(void **state)
 	begin(config());
 	before = detector;
 	detector_reply(&detector, 0, 1, now);
-	detector_send_failed(&detector, 0, 1, now);
+	detector_send_failed(&detector, 0, 1, true, now);
 	assert_memory_equal(&before, &detector, sizeof(before));
 }
 
@@ -173,6 +224,7 @@ int main(void)
 		cmocka_unit_test(test_late_answers),
 		cmocka_unit_test(test_overtaking),
 		cmocka_unit_test(test_send_failures),
+		cmocka_unit_test(test_probes_that_prove_nothing),
 		cmocka_unit_test(test_unknown_replies),
 		cmocka_unit_test(test_ring_full),
 		cmocka_unit_test(test_sequences_wrap),

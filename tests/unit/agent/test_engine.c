@@ -151,6 +151,31 @@ static void test_send_errors(void **state)
 	assert_int_equal(lab.done[5].change.decided_us - lab.done[5].change.began_us, 400 * MS);
 }
 
+/* The connection table is full. Carrier still counts, and so does what leaves all the same; then there is room again. */
+static void test_no_room_for_probes(void **state)
+{
+	(void)state;
+	begin(3);
+	lab_run(&lab, 10 * S);
+	for (unsigned i = 0; i < 3; i++)
+		lab.lines[i].has_no_room = true;
+	lab.lines[0].is_dead = true;
+	lab_run(&lab, 60 * S);
+	assert_int_equal(lab.n_done, 0);
+	lab_link(&lab, ENGINE_CARRIER, 1, false);
+	assert_int_equal(lab_state(&lab, 1), UPLINK_DOWN);
+	lab.lines[0].has_no_room = false;
+	lab_run(&lab, S);
+	assert_int_equal(lab_state(&lab, 0), UPLINK_DOWN);
+	assert_int_equal(lab.applied.live[0], 2);
+	assert_int_equal(lab_state(&lab, 2), UPLINK_UP);
+	lab.lines[0].is_dead = lab.lines[1].has_no_room = lab.lines[2].has_no_room = false;
+	lab_link(&lab, ENGINE_CARRIER, 1, true);
+	lab_run(&lab, 5 * S);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(lab_state(&lab, i), UPLINK_UP);
+}
+
 /* Nothing to fail over to: the last plan stays. The first that returns gets everything. */
 static void test_all_down(void **state)
 {
@@ -456,6 +481,7 @@ int main(void)
 		cmocka_unit_test(test_link),
 		cmocka_unit_test(test_link_at_start),
 		cmocka_unit_test(test_send_errors),
+		cmocka_unit_test(test_no_room_for_probes),
 		cmocka_unit_test(test_all_down),
 		cmocka_unit_test(test_single_uplink),
 		cmocka_unit_test(test_chain),

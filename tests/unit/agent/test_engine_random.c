@@ -32,7 +32,7 @@ static void disturb(unsigned uplink)
 {
 	struct lab_line *line = &lab.lines[uplink];
 
-	switch (lab_random(&lab, 10)) {
+	switch (lab_random(&lab, 11)) {
 	case 0:
 	case 1:
 		line->is_dead = !line->is_dead;
@@ -56,6 +56,9 @@ static void disturb(unsigned uplink)
 		lab_event(&lab, (struct engine_event){ .type = ENGINE_FORCE,
 						       .uplink = uplink,
 						       .until_us = lab.now + (int64_t)lab_random(&lab, 120) * S });
+		break;
+	case 9:
+		line->has_no_room = !line->has_no_room;
 		break;
 	case 8:
 		lab_event(&lab, (struct engine_event){ .type = ENGINE_FORCE_END });

@@ -35,6 +35,7 @@ struct probe {
 static struct {
 	bool dead[LIMIT_UPLINKS]; /* probes get no answer */
 	int send_result[LIMIT_UPLINKS], create_result[LIMIT_UPLINKS];
+	unsigned refused[LIMIT_UPLINKS];
 	struct probe probes[LIMIT_UPLINKS];
 	unsigned created[LIMIT_UPLINKS];
 
@@ -87,6 +88,7 @@ static int probe_create(struct ev_loop *l, const struct probe_config *probe_conf
 
 static int probe_send(struct probe *probe, unsigned target, uint16_t sequence)
 {
+	fake.refused[probe->uplink] += fake.send_result[probe->uplink] < 0;
 	if (fake.send_result[probe->uplink] < 0)
 		return fake.send_result[probe->uplink];
 	assert_true(probe->n_waiting < 64);
@@ -312,6 +314,24 @@ static void test_probes_that_cannot_be_sent(void **state)
 	WAIT_FOR(state_of(0) == UPLINK_UP);
 }
 
+/* A full connection table says nothing of the lines: far more probes than make a down leave their state as it is. */
+static void test_probes_without_room(void **state)
+{
+	struct router_uplink_state lost = { false, false };
+
+	(void)state;
+	start();
+	fake.send_result[0] = fake.send_result[1] = -ENOSPC;
+	WAIT_FOR(fake.refused[0] >= 50 && fake.refused[1] >= 50);
+	assert_int_equal(fake.changes, 0);
+	assert_int_equal(state_of(0), UPLINK_UP);
+	steer_on_uplink(steer, 0, &lost);
+	assert_int_equal(state_of(0), UPLINK_DOWN);
+	assert_int_equal(state_of(1), UPLINK_UP);
+	fake.send_result[1] = -EPERM; /* a rule drops them */
+	WAIT_FOR(state_of(1) == UPLINK_DOWN);
+}
+
 static void test_a_plan_that_cannot_be_applied(void **state)
 {
 	(void)state;
@@ -478,6 +498,7 @@ int main(void)
 		TEST(test_fail_over_and_back),
 		TEST(test_carrier),
 		TEST(test_probes_that_cannot_be_sent),
+		TEST(test_probes_without_room),
 		TEST(test_a_plan_that_cannot_be_applied),
 		TEST(test_a_plan_that_is_told),
 		TEST(test_a_take_over_that_is_told),

@@ -277,6 +277,46 @@ static void test_writable(void **state)
 	assert_int_equal(umount(path), 0);
 }
 
+static void write_number(const char *path, uint32_t number)
+{
+	FILE *file = fopen(path, "w");
+
+	assert_non_null(file);
+	fprintf(file, "%u\n", number);
+	assert_int_equal(fclose(file), 0);
+}
+
+/* As the kernel tells it, here by files in a mount namespace of our own. */
+static void test_connection_table(void **state)
+{
+	static const char *const count = "/proc/sys/net/netfilter/nf_conntrack_count";
+	static const char *const max = "/proc/sys/net/netfilter/nf_conntrack_max";
+	static const struct {
+		uint32_t count, max;
+		bool is_full;
+	} table[] = {
+		{ 0, 65536, false }, { 63569, 65536, false }, { 63570, 65536, true }, { 65536, 65536, true },
+		{ UINT32_MAX, UINT32_MAX, true }, { UINT32_MAX / 2, UINT32_MAX, false },
+		{ 5, 0, false }, /* the kernel's word for no limit */
+	};
+	uint32_t read;
+
+	(void)state;
+	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("none", "/proc/sys/net", "tmpfs", 0, NULL) < 0)
+		skip();
+	assert_false(system_is_table_full(0, &read)); /* there is none */
+	assert_int_equal(read, 0);
+	assert_int_equal(mkdir("/proc/sys/net/netfilter", 0755), 0);
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		write_number(count, table[i].count);
+		write_number(max, table[i].max);
+		assert_int_equal(system_is_table_full(97, &read), table[i].is_full);
+		assert_int_equal(read, table[i].max);
+	}
+	assert_int_equal(umount("/proc/sys/net"), 0);
+}
+
 static void test_load(void **state)
 {
 	static const struct {
@@ -305,6 +345,7 @@ int main(void)
 		cmocka_unit_test(test_load), cmocka_unit_test(test_claim),
 		cmocka_unit_test(test_claim_of_others),
 		cmocka_unit_test(test_writable),
+		cmocka_unit_test(test_connection_table),
 	};
 	char command[64];
 	int r;
