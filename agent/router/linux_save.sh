@@ -15,7 +15,7 @@ tab=$(printf '\t')
 lost=
 umask 077
 
-has() { command -v "$1" > /dev/null 2>&1; }
+has() { [ -n "$(command -v "$1")" ]; }
 is_openwrt() { [ -x /sbin/reload_config ]; }
 fail() { echo "$*"; exit 1; }
 lose() { lost="$lost${lost:+, }$*"; }
@@ -184,10 +184,10 @@ end_others() {
 	for dir in /proc/[0-9]*; do
 		pid=${dir#/proc/}
 		[ "$pid" != $$ ] && [ -r "$dir/environ" ] || continue
-		stat=$(cat "$dir/stat" 2> /dev/null) || continue
+		stat=$(cat "$dir/stat" 2>&-) || continue
 		set -- ${stat##*) }
 		[ "${3:-}" = "$pid" ] || continue
-		if tr '\0' '\n' < "$dir/environ" 2> /dev/null | grep -qx -e "JAGA_JOB=$JOB" -e JAGA_JOB=way-back; then
+		if tr '\0' '\n' < "$dir/environ" 2>&- | grep -qx -e "JAGA_JOB=$JOB" -e JAGA_JOB=way-back; then
 			kill -9 "-$pid" || [ ! -d "$dir" ] || fail "process group $pid cannot be ended"
 			echo "ended process group $pid"
 		fi

@@ -1,5 +1,7 @@
 """The way back of a script on OpenWrt: agent/router/linux_save.sh under busybox, in a root directory with stand-ins for netifd and
 fw4. What runs follows from /etc/config there, so the files are put back and everything is made anew from them."""
+import shutil
+import signal
 import subprocess
 
 import pytest
@@ -84,6 +86,21 @@ def test_commit_and_no_save_point(router):
     assert act(router, "commit") == (0, "")  # again, after a power cut
     assert act(router, "roll_back")[0] == NO_SAVE_POINT
     assert router.lines("tmp/told") == []
+
+
+def test_a_script_that_still_runs_is_ended_without_a_dev(router):
+    """Its process group is. A bare container has no /dev/null, so nothing asks for one."""
+    shutil.rmtree(router.root / "dev")
+    assert act(router, "save")[0] == 0
+    with subprocess.Popen(["sleep", "600"], start_new_session=True) as script:
+        try:
+            (router.root / f"proc/{script.pid}").mkdir()
+            router.write(f"proc/{script.pid}/environ", "LC_ALL=C\0JAGA_JOB=5\0")
+            router.write(f"proc/{script.pid}/stat", f"{script.pid} (sleep) S 1 {script.pid} {script.pid} 0\n")
+            assert act(router, "roll_back") == (0, f"ended process group {script.pid}")
+            assert script.wait(10) == -signal.SIGKILL
+        finally:
+            script.kill()
 
 
 def test_half_a_save_point_is_none(router):
