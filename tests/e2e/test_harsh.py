@@ -316,7 +316,7 @@ def test_nothing_can_be_written_anywhere(lab):
 PLACES = {
     "no tmp": f"{EMPTY_RO} /tmp",
     "no run": f"{EMPTY_RO} /run",
-    "empty dev": "mount -t tmpfs none /dev && mknod -m 666 /dev/null c 1 3",
+    "empty dev": "mount -t tmpfs none /dev",
     "proc sys read-only": "mount --bind /proc/sys /proc/sys && mount -o remount,ro,bind /proc/sys",
 }
 
@@ -330,6 +330,52 @@ def test_a_place_that_is_missing(lab, name):
     if "proc" in name:  # who confines the agent so sets it beforehand, as the doctor says
         lab.rtr.sysctl(net__ipv4__conf__wan2__rp_filter=2)
     assert_fails_over(lab, hold_flows(lab))
+
+
+# --- the connection table -----------------------------------------------------------------------------
+
+# What a full table does to new flows, to those of the probes: its size is the kernel's, not this namespace's, to be set.
+FULL = """
+table inet full {
+  counter refused {}
+  chain output {
+    type filter hook output priority 0
+    ct state new meta l4proto icmp counter name refused drop
+  }
+}"""
+TABLE_SIZE = "/proc/sys/net/netfilter/nf_conntrack_max"
+
+
+def test_a_full_connection_table(lab):
+    """Probes that have no entry cannot leave, which says nothing of the lines: none is down but by its carrier, or by those that have."""
+    agent, size = Agent(lab), lab.dir / "size"
+    prefix = ("sh", "-c", f'mount --bind {size} {TABLE_SIZE} && exec "$@"', "sh")
+    size.write_text("262144\n")
+    start_under(lab, agent, *prefix)
+    flows = hold_flows(lab)
+    size.write_text("1\n")
+    lab.rtr.nft(FULL)
+    wait_trouble(agent, "the connection table is full (1): ")
+    lab.cut_forwarding(1)
+    agent.wait_state(1, "down", DOWN_S)
+    lab.restore(1)
+    wait_new_flows(flows, 1, 2, timeout_s=UP_S)
+    flows.open(HELD)
+    agent.stop()
+    start_under(lab, agent, *prefix)  # its probes are new to the table
+    fell, seen = agent.program.read_log().count("is down"), lab.rtr.counter("full", "refused")
+    wait_until(lambda: lab.rtr.counter("full", "refused") > seen + 100, 10, "probes are refused on both lines for 5 s")
+    assert agent.program.read_log().count("is down") == fell and agent.state_of(1) == agent.state_of(2) == "up"
+    assert flows.check()["alive"] == flows.check()["held"]
+    lab.cut_carrier(1)
+    agent.wait_state(1, "down", DOWN_S)
+    wait_new_flows(flows, 2)
+    lab.restore(1)
+    size.write_text("262144\n")
+    lab.rtr.run("nft", "delete", "table", "inet", "full")
+    wait_new_flows(flows, 1, 2, timeout_s=UP_S)
+    wait_well(agent)
+    assert agent.program.read_log().count("the connection table has room again") == 1
 
 
 # --- the key ------------------------------------------------------------------------------------------
