@@ -240,7 +240,7 @@ static void on_confirm_step(void *arg, int result, const char *reason)
 	} else if (runner->phase == RUNNER_PROVING) {
 		undo(runner, reason);
 	} else if (runner->phase == RUNNER_KEEPING && result == 0) {
-		end_job(runner, JOB_CONFIRMED, "");
+		end_job(runner, JOB_CONFIRMED, reason);
 	} else if (runner->phase == RUNNER_KEEPING) {
 		snprintf(text, sizeof(text), "confirmed, but the router could not keep it: %s", reason);
 		undo(runner, text);

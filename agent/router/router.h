@@ -140,7 +140,7 @@ struct router_script_result {
 };
 typedef void router_script_fn(void *arg, const struct router_script_result *result);
 
-/* result: 0, or a negative errno with why (valid during the call). */
+/* result: 0, or a negative errno with why; of a commit also what a person should know beside (valid during the call; "": nothing). */
 typedef void router_done_fn(void *arg, int result, const char *reason);
 
 /* A way back, taken before a script runs. All strings are read before save_point returns. */

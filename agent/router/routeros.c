@@ -225,21 +225,26 @@ static void routeros_close(struct router *router)
 	free(router);
 }
 
+int routeros_settings(const struct agent_config *config, struct ros_api_settings *ret_settings, struct err *err)
+{
+	*ret_settings = (struct ros_api_settings){ .address = config->router, .tls = { .mode = config->tls, .address = config->router } };
+	routeros_copy(ret_settings->name, sizeof(ret_settings->name), config->router_name);
+	memcpy(ret_settings->tls.pin, config->pin, sizeof(ret_settings->tls.pin));
+	memcpy(ret_settings->tls.ca_file, config->ca_file, sizeof(ret_settings->tls.ca_file));
+	routeros_copy(ret_settings->user, sizeof(ret_settings->user), config->router_user);
+	return routeros_read_password(config, ret_settings->password, err);
+}
+
 static int routeros_open(struct ev_loop *loop, const struct agent_config *config, const struct router_events *events,
 			 void *events_arg, struct router **ret_router, struct err *err)
 {
 	static const struct ros_api_events api_events = { .on_open = on_open, .on_lost = on_lost };
-	struct ros_api_settings settings = { .address = config->router };
+	struct ros_api_settings settings;
 	struct router *router;
-	int r = routeros_read_password(config, settings.password, err);
+	int r = routeros_settings(config, &settings, err);
 
 	if (r < 0)
-		return r;
-	routeros_copy(settings.name, sizeof(settings.name), config->router_name);
-	settings.tls = (struct ros_tls_settings){ .mode = config->tls, .address = config->router };
-	memcpy(settings.tls.pin, config->pin, sizeof(settings.tls.pin));
-	memcpy(settings.tls.ca_file, config->ca_file, sizeof(settings.tls.ca_file));
-	routeros_copy(settings.user, sizeof(settings.user), config->router_user);
+		goto out;
 	router = calloc(1, sizeof(*router));
 	if (!router) {
 		r = err_sys(err, -ENOMEM, "cannot open the router");

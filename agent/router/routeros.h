@@ -6,7 +6,7 @@
  *   routeros_keep.c    what differs -> commands: the native plan as it should be
  *   routeros_steer.c   entries of address-lists with a time-out, flushes
  *   routeros_execute.c one script at the router's interpreter, and how it ended
- *   routeros_save.c    the way back from them; routeros_safe.c: that of small ones
+ *   routeros_save.c    the way back from them; routeros_undo.c: going it; routeros_prove.c: would we be let in again?
  *   routeros_script.c  scripts of the collector, in as many pieces as RouterOS needs
  *   routeros_doctor*.c, routeros_snapshot.c
  *   routeros_monitor.c menus that are listened to and read -> ros_watch; routeros_monitor_row.c: what their rows say;
@@ -135,8 +135,12 @@ struct router {
 	char gateways[LIMIT_UPLINKS][INET_ADDRSTRLEN + LIMIT_INTERFACE]; /* those that need their interface beside the address */
 	struct routeros_script_job *script_job;	    /* NULL: none runs */
 	struct routeros_save_job *save_job;	    /* NULL: no save point is being worked on */
-	bool is_saved;				    /* one stands */
-	unsigned safe_session;			    /* it is safe mode, which this session holds; 0: it is not */
+	struct ros_saved {
+		int64_t script_ms; /* a save point stands, and its script is stopped after this; 0: none does */
+		unsigned session;  /* that holds safe mode for it; 0: none does */
+		bool is_alone;	   /* safe mode is all that acts by itself */
+		bool is_touched;   /* the script may have done something */
+	} saved;
 	unsigned sessions;			    /* with the router so far: one that is not this one has seen nothing */
 	char check_hosts[LIMIT_UPLINKS][INET_ADDRSTRLEN], sources[LIMIT_UPLINKS][INET_ADDRSTRLEN];
 };
@@ -150,6 +154,8 @@ void routeros_copy(char *ret_text, size_t size, const char *text);
 bool routeros_is_from(const struct router *router, unsigned major, unsigned minor);
 /* The first line of password_file; "" without one. */
 int routeros_read_password(const struct agent_config *config, char ret_password[static LIMIT_ROS_PASSWORD], struct err *err);
+/* How its sessions are had; the caller wipes the password, also of a failure. */
+int routeros_settings(const struct agent_config *config, struct ros_api_settings *ret_settings, struct err *err);
 /* The router has been read, for the first time in this session or again. */
 void routeros_on_read(struct router *router);
 /* The native plan stands as far as the router lets it. */

@@ -66,6 +66,7 @@ static void fail(struct routeros_script_job *job, const struct ros_outcome *outc
 	char reason[LIMIT_JOB_REASON], place[48] = "";
 	const char *why = outcome->why.text[0] ? outcome->why.text : "the router does not say why";
 
+	job->router->saved.is_touched = !is_untouched;
 	if (outcome->line > 0 && outcome->column > 0)
 		snprintf(place, sizeof(place), "line %" PRIu32 " column %" PRIu32 ": ", outcome->line, outcome->column);
 	else if (outcome->line > 0)
@@ -107,6 +108,7 @@ static int execute_next(struct routeros_script_job *job, struct err *err)
 	if (job->piece.end == job->length && job->piece.start == 0)
 		job->is_dry = false;
 	job->execution.arg = job;
+	job->router->saved.is_touched |= !job->is_dry;
 	r = routeros_execute(&job->execution, job->router, job->script, &job->piece, job->is_dry, left_ms > 1 ? left_ms : 1,
 			     &job->output, on_executed, err);
 	return r < 0 ? r : 1;
@@ -147,6 +149,8 @@ int routeros_run_script(struct router *router, const char *job_id, const char *i
 		return err_set(err, -ENOTSUP, "this router has no interpreter '%.16s', only routeros", interpreter);
 	if (!router->is_ready)
 		return err_set(err, -ENOTCONN, "not run: the router could not be reached yet");
+	if (router->saved.session != 0 && router->saved.session != router->sessions)
+		return err_set(err, -ECONNRESET, "not run: the session with the router ended, with which safe mode ends");
 	if (length > sizeof(job->script))
 		return err_set(err, -E2BIG, "the script is larger than this agent takes");
 	job = calloc(1, sizeof(*job));
@@ -156,7 +160,7 @@ int routeros_run_script(struct router *router, const char *job_id, const char *i
 	job->on_done = on_done;
 	job->arg = arg;
 	job->begun_ms = clock_mono_ms();
-	job->timeout_ms = router->is_saved && timeout_ms > LIMIT_ROS_SAVED_SCRIPT_MS ? LIMIT_ROS_SAVED_SCRIPT_MS : timeout_ms;
+	job->timeout_ms = router->saved.script_ms != 0 && timeout_ms > router->saved.script_ms ? router->saved.script_ms : timeout_ms;
 	job->is_dry = true;
 	job->length = length;
 	memcpy(job->script, script, length);

@@ -8,8 +8,6 @@ import socket
 import subprocess
 import threading
 
-import librouteros
-
 from tests.e2e.devices import LoopbackCollector
 from tests.e2e.side_by_side import SideBySide
 from tests.lab.lab import wait_until
@@ -73,7 +71,7 @@ class Wire:
                     self.is_cut.set()
                     self.may_close.wait(120)
                     break
-                target.sendall(data)
+                self.pass_on(target, data, is_agent)
         except OSError:
             pass  # the other half has closed it
         for end in (source, target):
@@ -81,6 +79,9 @@ class Wire:
                 end.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
+
+    def pass_on(self, target, data, _is_agent):
+        target.sendall(data)
 
     def has_backup(self):
         return b"/system backup save" in self.sent
@@ -94,6 +95,7 @@ class Site:
     """A router, the agent beside it and a collector, on the loopback of a namespace; `case` is what the test alone knows of."""
 
     numbers = itertools.count()
+    make_wire = Wire
 
     def __init__(self, directory, personality, case=None):
         self.dir, self.personality, self.case, self.process = directory, personality, case, None
@@ -110,8 +112,9 @@ class Site:
 
     def lay(self):
         directory = self.dir
-        self.router = Rosim(self.personality, inside=self.namespace)
-        self.wire = Wire(self.namespace, self.router.port)
+        self.control = directory / "control"
+        self.router = Rosim(self.personality, "--control", str(self.control), inside=self.namespace)
+        self.wire = self.make_wire(self.namespace, self.router.port)
         self.collector = LoopbackCollector(directory).start(wrapper=self.inside)
         self.cli = Cli(self.collector)
         self.log = directory / "agent.log"
@@ -198,7 +201,6 @@ def make(folder, value):
 
 side_by_side = SideBySide(make)
 each = side_by_side(*PERSONALITIES)
-safe = side_by_side("7.20")
 
 
 def in_each_case(cases, *personalities):
@@ -344,7 +346,7 @@ NOT_SMALL = ":if (true) do={ /system identity set name=x }\n"  # what safe mode 
 
 def traces(site):
     """What the way back must not leave at the router."""
-    return site.leftovers() + site.rows("system", "scheduler")
+    return site.leftovers() + site.rows("system", "scheduler") + site.rows("system", "script")
 
 
 @each
@@ -413,131 +415,3 @@ def test_where_the_scheduler_is_forbidden_nothing_is_run(site):
     done = site.push(NOT_SMALL, **SAVED)
     assert done["state"] == "failed" and "device-mode forbids the scheduler" in done["reason"], done
     assert site.export() == before and traces(site) == []
-
-
-# --- safe mode ----------------------------------------------------------------------------------------------
-
-SMALL = "/system identity set name=x\n/ip address\nadd address=192.0.2.1/24 interface=ether1\n:put reached\n"
-
-
-def is_changed(site):
-    return site.rows("system", "identity")[0]["name"] == "x" and len(site.rows("ip", "address")) == 1
-
-
-def is_uptime_kept(site, script):
-    """Whether the router has gone through the script without a reboot: what it holds in memory is still there."""
-    list(site.router.connect().rawCmd("/execute", "=script=:global ofTheTest 1", "=as-string="))
-    done = script()
-    kept = [row["name"] for row in site.rows("system", "script", "environment")] == ["ofTheTest"]
-    api = site.router.connect()
-    for row in site.rows("system", "script", "environment"):
-        list(api.rawCmd("/system/script/environment/remove", f"=.id={row['.id']}"))
-    return done, kept
-
-
-@safe
-def test_safe_a_small_script_stays_without_a_backup(site):
-    done = site.push(SMALL, **SAVED)
-    assert (done["state"], done["output"].strip()) == ("confirmed", "reached"), done
-    assert is_changed(site) and traces(site) == []
-    assert b"/safe-mode/release" in site.wire.sent and not site.wire.has_backup()
-    list(site.router.connect().rawCmd("/safe-mode/take"))  # nobody holds it any more
-
-
-@safe
-def test_safe_a_small_script_that_fails_is_undone_to_the_byte(site):
-    before = site.export()
-    done, is_kept = is_uptime_kept(site, lambda: site.push(SMALL + ":error wrong\n", **SAVED))
-    assert done["state"] == "rolled-back" and "line 5: wrong" in done["reason"], done
-    assert is_kept and site.export() == before and traces(site) == []
-    assert b"/safe-mode/unroll" in site.wire.sent and not site.wire.has_backup()
-
-
-@safe
-def test_safe_a_small_script_that_cuts_the_session_is_undone(site):
-    before = site.export()
-    site.wire.cut_at = b"reached"
-    done = site.push(SMALL, **SAVED)
-    assert site.wire.is_cut.is_set() and done["state"] == "rolled-back", done
-    assert site.export() == before and traces(site) == [] and not site.wire.has_backup()
-    assert site.push(SMALL, **SAVED)["state"] == "confirmed" and is_changed(site)
-
-
-@in_each_case({"lines": lines(60), "loop": lines(10) + ":for i from=1 to=2 do={ :put $i }\n", "find": lines(5) + "remove [find]\n"}, "7.20")
-def test_safe_mode_is_not_for_what_may_be_more(site):
-    done = site.push(site.case, **SAVED)
-    assert done["state"] == "confirmed", done
-    assert site.wire.has_backup() and b"/safe-mode" not in site.wire.sent and traces(site) == []
-
-
-@safe
-def test_safe_mode_of_another_means_a_backup(site):
-    person = site.router.connect()
-    list(person.rawCmd("/safe-mode/take"))
-    done = site.push(SMALL, **SAVED)
-    assert done["state"] == "confirmed", done
-    assert site.wire.has_backup() and "no safe mode, so a backup" in site.log.read_text() and traces(site) == []
-    list(person.rawCmd("/safe-mode/release"))
-    assert is_changed(site)
-
-
-@safe
-def test_safe_mode_waits_until_the_lost_session_is_noticed(site):
-    """Killed when it was applied; the router believes in its session for a while."""
-    before = site.export()
-    site.wire.cut_before = b" releasing"
-    site.wire.may_close.clear()
-    job = site.queue(SMALL, **SAVED)
-    assert site.wire.is_cut.wait(60)
-    assert "applied, asking for its confirmation" in site.log.read_text()
-    site.stop(is_killed=True)
-    assert is_changed(site)
-    site.start()
-    wait_until(lambda: site.wire.sent.count(b"/safe-mode/take") >= 3, 20, "the agent asks again whether it is held")
-    assert site.cli.rows("job", job)[0]["state"] not in FINAL and is_changed(site)
-    site.wire.may_close.set()
-    done = site.wait(job)
-    assert done["state"] == "rolled-back", done
-    assert site.export() == before and traces(site) == []
-
-
-@in_each_case({"lives": False, "killed": True}, "7.20")
-def test_safe_mode_that_may_have_been_released_is_told_so(site):
-    is_killed = site.case
-    site.wire.cut_before = b"/safe-mode/release"
-    if is_killed:
-        site.wire.may_close.clear()
-    job = site.queue(SMALL, **SAVED)
-    assert site.wire.is_cut.wait(60)
-    if is_killed:
-        site.stop(is_killed=True)
-        site.wire.may_close.set()
-        site.start()
-    done = site.wait(job)
-    assert done["state"] == "failed" and "while safe mode was being released" in done["reason"], done
-    assert traces(site) == []
-
-
-@safe
-def test_safe_mode_and_a_reboot_is_told_so(site):
-    site.wire.cut_before = b" releasing"
-    site.wire.may_close.clear()
-    job = site.queue(SMALL, **SAVED)
-    assert site.wire.is_cut.wait(60)
-    try:
-        list(site.router.connect().rawCmd("/system/reboot"))
-    except (librouteros.exceptions.LibRouterosError, OSError):
-        pass  # the session ends with it
-    site.wire.may_close.set()
-    done = site.wait(job)
-    assert done["state"] == "failed" and "rebooted" in done["reason"], done
-
-
-@safe
-def test_safe_mode_where_the_scheduler_is_forbidden(site):
-    list(site.router.connect().rawCmd("/system/device-mode/update", "=mode=home"))
-    before = site.export()
-    done = site.push(SMALL + ":error wrong\n", **SAVED)
-    assert done["state"] == "rolled-back" and site.export() == before, done
-    done = site.push(SMALL, **SAVED)
-    assert done["state"] == "confirmed" and is_changed(site) and not site.wire.has_backup(), done
