@@ -26,7 +26,10 @@ static void put_device_mode(struct buf *out, const struct ros_way_back *way)
 		   way->is_small ? ":set alone true" : ":error \"" NO_SCHEDULER "\"");
 }
 
-/* What is not under flash/ is in memory, on boards that have it. A file is one when it has a size. */
+/*
+ * What is not under flash/ is in memory, on boards that have it. A file is one when it has a size. An entry that somebody's safe
+ * mode has brought back, after its file was removed, is of no use, and says so in the log only once.
+ */
 static void put_backup(struct buf *out, const struct ros_way_back *way)
 {
 	buf_printf(out,
@@ -39,8 +42,9 @@ static void put_backup(struct buf *out, const struct ros_way_back *way)
 		   "  :if ($size = 0) do={ :delay 250ms }\n"
 		   "} }\n"
 		   ":if ($size = 0) do={ :error \"the backup has not become a file within 10 s\" }\n"
-		   ":local load (\"/system backup load password=%s name=\" . $file . \"\\r\\n\")\n",
-		   way->name, way->name, way->password, way->password);
+		   ":local load (\":if ([:len [/file find name=\\\"\" . $file . \".backup\\\"]] = 0) do={ /system scheduler disable [find name=\\\"%s\\\"] }\\r\\n"
+		   "/system backup load password=%s name=\" . $file . \"\\r\\n\")\n",
+		   way->name, way->name, way->password, way->name, way->password);
 }
 
 /* The mark stands in a line of its own: the author's last one may be a comment. */

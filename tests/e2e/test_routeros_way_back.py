@@ -315,6 +315,22 @@ def test_a_commit_that_comes_too_late_is_none(site):
 
 
 @safe
+def test_an_entry_that_comes_back_without_its_backup_ends_itself(site):
+    """Somebody takes safe mode while the script runs, and unrolls it when all is over."""
+    site.wire.hold_before = b"identity set name=x"
+    job = site.queue(NOT_SMALL, **SAVED)
+    assert site.wire.is_held.wait(60)
+    list((person := site.router.connect()).rawCmd("/safe-mode/take"))
+    site.wire.may_pass.set()
+    assert site.wait(job)["state"] == "confirmed" and site.entry() == []
+    list(person.rawCmd("/safe-mode/unroll"))
+    assert site.entry() == ["jaga: way back"] and site.rows("system", "identity")[0]["name"] == "MikroTik"
+    control(site.control, {"do": "pass", "seconds": 300})
+    wait_until(lambda: site.rows("system", "scheduler")[0]["disabled"], 60, "the entry is disabled")
+    list(person.rawCmd("/safe-mode/take"))  # the same session: nothing has rebooted
+
+
+@safe
 def test_what_would_lock_the_agent_out_is_undone(site):
     """The session lives on; it is another that would be refused."""
     before = site.export()
