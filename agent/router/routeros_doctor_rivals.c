@@ -56,27 +56,41 @@ static bool marks_ours(const struct ros_facts *facts, const struct ros_fact_rule
 	return rule->interface == ROS_NONE || facts->interfaces[rule->interface].is & (ROS_IS_UPLINK | ROS_IS_LAN);
 }
 
+/* All of a kind in one: the first is named, and mended with as many others as fit. */
+static void tell_shared_marks(struct ros_doctor *doctor, bool is_for_unmarked, enum router_trap_level level, const char *why)
+{
+	const struct ros_facts *facts = doctor->facts;
+	const char *first = NULL;
+	char others[sizeof(" and 4294967295 others")] = "";
+	struct ros_quoted quoted;
+	struct ros_fix fix;
+	unsigned n = 0;
+
+	ros_fix_init(&fix);
+	for (unsigned i = 0; i < facts->n_rules; i++) {
+		const struct ros_fact_rule *rule = &facts->rules[i];
+
+		if (rule->is_for_unmarked != is_for_unmarked || !marks_ours(facts, rule))
+			continue;
+		if (n++ == 0)
+			first = rule->item.label;
+		ros_fix_add(&fix, "/ip firewall mangle set %s action=mark-packet new-packet-mark=%s%s", rule->item.id,
+			    ros_quote(&quoted, facts->marks[rule->sets].name), is_for_unmarked ? " !connection-mark" : "");
+	}
+	if (n == 2)
+		snprintf(others, sizeof(others), " and another");
+	else if (n > 2)
+		snprintf(others, sizeof(others), " and %u others", n - 1);
+	if (n > 0)
+		ros_trap(doctor, level, "connection-mark", fix.text, "%s%s: %s", first, others, why);
+}
+
 /* The plan's rules stand first. What changes its marks takes connections from their lines; what waits for unmarked ones waits for ever. */
 void ros_check_shared_marks(struct ros_doctor *doctor)
 {
-	const struct ros_facts *facts = doctor->facts;
-
-	for (unsigned i = 0; ros_facts_wants_plan(facts) && i < facts->n_rules; i++) {
-		const struct ros_fact_rule *rule = &facts->rules[i];
-		struct ros_quoted quoted;
-		struct ros_fix fix;
-
-		if (!marks_ours(facts, rule))
-			continue;
-		ros_fix_init(&fix);
-		ros_fix_add(&fix, "/ip firewall mangle set %s action=mark-packet new-packet-mark=%s%s", rule->item.id,
-			    ros_quote(&quoted, facts->marks[rule->sets].name), rule->is_for_unmarked ? " !connection-mark" : "");
-		if (rule->is_for_unmarked)
-			ros_trap(doctor, ROUTER_TRAP_WARNING, "connection-mark", fix.text,
-				 "%s is for connections without a mark: those between LANs and lines have the mark of their line then",
-				 rule->item.label);
-		else
-			ros_trap(doctor, ROUTER_TRAP_FATAL, "connection-mark", fix.text,
-				 "%s marks connections, which have one mark only: they lose that of their line, and break", rule->item.label);
-	}
+	if (!ros_facts_wants_plan(doctor->facts))
+		return;
+	tell_shared_marks(doctor, false, ROUTER_TRAP_FATAL, "marks connections, which have one mark only: they lose that of their line, and break");
+	tell_shared_marks(doctor, true, ROUTER_TRAP_WARNING,
+			  "is for connections without a mark, and those between LANs and lines have that of their line then");
 }

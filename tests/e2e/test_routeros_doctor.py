@@ -95,11 +95,11 @@ CASES = [
          "add-default-route=yes default-route-distance=2 disabled=no\n"),
     Case("a default that somebody wrote", "default-route", "the default route over 10.0.1.1 has distance 1", "/ip route set * distance=10",
          "/ip route add gateway=10.0.1.1\n"),
-    Case("marks for queues", "connection-mark", "rule 0 of chain forward (voice) marks connections", "action=mark-packet "
+    Case("marks for queues", "connection-mark", "rule 0 of chain forward (voice): marks connections", "action=mark-packet "
          "new-packet-mark=voice", "/ip firewall mangle add chain=forward action=mark-connection new-connection-mark=voice protocol=udp "
          "dst-port=5060 comment=voice\n", level="fatal"),
-    Case("marks for what has none", "connection-mark", "rule 0 of chain prerouting is for connections without a mark", " !connection-mark",
-         "/ip firewall mangle add chain=prerouting action=mark-connection new-connection-mark=bulk connection-mark=no-mark\n"),
+    Case("marks for what has none", "connection-mark", "rule 0 of chain prerouting and another: is for connections without a mark", " !connection-mark",
+         "/ip firewall mangle\n" + 2 * "add chain=prerouting action=mark-connection new-connection-mark=bulk connection-mark=no-mark\n"),
     Case("two DHCP clients without a plan", "default-route", "fights with another one", "/ip dhcp-client set ",
          "/ip dhcp-client\nadd interface=ether1\nadd interface=ether2\n", is_planned=False),
     Case("one network on two lines", "subnet", "ether1 and ether2 have one network, 192.168.1.0/24", "gateway=\"192.168.1.1%ether",
@@ -429,4 +429,5 @@ def test_a_firewall_larger_than_the_memory(doctor):
     many = "".join(f"add chain=prerouting action=mark-connection new-connection-mark=A src-address=10.{n // 250}.{n % 250}.1 "
                    f"comment=\"{'x' * 60}\"\n" for n in range(300))
     status, rows = doctor("7.20", BASE + "/ip firewall mangle\n" + many).check(True)
-    assert status == 0 and "172 items were not looked at" in traps(rows, "unread")[0]["what"]
+    assert status == 3 and len(traps(rows, "connection-mark")) == 1 and "and 127 others" in traps(rows, "connection-mark")[0]["what"]
+    assert "172 items were not looked at" in traps(rows, "unread")[0]["what"]
