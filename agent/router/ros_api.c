@@ -6,7 +6,8 @@
  *      +------------+------------+-----------+   lose(): every command ends, then the pause
  *
  * A command takes a slot; its tag is the slot's number and a count, so that a late answer to an old command of the slot
- * is seen as what it is. The login is a command like the others. One timer watches the nearest deadline. Called by
+ * is seen as what it is. Routers put the tag first or, as the manual prints it, last: then a value too long to keep is taken for that
+ * of the one command that waits for such a value, until its sentence has said whose it was. The login is a command like the others. One timer watches the nearest deadline. Called by
  * routeros*.c.
  */
 #include "agent/router/ros_api.h"
@@ -54,6 +55,8 @@ struct ros_api {
 	char path[LIMIT_ROS_PATH]; /* of the command under construction */
 	struct ros_stream stream;
 	struct ros_decoder decoder;
+	bool is_tag_late; /* this router puts the tag behind attributes */
+	uint32_t bulk_tag; /* of the command that was given a value of the sentence under way; 0: none */
 	struct command commands[LIMIT_ROS_COMMANDS];
 };
 
@@ -141,13 +144,38 @@ struct buf *ros_api_begin(struct ros_api *api, const char *path)
 	return out;
 }
 
+/* The one command that waits for a long value of this key. NULL: none, or *ret_is_one_of_many. */
+static struct command *taker_of(struct ros_api *api, const char *key, bool *ret_is_one_of_many)
+{
+	struct command *found = NULL;
+
+	*ret_is_one_of_many = false;
+	for (unsigned i = 0; i < LIMIT_ROS_COMMANDS; i++) {
+		struct command *command = &api->commands[i];
+
+		if (command->tag == 0 || !command->answer->on_bulk || strcmp(command->answer->bulk_key, key) != 0)
+			continue;
+		*ret_is_one_of_many = found != NULL;
+		if (found)
+			return NULL;
+		found = command;
+	}
+	return found;
+}
+
 static int send_command(struct ros_api *api, int64_t timeout_ms, const struct ros_answer *answer, void *arg,
 			uint32_t *ret_tag, struct err *err)
 {
 	struct buf *out = &api->stream.out;
 	struct command *command;
 	unsigned tries = 0;
+	bool is_one_of_many;
 
+	if (api->is_tag_late && answer->on_bulk && taker_of(api, answer->bulk_key, &is_one_of_many)) {
+		out->failed = true;
+		ros_stream_commit(&api->stream);
+		return err_set(err, -EBUSY, "%s: another long answer is under way", api->path);
+	}
 	do {
 		if (tries++ == LIMIT_ROS_COMMANDS) {
 			out->failed = true;
@@ -198,6 +226,8 @@ static void lose(struct ros_api *api)
 
 	ros_stream_close(&api->stream);
 	memset(&api->decoder, 0, sizeof(api->decoder));
+	api->bulk_tag = 0;
+	api->is_tag_late = false;
 	api->state = WAITING;
 	for (unsigned i = 0; i < LIMIT_ROS_COMMANDS; i++) {
 		struct command *command = &api->commands[i];
@@ -361,6 +391,10 @@ static int on_sentence(void *arg, const struct ros_sentence *sentence)
 		err_make_printable(&api->why);
 		return -ECONNRESET;
 	}
+	api->is_tag_late |= sentence->is_tag_late;
+	if (api->bulk_tag != 0 && api->bulk_tag != sentence->tag)
+		return err_set(&api->why, -EPROTO, "the router says too late whose a long value is");
+	api->bulk_tag = 0;
 	if (sentence->tag == TAG_OF_CANCELS)
 		return 0;
 	if (!command)
@@ -379,15 +413,20 @@ static int on_sentence(void *arg, const struct ros_sentence *sentence)
 static int on_bulk(void *arg, uint32_t tag, const char *key, const uint8_t *piece, size_t length, bool is_last)
 {
 	struct ros_api *api = arg;
-	struct command *command = find(api, tag);
+	bool is_one_of_many = false;
+	struct command *command = tag != 0 ? find(api, tag) : taker_of(api, key, &is_one_of_many);
 	int rc;
 
-	/* A value of a sentence whose tag comes behind it cannot be given to anybody; routers put the tag first. */
-	if (!command)
+	if (tag != 0 && !command)
 		return err_set(&api->why, -EPROTO, "the router answers a command that was not sent");
-	if (!command->answer->on_bulk || command->is_cancelled)
+	if (is_one_of_many)
+		return err_set(&api->why, -EPROTO, "the router says too late whose a long value is");
+	if (!command || !command->answer->on_bulk || strcmp(command->answer->bulk_key, key) != 0)
+		return 0; /* nobody asked for it: a comment */
+	api->bulk_tag = command->tag;
+	if (command->is_cancelled)
 		return 0;
-	rc = command->answer->on_bulk(command->arg, key, piece, length, is_last);
+	rc = command->answer->on_bulk(command->arg, piece, length, is_last);
 	if (rc < 0)
 		cancel(api, command, rc);
 	return 0;

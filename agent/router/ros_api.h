@@ -61,8 +61,9 @@ struct ros_result {
 struct ros_answer { /* NULL where an answer has no such part */
 	/* One !re. Negative: enough, cancel the command with that status. */
 	int (*on_re)(void *arg, const struct ros_sentence *sentence);
-	/* A piece of a value too long to keep, before the sentence that it is part of. Negative: as above. */
-	int (*on_bulk)(void *arg, const char *key, const uint8_t *piece, size_t length, bool is_last);
+	/* A piece of the value of bulk_key when it is too long to keep, before the sentence that it is part of. Negative: as above. */
+	const char *bulk_key;
+	int (*on_bulk)(void *arg, const uint8_t *piece, size_t length, bool is_last);
 	void (*on_end)(void *arg, const struct ros_result *result); /* required; may send the next command */
 };
 
@@ -77,7 +78,8 @@ bool ros_api_is_open(const struct ros_api *api);
 struct buf *ros_api_begin(struct ros_api *api, const char *path);
 /*
  * timeout_ms: for the whole answer, however slowly it comes; 0: it never ends by itself (listen). *ret_tag (may be NULL):
- * for ros_api_cancel. Fails, and on_end is not called: -ENOTCONN, -EBUSY (LIMIT_ROS_COMMANDS under way), -ENOBUFS.
+ * for ros_api_cancel. Fails, and on_end is not called: -ENOTCONN, -EBUSY (LIMIT_ROS_COMMANDS under way, or another one with the same
+ * bulk_key where the router says only behind a value whose it is), -ENOBUFS.
  */
 int ros_api_send(struct ros_api *api, int64_t timeout_ms, const struct ros_answer *answer, void *arg, uint32_t *ret_tag,
 		 struct err *err);

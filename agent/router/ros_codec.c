@@ -132,6 +132,7 @@ static int take_word(struct ros_decoder *decoder, struct err *err)
 		/* The tags are ours: decimal, never 0. */
 		if (parse_u32(word + 5, 1, UINT32_MAX, &decoder->sentence.tag) < 0)
 			return err_set(err, -EPROTO, "the API answers to a tag that was never used");
+		decoder->sentence.is_tag_late = decoder->sentence.count > 0 || decoder->bulk_bytes > 0;
 		return 0;
 	}
 	if (word[0] != '=')
@@ -154,6 +155,7 @@ static int end_sentence(struct ros_decoder *decoder, const struct ros_events *ev
 	decoder->bulk_bytes = 0;
 	decoder->sentence.count = 0;
 	decoder->sentence.tag = 0;
+	decoder->sentence.is_tag_late = false;
 	return rc;
 }
 

@@ -48,6 +48,7 @@ struct ros_attribute {
 struct ros_sentence {
 	enum ros_reply reply;
 	uint32_t tag; /* 0: none */
+	bool is_tag_late; /* it stood behind an attribute */
 	size_t count;
 	struct ros_attribute attributes[LIMIT_ROS_ATTRIBUTES]; /* bulk values are not among them */
 };

@@ -59,13 +59,12 @@ static void note_lack(struct ros_output *output, uint64_t size)
 	output->is_truncated = true;
 }
 
-static int on_bulk(void *arg, const char *key, const uint8_t *piece, size_t length, bool is_last)
+static int on_bulk(void *arg, const uint8_t *piece, size_t length, bool is_last)
 {
 	struct ros_execution *execution = arg;
 
 	(void)is_last;
-	if (strcmp(key, "ret") == 0 || strcmp(key, "contents") == 0)
-		take(execution->output, piece, length);
+	take(execution->output, piece, length);
 	return 0;
 }
 
@@ -196,7 +195,7 @@ static void on_file_read(void *arg, const struct ros_result *result)
 
 static void read_file(struct ros_execution *execution)
 {
-	static const struct ros_answer answer = { .on_re = on_file, .on_bulk = on_bulk, .on_end = on_file_read };
+	static const struct ros_answer answer = { .on_re = on_file, .bulk_key = "contents", .on_bulk = on_bulk, .on_end = on_file_read };
 	struct buf *out = ros_api_begin(execution->router->api, "/file/print");
 	char name[LIMIT_ROS_ID + 4];
 
@@ -385,7 +384,7 @@ static void compose(struct ros_execution *execution, bool is_dry)
 
 static int send_script(struct ros_execution *execution, struct err *err)
 {
-	static const struct ros_answer answer = { .on_bulk = on_bulk, .on_end = on_executed };
+	static const struct ros_answer answer = { .bulk_key = "ret", .on_bulk = on_bulk, .on_end = on_executed };
 	struct buf *out = ros_api_begin(execution->router->api, "/execute");
 
 	ros_put_attribute(out, "script", execution->text.data, execution->text.length);

@@ -58,11 +58,10 @@ static void take(struct routeros_snapshot_job *job, const void *bytes, size_t le
 	ros_export_add(&job->export, bytes, length);
 }
 
-static int on_bulk(void *arg, const char *key, const uint8_t *piece, size_t length, bool is_last)
+static int on_bulk(void *arg, const uint8_t *piece, size_t length, bool is_last)
 {
 	(void)is_last;
-	if (strcmp(key, "ret") == 0 || strcmp(key, "contents") == 0)
-		take(arg, piece, length);
+	take(arg, piece, length);
 	return 0;
 }
 
@@ -87,7 +86,7 @@ static void on_executed(void *arg, const struct ros_result *result)
 
 static int execute(struct routeros_snapshot_job *job, struct err *err)
 {
-	static const struct ros_answer answer = { .on_bulk = on_bulk, .on_end = on_executed };
+	static const struct ros_answer answer = { .bulk_key = "ret", .on_bulk = on_bulk, .on_end = on_executed };
 	struct buf *out = ros_api_begin(job->router->api, "/execute");
 
 	ros_put_word(out, "=script=/export");
@@ -226,7 +225,7 @@ static void on_file_read(void *arg, const struct ros_result *result)
 
 static void on_exported(void *arg, const struct ros_result *result)
 {
-	static const struct ros_answer answer = { .on_re = on_file, .on_bulk = on_bulk, .on_end = on_file_read };
+	static const struct ros_answer answer = { .on_re = on_file, .bulk_key = "contents", .on_bulk = on_bulk, .on_end = on_file_read };
 	struct routeros_snapshot_job *job = arg;
 	int r = result->status;
 	struct buf *out;

@@ -276,8 +276,8 @@ static bool flush(struct router *router, unsigned uplink, bool is_all)
 	struct buf text, *out;
 
 	buf_init(&text, script, sizeof(script));
-	buf_printf(&text, ":local n 0; /ip firewall connection; :foreach c in=[find where connection-mark=\"jaga-%s\"%s] "
-		   "do={ :do { remove $c; :set n ($n + 1) } on-error={} }; :put $n", router->config->uplinks[uplink].name,
+	buf_printf(&text, ":local n 0; :foreach c in=[/ip firewall connection find where connection-mark=\"jaga-%s\"%s] "
+		   "do={ :do { /ip firewall connection remove $c; :set n ($n + 1) } on-error={} }; :put $n", router->config->uplinks[uplink].name,
 		   is_all ? " tcp-state!=\"close\" tcp-state!=\"time-wait\"" : " seen-reply=no");
 	out = ros_api_begin(router->api, "/execute");
 	ros_put_attribute(out, "script", script, text.length);

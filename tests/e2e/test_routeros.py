@@ -301,17 +301,28 @@ def files(lab):
     return found
 
 
-@pytest.mark.parametrize("lab", ["6.49"], indirect=True)
-def test_a_large_export_of_6_comes_by_ftp(lab, agent):
-    agent.start().wait_online()
+def take_large_snapshot(lab, agent):
+    """Every rule is in it once, unfolded: its words come to more than a hundred bytes."""
     make_large(lab, 200)
     done = agent.run("--json", "snapshot")
     assert done.returncode == 0, done.stderr
     row = json.loads(done.stdout)
     row = row[0] if isinstance(row, list) else row
-    # Every rule is in it once, unfolded: its words come to more than a hundred bytes.
     assert row["bytes"] > 200 * 100 and row["reason"] == "", row
     assert files(lab) == []
+
+
+@pytest.mark.parametrize("lab", ["7.20 --tag-last"], indirect=True)
+def test_a_router_that_says_last_whose_an_answer_is(lab, agent):
+    agent.start().wait_online()
+    take_large_snapshot(lab, agent)
+    assert "connected again" not in agent.log_now()
+
+
+@pytest.mark.parametrize("lab", ["6.49"], indirect=True)
+def test_a_large_export_of_6_comes_by_ftp(lab, agent):
+    agent.start().wait_online()
+    take_large_snapshot(lab, agent)
     api = lab.router.connect()
     services = api.path("ip", "service")
     services.update(**{".id": next(row[".id"] for row in services if row["name"] == "ftp"), "disabled": "yes"})

@@ -141,12 +141,12 @@ static int on_re(void *arg, const struct ros_sentence *sentence)
 	return on_part(arg);
 }
 
-static int on_bulk(void *arg, const char *key, const uint8_t *piece, size_t length, bool is_last)
+static int on_bulk(void *arg, const uint8_t *piece, size_t length, bool is_last)
 {
 	static char kept[LIMIT_ROS_SENTENCE_BYTES];
 
 	(void)is_last;
-	if (length == 0 || length > sizeof(kept) || strlen(key) > LIMIT_NAME)
+	if (length == 0 || length > sizeof(kept))
 		abort();
 	memcpy(kept, piece, length); /* all of it is there */
 	return on_part(arg);
@@ -170,7 +170,7 @@ static void on_end(void *arg, const struct ros_result *result)
 
 static void send_command(uint8_t how, const uint8_t *text, size_t length)
 {
-	static const struct ros_answer answer = { on_re, on_bulk, on_end };
+	static const struct ros_answer answer = { on_re, "ret", on_bulk, on_end };
 	struct command *command = &session.commands[session.count];
 	int64_t timeout_ms = how & LISTENS ? 0 : 100 * (1 + how / 16);
 	struct err err = { "" };

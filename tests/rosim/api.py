@@ -74,8 +74,9 @@ class Session:
         self.safe = None  # (saved state, config_writes at its start)
 
     def send(self, reply, attributes=(), tag=None):
-        words = [reply] + ([f".tag={tag}"] if tag is not None else [])
-        self.writer.write(encode_sentence(words + [f"={name}={text_of(value)}" for name, value in attributes]))
+        mark = [f".tag={tag}"] if tag is not None else []
+        words = [f"={name}={text_of(value)}" for name, value in attributes]
+        self.writer.write(encode_sentence([reply, *words, *mark] if self.server.is_tag_last else [reply, *mark, *words]))
 
     def done(self, tag, attributes=()):
         self.send("!done", attributes, tag)
@@ -327,6 +328,7 @@ class Server:
         self.running = set()  # a task that nobody holds is lost
         self.commands_seen = 0
         self.untold = None
+        self.is_tag_last = False
 
     def is_full(self, session):
         return session.user is None and sum(s.user is not None for s in self.sessions) >= self.MAX_SESSIONS

@@ -1,6 +1,6 @@
 /*
  * ros_api against routers that a test scripts: a child process waits for each command in turn and answers with given
- * bytes. A script's '#' stands for the tag of the command that it answers.
+ * bytes. A script's '#' stands for the tag of the command that it answers, '~' for a text too long to keep.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -66,17 +66,20 @@ static int read_command(int fd, char *text, size_t size, char *tag)
 
 static void say(int fd, const char *words, const char *tag)
 {
-	char out[4096];
+	char out[8192];
 	size_t length = 0;
 
 	for (const char *end; *words; words = end + 1) {
-		char word[256] = "";
+		char word[4 * LIMIT_ROS_WORD_BYTES] = "";
 		size_t at = 0;
 
 		end = strchr(words, '|');
 		for (const char *p = words; p < end; p++)
-			at += (size_t)snprintf(word + at, sizeof(word) - at, *p == '#' ? "%s" : "%.1s", *p == '#' ? tag : p);
-		out[length++] = (char)at;
+			if (*p == '~')
+				at += (size_t)snprintf(word + at, sizeof(word) - at, "%0*d", 2 * LIMIT_ROS_WORD_BYTES, 0);
+			else
+				at += (size_t)snprintf(word + at, sizeof(word) - at, *p == '#' ? "%s" : "%.1s", *p == '#' ? tag : p);
+		length += ros_encode_length((uint32_t)at, (uint8_t *)out + length);
 		memcpy(out + length, word, at);
 		length += at;
 	}
@@ -161,12 +164,12 @@ static int on_re(void *arg, const struct ros_sentence *sentence)
 	return name && strcmp(name, "enough") == 0 ? -ENOSPC : 0;
 }
 
-static int on_bulk(void *arg, const char *key, const uint8_t *piece, size_t length, bool is_last)
+static int on_bulk(void *arg, const uint8_t *piece, size_t length, bool is_last)
 {
 	(void)piece;
 	(void)length;
 	if (is_last)
-		hear(arg, "bulk %s;", key);
+		hear(arg, "bulk;");
 	return 0;
 }
 
@@ -178,7 +181,8 @@ static void on_end(void *arg, const struct ros_result *result)
 	     ret ? ret : "");
 }
 
-static const struct ros_answer answer = { on_re, on_bulk, on_end };
+static const struct ros_answer answer = { .on_re = on_re, .on_end = on_end };
+static const struct ros_answer long_answer = { on_re, "ret", on_bulk, on_end };
 
 static void start(struct rig *rig, const struct step *steps)
 {
@@ -236,6 +240,14 @@ static void on_tick(struct ev_loop *loop, ev_timer *watcher, int revents)
 	(void)loop;
 	(void)watcher;
 	(void)revents;
+}
+
+static int ask_for_much(struct rig *rig, const char *path)
+{
+	struct err err;
+
+	ros_api_begin(rig->api, path);
+	return ros_api_send(rig->api, 5000, &long_answer, rig, NULL, &err);
 }
 
 static void ask(struct rig *rig, const char *path, int64_t timeout_ms)
@@ -393,6 +405,60 @@ static void test_routers_that_lie(void **state)
 	}
 }
 
+/* First, as routers are known to, or last, as the manual prints it. */
+static void test_where_the_tag_stands(void **state)
+{
+	static const struct step steps[] = {
+		LOGIN,
+		{ "/first|", "!done|.tag=#|=ret=~||" },
+		{ "/last|", "!done|=ret=~|.tag=#||" },
+		{ "/print|", "!re|=name=a|=comment=~|.tag=#||!done|.tag=#||" },
+		{ "/one|", "" },
+		{ "/two|", "" },
+		{ NULL, NULL },
+	};
+	struct rig rig;
+
+	(void)state;
+	start(&rig, steps);
+	WAIT_FOR(&rig, rig.opened == 1);
+	assert_int_equal(ask_for_much(&rig, "/first"), 0);
+	WAIT_FOR(&rig, strstr(rig.heard, "end"));
+	assert_int_equal(ask_for_much(&rig, "/last"), 0);
+	ask(&rig, "/print", 5000);
+	WAIT_FOR(&rig, strstr(rig.heard, "re a;end"));
+	assert_string_equal(rig.heard, "bulk;end 0/-1 ;bulk;end 0/-1 ;re a;end 0/-1 ;");
+	assert_int_equal(ask_for_much(&rig, "/one"), 0);
+	assert_int_equal(ask_for_much(&rig, "/one"), -EBUSY); /* whose would it be? */
+	ask(&rig, "/two", 5000);
+	assert_int_equal(rig.lost, 0);
+	stop(&rig);
+}
+
+/* Two commands wait for a long value before it is known that the router says only behind it whose it is; or it was another's. */
+static void test_a_tag_that_comes_too_late(void **state)
+{
+	static const char *const says[] = { "!done|=ret=~|.tag=#||", "!re|=name=a|=ret=~|.tag=2||!done|.tag=#||" };
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		const struct step steps[] = { LOGIN, { "/one|", "" }, { "/two|", says[i] }, { NULL, "" }, LOGIN, { NULL, NULL } };
+		struct rig rig;
+
+		start(&rig, steps);
+		WAIT_FOR(&rig, rig.opened == 1);
+		if (i == 0)
+			assert_int_equal(ask_for_much(&rig, "/one"), 0);
+		else
+			ask(&rig, "/one", 5000);
+		assert_int_equal(ask_for_much(&rig, "/two"), 0);
+		WAIT_FOR(&rig, rig.lost == 1);
+		assert_string_equal(rig.why.text, "router r1: the router says too late whose a long value is");
+		WAIT_FOR(&rig, rig.opened == 2);
+		stop(&rig);
+	}
+}
+
 /* A part of an answer is no answer. */
 static void test_deadline(void **state)
 {
@@ -467,6 +533,8 @@ int main(void)
 		cmocka_unit_test(test_lost_and_back),
 		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_routers_that_lie),
+		cmocka_unit_test(test_where_the_tag_stands),
+		cmocka_unit_test(test_a_tag_that_comes_too_late),
 		cmocka_unit_test(test_deadline),
 		cmocka_unit_test(test_too_much_at_once),
 		cmocka_unit_test(test_nobody_listens),
