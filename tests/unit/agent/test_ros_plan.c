@@ -206,6 +206,36 @@ static void test_steering(void **state)
 	assert_memory_equal(&back, &plan, sizeof(plan));
 }
 
+/* Three lines, the last one spare: whatever is wanted of buckets and connections is what the lists say, and nothing more than differs. */
+static void test_every_plan_of_three_lines(void **state)
+{
+	struct ros_site site = two_lines;
+	static struct text text;
+
+	(void)state;
+	site.n_uplinks = 3;
+	site.uplinks[2] = (struct ros_uplink){ "spare", "lte1", "lte1", "203.0.113.3", "192.168.88.13", 2, true };
+	for (unsigned number = 0; number < 729; number++) {
+		struct forwarding_plan plan, back;
+		unsigned rest = number, n_differ = 0, n_lists = 0;
+
+		ros_steer_native(&site, &plan);
+		for (unsigned i = 0; i < 3; i++, rest /= 9) {
+			n_differ += rest % 3 != site.home[i];
+			n_differ += rest / 3 % 3 != i;
+			plan.bucket[i] = (uint8_t)(rest % 3);
+			plan.live[i] = (uint8_t)(rest / 3 % 3);
+		}
+		buf_init(&text.buf, text.space, sizeof(text.space));
+		ros_steer_each(&site, &plan, write_list, &text);
+		ros_steer_native(&site, &back);
+		for (char *list = strtok(text.space, "\n"); list; list = strtok(NULL, "\n"), n_lists++)
+			ros_steer_take(&site, list, &back);
+		assert_memory_equal(&back, &plan, sizeof(plan));
+		assert_int_equal(n_lists, n_differ);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -214,6 +244,7 @@ int main(void)
 		cmocka_unit_test(test_version_6),
 		cmocka_unit_test(test_the_largest_site),
 		cmocka_unit_test(test_steering),
+		cmocka_unit_test(test_every_plan_of_three_lines),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
