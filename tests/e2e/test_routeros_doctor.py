@@ -2,6 +2,7 @@
 import contextlib
 import json
 import os
+import pathlib
 import subprocess
 import sys
 import types
@@ -13,8 +14,9 @@ from tests.lab.programs import build_dir
 from tests.e2e import test_routeros
 from tests.rosim.laboratory import ADDRESSES, CompanionLab, configuration_of, wait_for
 from tests.rosim.test_api import HOST, Rosim
-from tests.workloads import s4_printed
+from tests.workloads import s1, s2, s4_printed
 
+WORKLOADS = pathlib.Path(s1.__file__).parent
 BOTH = "6.49", "7.20"
 SEVEN = ("7.20",)
 
@@ -423,6 +425,24 @@ def test_its_two_slips_are_found(head_office):
     assert {row["what"] for row in rows if row["id"] == "marks"} == {
         f"routing mark to-ISP{n}: connections marked ISP-{n}, as what comes in from ISP{n}" for n in (1, 2)} | {
         "marks and routes of others fit together"}
+
+
+# --- the other published configurations ------------------------------------------------------------------------
+
+PUBLISHED = {
+    **{f"S1 device {index}": ("7.20", lambda index=index: "\n".join(s1.script(index)), str(s1.DEVICES[index].ethernets)) for index in (0, 9)},
+    **{f"S2 router {number}": ("6.49", lambda number=number: s2.script(number), "10") for number in (1, 2)},
+    "S4 mended": ("6.49", lambda: (WORKLOADS / "s4.rsc").read_text(encoding="utf-8"), "10"),
+    "S5": ("6.49", lambda: (WORKLOADS / "s5.rsc").read_text(encoding="utf-8"), "10"),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_no_false_alarm_at_what_was_published(doctor, name):
+    """S2's routers do set a routing mark for which they have no route."""
+    personality, script, ethernets = PUBLISHED[name]
+    status, rows = doctor(personality, script(), ("--ethernets", ethernets)).check(False)
+    assert status == 0 and [row["id"] for row in rows if row["level"] != "ok"] == (["mark-route"] if name.startswith("S2") else [])
 
 
 def test_a_firewall_larger_than_the_memory(doctor):
