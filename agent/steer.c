@@ -6,7 +6,8 @@
  * Probes that cannot be sent are answers too; they are collected while a list of actions is carried
  * out and handed to the engine afterwards, so that the list is never overwritten under the loop. The
  * timer has the lowest priority: answers that arrived while the agent was busy reach the engine before
- * the tick that would judge them late. Called by agent.c.
+ * the tick that would judge them late. When it was busy since it last looked at the sockets (a handshake with
+ * large numbers), they are still there: the tick lets the loop look once more. Called by agent.c.
  */
 #include "agent/steer.h"
 
@@ -19,6 +20,7 @@
 
 #define RETRY_MIN_MS 1000
 #define RETRY_MAX_MS 30000
+#define BUSY_S 0.02 /* well below any time-out of a probe, and more than a turn of the loop takes */
 
 static void trouble(struct steer *steer, enum log_level level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -225,9 +227,16 @@ static void handle(struct steer *steer, const struct engine_event *event)
 
 static void on_tick(struct ev_loop *loop, ev_timer *timer, int revents)
 {
-	(void)loop;
+	struct steer *steer = timer->data;
+
 	(void)revents;
-	handle(timer->data, &(struct engine_event){ .type = ENGINE_TICK });
+	steer->is_tick_put_off = !steer->is_tick_put_off && ev_time() - ev_now(loop) > BUSY_S;
+	if (steer->is_tick_put_off) {
+		ev_timer_set(timer, 0, 0);
+		ev_timer_start(loop, timer);
+	} else {
+		handle(steer, &(struct engine_event){ .type = ENGINE_TICK });
+	}
 }
 
 static void on_retry(struct ev_loop *loop, ev_timer *timer, int revents)

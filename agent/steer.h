@@ -51,6 +51,7 @@ struct steer {
 	struct engine_actions actions;
 	struct steer_prober probers[LIMIT_UPLINKS];
 	ev_timer tick;
+	bool is_tick_put_off; /* once: answers come first that arrived while the agent was busy */
 	ev_timer retry;
 	int64_t retry_ms;	/* 0: the router has taken the plan that the engine wants */
 	bool is_told;		/* ... and on_applied is to come: changes are reported then */
