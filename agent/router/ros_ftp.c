@@ -38,7 +38,7 @@ struct ros_ftp {
 	char code[3];	/* of the reply of many lines that is under way; code[0] 0: none is */
 	size_t replied; /* bytes of replies */
 	uint64_t received;
-	bool is_data_over, is_acknowledged;
+	bool is_data_open, is_data_over, is_acknowledged;
 	bool has_ended, is_whole;
 	struct err why;
 };
@@ -141,7 +141,9 @@ static void end_when_complete(struct ros_ftp *ftp)
 
 static void on_data_open(void *arg)
 {
-	(void)arg;
+	struct ros_ftp *ftp = arg;
+
+	ftp->is_data_open = true;
 }
 
 static void on_data(void *arg, const uint8_t *bytes, size_t length)
@@ -160,7 +162,7 @@ static void on_data_end(void *arg, const struct err *why)
 {
 	struct ros_ftp *ftp = arg;
 
-	if (ftp->state != RECEIVING && ftp->received == 0) {
+	if (!ftp->is_data_open) {
 		fail(ftp, "the file: %s", why->text);
 		return;
 	}

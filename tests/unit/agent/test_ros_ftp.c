@@ -37,7 +37,8 @@
 #define FOR_EVER "for ever" /* "230-more" */
 #define NO_LINE	 "no line"  /* one that does not end */
 
-enum data { CLOSES, STAYS, BREAKS, DRIPS, LEAVES, ABSENT }; /* how the file's connection goes; LEAVES: with the control connection */
+/* How the file's connection goes. LEAVES: with the control connection; EARLY: it has ended at both ends before 150. */
+enum data { CLOSES, STAYS, BREAKS, DRIPS, LEAVES, EARLY, ABSENT };
 
 struct row {
 	const char *name;
@@ -156,6 +157,7 @@ static void drip(int fd, const char *text)
 static void give(int listener, const struct row *row)
 {
 	const char *text = row->text ? row->text : FILE_TEXT;
+	char byte;
 	int fd;
 
 	if (row->how == ABSENT)
@@ -171,6 +173,8 @@ static void give(int listener, const struct row *row)
 		reset(fd);
 	else if (row->how == CLOSES || row->how == DRIPS)
 		close(fd);
+	else if (row->how == EARLY && (shutdown(fd, SHUT_WR) < 0 || read(fd, &byte, 1) != 0))
+		abort();
 	/* The rest leave it open until they end. */
 }
 
@@ -199,8 +203,11 @@ static void play(int listener, const struct row *row)
 	want(fd, "RETR jaga-snapshot.rsc");
 	if (accept(elsewhere, NULL, NULL) >= 0)
 		_exit(EXIT_ELSEWHERE);
+	if (row->how == EARLY)
+		give(data, row);
 	say(fd, row->retr, "150 Opening BINARY mode data connection\r\n", 0);
-	give(data, row);
+	if (row->how != EARLY)
+		give(data, row);
 	if (row->how == LEAVES)
 		_exit(0);
 	say(fd, row->end, "226 BINARY transfer complete\r\n", 0);
@@ -306,6 +313,8 @@ static void test_routers(void **state)
 		{ .name = "bare codes", .greeting = "220\r\n", .end = "226\r\n" },
 		{ .name = "what is no reply", .greeting = "\r\n\r\n22\r\nwelcome\r\n999 x\r\n220x\r\n220 x\r\n" },
 		{ .name = "no 150", .retr = "", .end = "226 done\r\n" },
+		{ .name = "all of it before 150", .how = EARLY },
+		{ .name = "nothing before 150", .text = "", .how = EARLY, .why = "FTP: 0 of 36 bytes came" },
 		{ .name = "said twice", .end = "226 done\r\n226 done\r\n" },
 		{ .name = "somebody else's address", .passive = "227 Entering Passive Mode (127,0,0,2,@)\r\n" },
 		{ .name = "truncated greeting", .greeting = "22", .timeout_ms = SHORT_MS, .why = "FTP: no greeting in 1 s, 0 of 36 bytes came" },
