@@ -9,14 +9,14 @@
  * that closes its sending side while it follows is taken as gone; one that does not read for
  * LIMIT_CTL_STALL_MS is dropped. Rows by operation:
  *
- *   {"op":"devices"}                 name online confirming(job) address last_seen_ms version driver uplinks[{name,interface,state,weight,tier,since_ms}]
- *                                    snapshots jobs_waiting enrolled_ms
+ *   {"op":"devices"}                 name online confirming(job) address last_seen_ms version driver watches
+ *                                    uplinks[{name,interface,state,weight,tier,since_ms}] snapshots jobs_waiting enrolled_ms
  *   {"op":"show","device":D}         one row: as above and hostname model system session_since_ms boot_id dropped_events dropped_samples
  *                                    snapshot{as of snapshots} sample{at_ms,conntrack_count,conntrack_max,
  *                                    mem_available_kb,load_permille,uplinks[{uplink,state,rtt_us,loss_permille,rx_bytes,tx_bytes}]}
- *                                    router{at_ms version booted_ms cpu_percent memory_free_bytes memory_bytes disk_free_bytes
- *                                    disk_bytes ppp_users hotspot_users unwatched things[{watch,name,state("up"|"down"|"unknown"),
- *                                    since_ms, bgp: remote_as,prefixes; interface: rx_bytes,tx_bytes,rx_bits_per_s,tx_bits_per_s,
+ *                                    router{at_ms stale(true: it or its agent is out of reach, this is as it was) version booted_ms
+ *                                    cpu_percent memory_free_bytes memory_bytes disk_free_bytes disk_bytes ppp_users
+ *                                    hotspot_users unwatched things[{watch,name,state("up"|"down"|"unknown"),since_ms, bgp: remote_as,prefixes; interface: rx_bytes,tx_bytes,rx_bits_per_s,tx_bits_per_s,
  *                                    link_downs; lte: operator,rssi_dbm,rsrp_dbm,rsrq_db,sinr_db}]}, absent when nothing is watched
  *   {"op":"events","device":D?,"limit":N?,"follow":B?,"kinds":"K,K"?}   id device time_ms
  *                                    kind("uplink"|"started"|"notice"|"online"|"offline"|"job"|"restart"| a watch of `show`|"ppp"|"hotspot")

@@ -39,7 +39,8 @@ static enum ctl_next put_findings(struct ctl_client *client, const struct fleet_
 	json_array_foreach(findings, index, finding)
 		if (next == CTL_MORE)
 			next = ctl_put_row(client, json_incref(finding));
-	return next == CTL_MORE && error ? ctl_fail(client, "failed", "", "%s: %s", device->name, error) : next;
+	return next == CTL_MORE && error ? ctl_fail(client, "failed", "`jaga status` and `jaga events` tell since when, and more", "%s: %s", device->name,
+						  error) : next;
 }
 
 /* --- of all ------------------------------------------------------------------------------------- */

@@ -129,7 +129,7 @@ static enum ctl_next begin_show(struct ctl_client *client)
 	if (device->sample.at_ms != 0)
 		json_object_set_new(row, "sample", make_sample(device));
 	if (device->watched)
-		json_object_set_new(row, "router", ctl_make_watched(device->watched));
+		json_object_set_new(row, "router", ctl_make_watched(device));
 	next = ctl_put_row(client, row);
 	return next == CTL_MORE ? CTL_DONE : next;
 }

@@ -118,8 +118,8 @@ const char *ctl_explain_away(const struct fleet_device *device);
 /* The answer is that there is none. */
 enum ctl_next ctl_put_missing(struct ctl_client *client, const struct fleet_device *device, const char *why);
 bool ctl_asks_all(const struct ctl_client *client); /* the request names no device */
-/* ctl_watch.c: what is watched there, as a new object. */
-json_t *ctl_make_watched(const struct fleet_watched *watched);
+/* ctl_watch.c: what is watched there, which must be something, as a new object. */
+json_t *ctl_make_watched(const struct fleet_device *device);
 /* The device that the request names, or NULL after ctl_fail. */
 struct fleet_device *ctl_find_device(struct ctl_client *client);
 /*

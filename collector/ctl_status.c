@@ -165,6 +165,9 @@ static enum ctl_next put_troubles(struct ctl_client *client, const struct fleet_
 					   .hint = "jaga-agent status, there, says when it is over" };
 		bool is_snapshot = strcmp(device->troubles[i].subsystem, FLEET_SNAPSHOT) == 0;
 
+		if (strcmp(device->troubles[i].subsystem, FLEET_ROUTER) == 0)
+			problem.hint = "is it on, and do its /ip service, user and password let the agent in? Its agent tries on";
+
 		if (is_snapshot) {
 			snprintf(problem.hint_text, sizeof(problem.hint_text), "jaga snapshots %s --take tries again", device->name);
 			problem.hint = problem.hint_text;
@@ -425,7 +428,7 @@ static enum ctl_next put_router(struct ctl_client *client)
 	if (!device->watched)
 		return CTL_DONE;
 	row = json_object();
-	json_object_set_new(row, "router", ctl_make_watched(device->watched));
+	json_object_set_new(row, "router", ctl_make_watched(device));
 	next = ctl_put_row(client, row);
 	return next == CTL_MORE ? CTL_DONE : next;
 }

@@ -47,11 +47,14 @@ static json_t *make_thing(const struct fleet_thing *thing)
 	return row;
 }
 
-json_t *ctl_make_watched(const struct fleet_watched *watched)
+json_t *ctl_make_watched(const struct fleet_device *device)
 {
+	const struct fleet_watched *watched = device->watched;
 	json_t *row = json_object(), *things = json_array();
 
 	json_row_set_number(row, "at_ms", watched->at_ms);
+	if (!device->is_online || fleet_find_trouble(device, FLEET_ROUTER))
+		json_object_set_new(row, "stale", json_true());
 	json_row_set_text(row, "version", watched->version);
 	json_row_set_number(row, "booted_ms", watched->uptime_s != 0 ? watched->at_ms - watched->uptime_s * 1000 : 0);
 	set(row, "cpu_percent", watched->cpu_percent);

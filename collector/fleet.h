@@ -42,7 +42,9 @@ struct fleet_trouble { /* what the device says does not work there, until it say
 	int64_t since_ms;
 };
 
-#define FLEET_SNAPSHOT "snapshot" /* the subsystem of the trouble that the last snapshot failed */
+/* Subsystems of troubles: the last snapshot failed; the agent does not reach its RouterOS router. */
+#define FLEET_SNAPSHOT "snapshot"
+#define FLEET_ROUTER "router"
 
 struct fleet_sample {
 	int64_t at_ms; /* wall time; 0: none came yet */

@@ -15,12 +15,11 @@ static void format_queued(const json_t *row, int64_t now_ms, struct buf *buf)
 static const struct column columns[] = {
 	{ .path = "job", .title = "JOB" },
 	{ .path = "device", .title = "DEVICE" },
-	{ .path = "name", .title = "SCRIPT", .gives_way = true },
+	{ .path = "name", .title = "SCRIPT" },
 	{ .path = "state", .title = "STATE", .paint = job_paint },
 	{ .path = "exit_status", .title = "EXIT", .type = COLUMN_NUMBER },
-	{ .path = "output_bytes", .title = "OUTPUT", .type = COLUMN_BYTES },
 	{ .title = "QUEUED", .format = format_queued },
-	{ .path = "changed_ms", .title = "CHANGED", .type = COLUMN_AGE },
+	{ .path = "reason", .title = "WHY", .gives_way = true },
 };
 
 static const struct render_shape shape = {

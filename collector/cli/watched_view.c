@@ -12,13 +12,28 @@
 #include "collector/cli/human.h"
 #include "collector/cli/row.h"
 
+static void format_seen(const json_t *row, int64_t now_ms, struct buf *buf)
+{
+	if (!row_has_number(row, "at_ms"))
+		return;
+	human_age(buf, row_number(row, "at_ms"), now_ms);
+	if (row_is_true(row, "stale"))
+		buf_puts(buf, ": all of this is as it was then");
+}
+
+/* Ages end when it was last seen. */
+static int64_t known_until(const json_t *router, int64_t now_ms)
+{
+	return row_is_true(router, "stale") ? row_number(router, "at_ms") : now_ms;
+}
+
 static void format_version(const json_t *row, int64_t now_ms, struct buf *buf)
 {
 	if (row_text(row, "version"))
 		buf_printf(buf, "RouterOS %s", row_text(row, "version"));
 	if (row_has_number(row, "booted_ms")) {
 		buf_puts(buf, ", up ");
-		human_seconds(buf, now_ms - row_number(row, "booted_ms"));
+		human_seconds(buf, known_until(row, now_ms) - row_number(row, "booted_ms"));
 	}
 }
 
@@ -47,7 +62,7 @@ static const struct column columns[] = {
 	{ .title = "router", .format = format_version },
 	{ .title = "load", .format = format_load },
 	{ .title = "users", .format = format_users },
-	{ .path = "at_ms", .title = "watched", .type = COLUMN_AGE },
+	{ .title = "watched", .format = format_seen },
 };
 
 static const struct render_shape shape = {
@@ -149,6 +164,7 @@ static int print_things(const json_t *things, const struct render_target *target
 int watched_view_print(const json_t *router, const struct render_target *target)
 {
 	const json_t *things = row_get(router, "things");
+	struct render_target then = *target;
 	struct render *render = NULL;
 	int r = render_create(RENDER_HUMAN, &shape, target, false, &render);
 
@@ -160,7 +176,8 @@ int watched_view_print(const json_t *router, const struct render_target *target)
 	render_destroy(render);
 	if (r == 0 && json_array_size(things) > 0) {
 		(void)fputc('\n', target->out);
-		r = print_things(things, target);
+		then.now_ms = known_until(router, target->now_ms);
+		r = print_things(things, &then);
 	}
 	return r;
 }

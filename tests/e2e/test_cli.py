@@ -150,6 +150,9 @@ def test_show_of_a_routeros_router(scripted, jaga):
     assert re.search(r"^router +RouterOS 7.20.4, up \d+ min$", out, re.M) and re.search("^users +39 PPP", out, re.M)
     assert re.findall(r"^(?:bgp|interface) +(\S+)", out, re.M) == ["fibre", "ether1", "ether2", "ether10"]
     assert json.loads(jaga("show", "rtr1", "--json").stdout) == scripted.rows["show"]  # as it came
+    scripted.rows["status"] = [{"router": dict(ROUTER, stale=True, at_ms=NOW_MS - 600_000)}]
+    out = jaga("status", "rtr1").stdout  # of a router that is away: ages end where nothing more is known
+    assert re.search("^watched +10m ago: all of this is as it was then$", out, re.M) and ", up 20 min\n" in out
 
 
 def test_a_job_that_failed_shows_its_line(scripted, jaga):

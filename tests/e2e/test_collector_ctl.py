@@ -418,6 +418,26 @@ def test_status_names_what_is_wrong(collector, devices):
     assert shown["dropped_events"] == 3 and shown["online"] is False
 
 
+def test_what_was_watched_is_old_when_its_router_is_away(collector, devices):
+    devices.open(collector.enroll("r1"))
+    batch = pb.TelemetryBatch(boot_id=BOOT, seq_from=1, seq_to=1, sent_at_ms=500)
+    batch.samples.add(seq=1, at_ms=100).router.version = "7.20"
+    devices.ask("r1", POST, "tm", batch.SerializeToString(), con=False)
+
+    def is_stale():
+        return collector.ctl(op="show", device="r1")[0]["router"].get("stale", False)
+
+    assert not is_stale()
+    for seq, span, stale in ((2, 1, True), (3, 2, False)):  # the router's API, as the agent tells
+        batch = pb.TelemetryBatch(boot_id=BOOT, seq_from=seq, seq_to=seq, sent_at_ms=500)
+        batch.events.add(seq=seq, at_ms=100, notice=pb.Notice(subsystem="router", level=3, text="connection refused", span=span))
+        devices.ask("r1", POST, "tm", batch.SerializeToString(), con=False)
+        assert is_stale() is stale
+        assert any("/ip service" in row.get("hint", "") for row in collector.ctl(op="status", device="r1")) is stale
+    devices.write("close r1")
+    wait_until(is_stale, 10, "the goodbye is noticed")
+
+
 # --- what clients cannot do -----------------------------------------------------------------------------
 
 @pytest.mark.parametrize("line", [b"\n", b"{\n", b"[]\n", b"\x00\xff\xfe\n", b'{"op":"explode"}\n', b"[" * 5000 + b"\n",

@@ -62,6 +62,6 @@ def test_a_snapshot_that_cannot_be_taken(desk):
     status, said = desk.jaga("snapshots", "rtr1", "--take")
     assert status == 1 and "rtr1 can take none: " in said
     status, said = desk.jaga("status")
-    assert "no snapshot could be taken: " in said and "jaga snapshots rtr1 --take tries again" in said
+    assert "/ip service" in said and "no snapshot could be taken: " in said and "jaga snapshots rtr1 --take tries again" in said
     site.wire.port_behind = behind
     desk.wait_said("^nothing is wrong", "status", timeout_s=60)
