@@ -321,7 +321,7 @@ static void on_reach(void *arg, const struct err *why)
 		serve(agent);
 	} else {
 		condition_clear(&agent->conditions, CONDITION_ROUTER, "the router is connected again");
-		if (agent->snapshot.result.outcome == SNAPSHOT_FAILED) /* the next interval is too late for who looks for a change */
+		if (agent->is_snapshot_owed) /* the next interval is too late for somebody who looks for a change */
 			snapshot_request(&agent->snapshot);
 	}
 }

@@ -71,6 +71,7 @@ struct agent {
 	bool is_router_known; /* on_ready came: its operations may be called */
 	bool has_begun;	      /* and it is steered, or watched */
 	bool is_serving;      /* socket, session and all */
+	bool is_snapshot_owed; /* the last one failed because the router was away already */
 	bool is_going_back;   /* from an earlier agent's script, before anything else */
 	int exit_status; /* enum local_exit, once the loop has ended */
 };

@@ -236,6 +236,8 @@ static void on_snapshot_finished(void *arg, const struct snapshot_result *result
 {
 	struct agent *agent = arg;
 
+	/* One that broke the session itself would break the next: it has time until the interval. */
+	agent->is_snapshot_owed = result->outcome == SNAPSHOT_FAILED && condition_is_set(&agent->conditions, CONDITION_ROUTER);
 	if (result->outcome == SNAPSHOT_FAILED)
 		log_warning("snapshot", "failed, trying again at the next occasion reason=\"%s\"", result->reason);
 	else

@@ -37,12 +37,17 @@ def desk(tmp_path, request):
         one.site.end()
 
 
-def test_a_snapshot_that_cannot_be_taken(desk):
-    """Whoever asks is told why, and at once; status does not say that all is well; it is made good when the router is back."""
-    site = desk.site
+def configure(site):
+    """Something that an export has."""
     api = site.router.connect()
     api.path("ip", "dns").update(servers="9.9.9.9")
     api.close()
+
+
+def test_a_snapshot_that_cannot_be_taken(desk):
+    """Whoever asks is told why, and at once; status does not say that all is well; it is made good when the router is back."""
+    site = desk.site
+    configure(site)
     behind, site.wire.port_behind = site.wire.port_behind, NOBODY
     site.start()
     desk.wait_said("^rtr1: router 127", "status")
@@ -65,3 +70,17 @@ def test_a_snapshot_that_cannot_be_taken(desk):
     assert "/ip service" in said and "no snapshot could be taken: " in said and "jaga snapshots rtr1 --take tries again" in said
     site.wire.port_behind = behind
     desk.wait_said("^nothing is wrong", "status", timeout_s=60)
+
+
+def test_an_export_that_breaks_the_session_is_not_tried_on_and_on(desk):
+    """Else nothing but exports would be asked of such a router, over session after session."""
+    configure(desk.site)
+    site = desk.site.start()
+    wait_until(lambda: site.cli.rows("snapshots", "rtr1"), 10, "the first snapshot is there")
+    site.wire.sent, site.wire.cut_before = b"", b"/export"
+    status, said = desk.jaga("snapshots", "rtr1", "--take")
+    assert status == 1 and "rtr1 can take none: " in said
+    site.wire.sent = b""
+    desk.wait_said("the router is connected again", "events")
+    wait_until(lambda: b"/interface/listen" in site.wire.sent, 20, "it is watched again")
+    assert b"/export" not in site.wire.sent

@@ -57,9 +57,10 @@ def changed_words(router, menu, item, hide_secrets, verbose):
         factory = next(i for i in router.factory[0][menu.path] if i.number == item.number)
         words = [f"{k}={quote(v)}" for k, v in sorted(item.items()) if v != factory.get(k)]
         return [item["name"]] + words if words else []
-    factory = {"name": item.get("default-name"), "mac-address": item.get("mac-address"), "default-name": item.get("default-name")}
+    name = item.get("default-name", item.get("name"))  # what control.py plugged in has no other
+    factory = {"name": name, "mac-address": item.get("mac-address"), "default-name": item.get("default-name")}
     words = [word for word in shown(router, menu, {k: v for k, v in item.items() if v != factory.get(k)}, hide_secrets, verbose)]
-    return [f"[ find default-name={item['default-name']} ]"] + words if words else []
+    return [f"[ find default-name={name} ]"] + words if words else []
 
 
 def section(router, path, hide_secrets, verbose):
