@@ -58,8 +58,9 @@ const struct command command_events = {
 	.name = "events",
 	.operands = "",
 	.summary = "what happened: uplinks, users, neighbours, routers on and off line",
-	.details = "Kinds: uplink, online, offline, job, started, notice; of RouterOS routers also ppp and hotspot (users log in and\n"
-		   "out), ospf, bgp, l2tp, lte, interface, netwatch, restart. Many users that leave at once are one line.",
+	.details = "Kinds: uplink, online, offline, job, started, notice; of RouterOS routers also ppp and hotspot\n"
+		   "(users log in and out), ospf, bgp, l2tp, lte, interface, netwatch, restart. Many users that leave\n"
+		   "at once are one line.",
 	.example = "jaga events --follow --device rtr1",
 	.options = options,
 	.n_options = sizeof(options) / sizeof(options[0]),

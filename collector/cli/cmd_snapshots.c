@@ -122,8 +122,9 @@ const struct command command_snapshots = {
 	.operands_max = 1,
 	.summary = "the versions of a router's configuration",
 	.details = "UNCHANGED tells when the router last said that it still has this one. A router hands in\n"
-		   "its configuration by itself when it changes; --take does not wait for that. --take --all asks every router at\n"
-		   "once and says of each whether anything changed; the exit status is 5 when one did not answer.",
+		   "its configuration by itself when it changes; --take does not wait for that. --take --all asks every\n"
+		   "router at once and says of each whether anything changed; the exit status is 5 when one could not,\n"
+		   "or did not answer.",
 	.example = "jaga snapshots rtr1 --take && jaga diff rtr1",
 	.options = options,
 	.n_options = sizeof(options) / sizeof(options[0]),
