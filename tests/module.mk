@@ -35,13 +35,13 @@ $(B)/tests/lab/malloccount.so: tests/lab/malloccount.c
 	$(Q)mkdir -p $(@D) && $(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -O2 -g -fPIC -shared -o $@ $<
 TEST_TOOLS += $(B)/tests/lab/malloccount.so
 
-# A collector whose answers a test decides, over the real CoAP server (tests/unit/agent/test_link.c).
+# A collector whose answers a test decides, over the real CoAP server (tests/unit/agent/link_lab.h).
 $(B)/tests/fake/collector: $(B)/obj/tests/fake/collector.o $(B)/libcollector.a $(B)/libcommon.a
 	$(call link,$(COLLECTOR_LIBS))
 TEST_TOOLS += $(B)/tests/fake/collector
-$(B)/tests/unit/agent/test_link: $(B)/obj/tests/fake/wallclock.o | $(B)/tests/fake/collector
+$(addprefix $(B)/tests/unit/agent/test_,link link_loss link_report link_transfer): $(B)/obj/tests/fake/wallclock.o | $(B)/tests/fake/collector
 $(B)/tests/unit/common/test_clock: $(B)/obj/tests/fake/wallclock.o
-$(B)/tests/unit/collector/test_coap: $(B)/obj/tests/bench/dtls_client.o $(B)/obj/tests/fake/wallclock.o
+$(addprefix $(B)/tests/unit/collector/test_,coap coap_request): $(B)/obj/tests/bench/dtls_client.o $(B)/obj/tests/fake/wallclock.o
 
 # A wall clock that jumps, and a kernel without random numbers, around a real program (tests/e2e/test_harsh.py).
 $(B)/tests/fake/wallclock.so: tests/fake/wallclock.c
