@@ -67,25 +67,6 @@ static void print_verdict(size_t fatal, size_t warnings, FILE *out)
 		(void)fprintf(out, "\nNothing stands in the way.\n");
 }
 
-static int print_findings(const struct invocation *invocation, json_t *rows)
-{
-	struct render *render = NULL;
-	struct render_target target;
-	size_t index;
-	json_t *row;
-	int r;
-
-	invocation_target(invocation, &target);
-	r = render_create(invocation->format, &shape, &target, false, &render);
-	json_array_foreach(rows, index, row)
-		if (r == 0)
-			r = render_row(render, row);
-	if (r == 0)
-		r = render_finish(render);
-	render_destroy(render);
-	return r;
-}
-
 static int append_row(void *arg, json_t *row)
 {
 	return json_array_append(arg, row) < 0 ? -ENOMEM : 0;
@@ -106,14 +87,14 @@ static int look_at_one(const struct invocation *invocation, struct failure *fail
 		json_decref(rows);
 		return r;
 	}
-	r = print_findings(invocation, rows);
+	r = invocation_print_all(invocation, json_incref(rows), &shape, failure);
 	fatal = count(rows, "fatal");
 	invocation_target(invocation, &target);
 	if (r == 0 && invocation->format == RENDER_HUMAN)
 		print_verdict(fatal, count(rows, "warning"), target.out);
 	json_decref(rows);
 	if (r < 0)
-		return invocation_output_failed(failure, r);
+		return r;
 	return fatal > 0 ? EXIT_STATUS_FATAL : EXIT_STATUS_OK;
 }
 
