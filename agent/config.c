@@ -235,7 +235,9 @@ int config_load(const char *path, FILE *errors, struct agent_config *ret_config)
 		config_set_openwrt_defaults(&parser->config);
 	r = (is_uci ? uci_read : ini_read)(&parser->ini, path, errors, &events, parser);
 	if (r < 0) {
-		fprintf(errors, "%s: %s; name the file with --config, or see docs/agent.conf.example\n", path, strerror(-r));
+		fprintf(errors, "%s: %s; %s\n", path, strerror(-r),
+			r == -EACCES ? "let the agent's user read it: chgrp jaga-agent FILE; chmod 640 FILE"
+				     : "name the file with --config, or see docs/agent.conf.example");
 		goto out;
 	}
 	check_whole(parser);

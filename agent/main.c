@@ -2,6 +2,7 @@
  * main: the command line of jaga-agent. Without a command it is the agent; with one it asks the
  * agent that runs on this router, over its local socket. See jaga-agent(8).
  */
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "agent/config_fields.h"
 #include "agent/maintenance.h"
 #include "agent/router/router.h"
 #include "agent/script_unit.h"
@@ -38,7 +40,7 @@ static const char usage[] =
 enum mode { MODE_RUN, MODE_CHECK, MODE_REMOVE, MODE_RUN_SCRIPT, MODE_PIN };
 
 struct arguments {
-	const char *config_path;
+	const char *config_path; /* NULL: none was named */
 	const char *pin_address;
 	const char *script_socket; /* NULL: the agent runs scripts itself */
 	const char *for_duration;
@@ -163,9 +165,28 @@ static const char *default_config_path(void)
 	return access(usual, F_OK) < 0 && access(openwrt, F_OK) == 0 ? openwrt : usual;
 }
 
+/*
+ * A plan is taken away by what is in the kernel; the file says where settings were saved, and whether another router is
+ * meant. Who has deleted it, and named none, means this one.
+ */
+static int load_config(struct arguments *arguments, struct agent_config *ret_config)
+{
+	bool is_named = arguments->config_path != NULL;
+
+	if (!is_named)
+		arguments->config_path = default_config_path();
+	if (is_named || arguments->mode != MODE_REMOVE || access(arguments->config_path, F_OK) == 0 || errno != ENOENT)
+		return config_load(arguments->config_path, stderr, ret_config);
+	fprintf(stderr, "jaga-agent: there is no %s: removing what is in force on this machine\n", arguments->config_path);
+	config_set_defaults(ret_config);
+	if (access("/etc/config", F_OK) == 0)
+		config_set_openwrt_defaults(ret_config);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
-	struct arguments arguments = { .config_path = default_config_path(), .format = "table", .level = LOG_LEVEL_INFO };
+	struct arguments arguments = { .format = "table", .level = LOG_LEVEL_INFO };
 	static struct agent_config config; /* lives as long as the program */
 	enum table_format format;
 	int r;
@@ -180,10 +201,10 @@ int main(int argc, char **argv)
 	/* Under systemd lines carry their priority; on a terminal the time. */
 	log_init(arguments.level, getenv("JOURNAL_STREAM") != NULL);
 	if (arguments.mode == MODE_RUN_SCRIPT)
-		return script_serve(arguments.config_path, STDIN_FILENO);
+		return script_serve(arguments.config_path ? arguments.config_path : default_config_path(), STDIN_FILENO);
 	if (arguments.mode == MODE_PIN)
 		return show_pin(arguments.pin_address);
-	if (config_load(arguments.config_path, stderr, &config) < 0 || !set_script_socket(&config, arguments.script_socket))
+	if (load_config(&arguments, &config) < 0 || !set_script_socket(&config, arguments.script_socket))
 		return EXIT_USAGE;
 	if (optind < argc)
 		return ask(&config, &arguments, argv + optind, argc - optind);

@@ -49,6 +49,11 @@ def files(tree):
     return {str(path.relative_to(tree)) for path in tree.rglob("*") if not path.is_dir()}
 
 
+def unit_lines(unit, field):
+    text = (ROOT / f"docs/systemd/{unit}.in").read_text()
+    return [line.partition("=")[2] for line in text.splitlines() if line.startswith(f"{field}=")]
+
+
 # --- units ------------------------------------------------------------------------------------------------
 
 def exposure(path):
@@ -87,6 +92,23 @@ def test_the_script_unit_confines_nothing_and_says_why(trees):
 
 # --- packages ---------------------------------------------------------------------------------------------
 
+@pytest.mark.parametrize("mode, user, group, after", [
+    (0o600, 0, "daemon", 0o640), (0o400, 0, "daemon", 0o440), (0o640, 0, "daemon", 0o640), (0o644, 0, "root", 0o644),
+    (0o600, 1, "root", 0o600)])  # somebody else's file is not root's word, and stays as it is
+def test_the_agent_may_read_a_configuration_that_is_root_s(tmp_path, mode, user, group, after):
+    line, = (line for line in unit_lines("jaga-agent.service", "ExecStartPre") if "agent.conf" in line)
+    assert line.startswith("+-/")  # as root, and without a configuration there is nothing to do
+    command = line.removeprefix("+-").replace("/etc/jaga/agent.conf", str(tmp_path / "agent.conf")).replace("jaga-agent", "daemon")
+    path = tmp_path / "real.conf"
+    (tmp_path / "agent.conf").symlink_to(path)
+    path.write_text("[agent]\n")
+    path.chmod(mode)
+    os.chown(path, user, 0)
+    for _ in range(2):  # each start does it
+        run(*command.split())
+        assert (path.stat().st_mode & 0o777, path.stat().st_uid, path.group()) == (after, user, group)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_lintian(name):
     ran = run("lintian", "--allow-root", "--fail-on", "error,warning", deb(name), check=False)
@@ -124,6 +146,26 @@ def test_the_same_bytes_from_another_place_at_another_time(name, tmp_path):
     run(HERE / "package.sh", name, fields["Version"], fields["Architecture"], tree, again, cwd=ROOT, umask=0o002,
         env={**os.environ, "SOURCE_DATE_EPOCH": built, "TZ": "Asia/Tokyo", "LC_ALL": "C.UTF-8"})
     assert again.read_bytes() == deb(name).read_bytes()
+
+
+@pytest.mark.parametrize("has_run, has_conf, status", [(True, True, 0), (True, False, 0), (True, True, 1), (False, True, 0)])
+def test_a_removal_takes_the_plan_away(tmp_path, has_run, has_conf, status):
+    """Once the agent has run here, with its configuration or without."""
+    told = tmp_path / "told"
+    for name, ends in (("jaga-agent", status), ("deb-systemd-invoke", 0)):
+        (tmp_path / name).write_text(f'#!/bin/sh\necho {name} "$@" >> {told}\nexit {ends}\n')
+        (tmp_path / name).chmod(0o755)
+    told.touch()
+    script = "mount -t tmpfs none /etc && mount -t tmpfs none /var/lib && mkdir /etc/jaga"
+    script += " && touch /etc/jaga/agent.conf" if has_conf else ""
+    script += " && mkdir /var/lib/jaga-agent" if has_run else ""
+    for word in ("upgrade", "remove"):
+        ran = run("unshare", "-m", "sh", "-c", f'{script} && exec sh "$@"', "sh", HERE / "jaga-agent/prerm", word, check=False,
+                  env={"PATH": f"{tmp_path}:/usr/sbin:/usr/bin:/sbin:/bin"})
+        assert ran.returncode == (status if word == "remove" else 0)
+        said = [line for line in told.read_text().splitlines() if line.startswith("jaga-agent")]
+        assert said == (["jaga-agent --remove"] if has_run and word == "remove" else [])
+    assert ("its rules are still in force" in ran.stderr) == (status != 0)
 
 
 def test_versions_are_debian_s_and_in_order():

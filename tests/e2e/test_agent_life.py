@@ -132,6 +132,21 @@ def test_remove_works_after_a_crash_and_under_another_configuration(lab):
     assert changes(before, trace(lab.rtr)) == ""
 
 
+def test_remove_goes_by_the_kernel_when_the_file_is_gone(lab):
+    """As the package's removal meets it. A file that was named has to be there."""
+    lab.rtr.sysctl(net__ipv4__conf__wan2__rp_filter=1)
+    before = trace(lab.rtr)
+    agent = Agent(lab).start()
+    agent.kill()
+    typo = lab.rtr.run(agent.binary, "--config", lab.dir / "typo.conf", "--remove", check=False)
+    assert typo.returncode == 2 and changes(before, trace(lab.rtr)) != ""
+    hidden = ("mount -t tmpfs none /etc && mount -t tmpfs none /var/lib && mkdir /var/lib/jaga-agent && "
+              "mount --bind $1 /var/lib/jaga-agent && exec $2 --remove")
+    removal = lab.rtr.run("sh", "-c", hidden, "sh", agent.state, agent.binary)
+    assert removal.stderr == "jaga-agent: there is no /etc/jaga/agent.conf: removing what is in force on this machine\n"
+    assert changes(before, trace(lab.rtr)) == ""
+
+
 # --- what is wrong before the start -----------------------------------------------------------------
 
 WRONG_VALUES = """\

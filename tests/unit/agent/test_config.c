@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char path[] = "/tmp/test_config.XXXXXX";
@@ -427,12 +428,36 @@ static void test_missing_file(void **state)
 	assert_non_null(strstr(text, "/nonexistent/agent.conf: No such file or directory; "));
 }
 
+/* As the unit's user meets a file that was copied with root's mode 0600. */
+static void test_unreadable_file(void **state)
+{
+	char text[512] = "";
+	FILE *errors = fmemopen(text, sizeof(text) - 1, "w");
+	int r;
+
+	(void)state;
+	assert_non_null(errors);
+	assert_int_equal(chmod(path, 0), 0);
+	if (seteuid(65534) < 0) { /* not root: the file is this user's own */
+		fclose(errors);
+		skip();
+	}
+	r = config_load(path, errors, &config);
+	fclose(errors);
+	assert_int_equal(seteuid(0), 0);
+	assert_int_equal(chmod(path, 0600), 0);
+	assert_int_equal(r, -EACCES);
+	assert_non_null(strstr(text, ": Permission denied; "));
+	assert_non_null(strstr(text, "chgrp jaga-agent FILE; chmod 640 FILE\n"));
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),	      cmocka_unit_test(test_whole_file),
 		cmocka_unit_test(test_wrong_files),	      cmocka_unit_test(test_long_and_binary_lines),
 		cmocka_unit_test(test_too_much),	      cmocka_unit_test(test_missing_file),
+		cmocka_unit_test(test_unreadable_file),
 		cmocka_unit_test(test_routeros),
 		cmocka_unit_test(test_routeros_tls), cmocka_unit_test(test_watching),
 	};
