@@ -156,18 +156,18 @@ static void test_bulk(void **state)
 {
 	static const size_t steps[] = { 1, 7, 1000, 4096, 500000 };
 	const size_t size = 400000;
-	char *stream = malloc(size + 64);
+	char *stream = malloc(size + 64), *text = malloc(size);
 	struct heard heard;
 	struct buf out;
 
 	(void)state;
-	assert_non_null(stream);
+	assert_true(stream && text);
 	buf_init(&out, stream, size + 64);
 	ros_put_word(&out, "!done");
 	ros_put_tag(&out, 9);
-	memset(stream + 30, 'x', size);
-	stream[30 + size - 1] = '=';
-	ros_put_attribute(&out, "ret", stream + 30, size);
+	memset(text, 'x', size);
+	text[size - 1] = '=';
+	ros_put_attribute(&out, "ret", text, size);
 	ros_put_attribute(&out, "more", "1", 1);
 	ros_end_sentence(&out);
 	assert_false(out.failed);
@@ -177,6 +177,7 @@ static void test_bulk(void **state)
 		assert_int_equal(heard.bulk_tag, 9);
 		assert_int_equal(heard.last, '=');
 	}
+	free(text);
 	free(stream);
 }
 
