@@ -118,6 +118,7 @@ def test_enrolled_and_online(box):
     conf = box.guest.get("/root/rtr1/agent.conf").decode()
     agent, _, _ = conf.partition("\n[lan]")
     box.guest.put("/etc/jaga/agent.conf", f"{agent}\nscripts = unsigned\n{AGENT_CONF}")
+    box.sh("chmod 600 /etc/jaga/agent.conf")  # as careful people copy it
     box.sh("install -m 600 /root/rtr1/agent.key /etc/jaga/agent.key")
     box.sh("jaga-agent --check", timeout_s=SLOW_S)
     box.sh("systemctl start jaga-agent")
