@@ -179,7 +179,8 @@ reload() {
 
 # --- the three
 
-# Whoever runs this job's script, or went back before us, is ended with its process group.
+# Whoever runs this job's script, or went back before us, is ended with its process group. Jobs of another agent may have the same
+# number: what is in another network namespace is of another router.
 end_others() {
 	for dir in /proc/[0-9]*; do
 		pid=${dir#/proc/}
@@ -187,7 +188,8 @@ end_others() {
 		stat=$(cat "$dir/stat" 2>&-) || continue
 		set -- ${stat##*) }
 		[ "${3:-}" = "$pid" ] || continue
-		if tr '\0' '\n' < "$dir/environ" 2>&- | grep -qx -e "JAGA_JOB=$JOB" -e JAGA_JOB=way-back; then
+		if tr '\0' '\n' < "$dir/environ" 2>&- | grep -qx -e "JAGA_JOB=$JOB" -e JAGA_JOB=way-back &&
+		   [ "$(readlink "$dir/ns/net")" = "$(readlink "/proc/$$/ns/net")" ]; then
 			kill -9 "-$pid" || [ ! -d "$dir" ] || fail "process group $pid cannot be ended"
 			echo "ended process group $pid"
 		fi

@@ -103,6 +103,21 @@ def test_a_script_that_still_runs_is_ended_without_a_dev(router):
             script.kill()
 
 
+def test_a_script_of_another_router_goes_on(router):
+    """Of a container's on this machine: its job has the same number, and another network namespace."""
+    assert act(router, "save")[0] == 0
+    with subprocess.Popen(["sleep", "600"], start_new_session=True) as script:
+        try:
+            (router.root / f"proc/{script.pid}/ns").mkdir(parents=True)
+            (router.root / f"proc/{script.pid}/ns/net").symlink_to("net:[4026531840]")
+            router.write(f"proc/{script.pid}/environ", "LC_ALL=C\0JAGA_JOB=5\0")
+            router.write(f"proc/{script.pid}/stat", f"{script.pid} (sleep) S 1 {script.pid} {script.pid} 0\n")
+            assert act(router, "roll_back") == (0, "")
+            assert script.poll() is None
+        finally:
+            script.kill()
+
+
 def test_half_a_save_point_is_none(router):
     """The power went while it was made, and an older one lies about."""
     for name in ("save-4", "save-5.new"):
