@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.e2e.observe import changes, hide_collector, show_collector, trace
-from tests.e2e.test_push import Gate, push, queue, wait_job, write_script
+from tests.e2e.test_push import FINAL, Gate, push, queue, wait_job, write_script
 from tests.lab.lab import UPLINKS, wait_until
 from tests.lab.programs import COLLECTOR_PORT, Agent
 
@@ -138,7 +138,7 @@ def test_a_script_that_cuts_the_router_off_is_undone(lab, worker, cli, cut):
             "links": "for dev in wan1 wan2; do ip link set $dev down; done\n"}[cut]
     job = queue(cli, worker, write_script(lab, mess(lab) + blow), "--confirm", SHORTEST_S)
     wait_until(lambda: journal_phase(worker) == APPLIED, 10, "the script has ended")
-    assert cli.rows("job", job)[0]["state"] in ("started", "applied")
+    assert cli.rows("job", job)[0]["state"] not in FINAL  # how much of it the collector knows depends on when it was cut off
     row = wait_job(cli, job, 90)
     assert row["state"] == "rolled-back"
     assert row["reason"] == f"no session with the collector within {SHORTEST_S} s"

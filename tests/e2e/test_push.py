@@ -124,7 +124,7 @@ def test_the_agent_goes_on_while_a_script_runs(lab, worker, cli):
     gate = Gate(lab)
     job = queue(cli, worker, gate.path)
     gate.wait_begun()
-    assert cli.rows("job", job)[0]["state"] in ("received", "started")
+    wait_job(cli, job, states={"received", "started"})
     lab.cut_forwarding(1)
     worker.wait_state(1, "down", 5)
     cli.wait_event(worker.name, 10, kind="uplink", uplink="isp1", to="down")
