@@ -40,9 +40,10 @@ def pytest_runtest_call(item):
 def pytest_runtest_makereport(item, call):
     """The programs' logs belong to the failure."""
     report = (yield).get_result()
-    lab = getattr(item, "funcargs", {}).get("lab")
-    if call.when == "call" and report.failed and lab:
-        for log in sorted((getattr(lab, "dir", None) or item.funcargs["tmp_path"]).glob("*.log")):
+    given = getattr(item, "funcargs", {})
+    folder = getattr(given.get("lab"), "dir", None) or given.get("tmp_path")
+    if call.when == "call" and report.failed and folder:
+        for log in sorted(folder.glob("*.log")):
             text = log.read_text(errors="replace")
             if text:
                 report.sections.append((log.name, text[-LOG_TAIL_BYTES:]))

@@ -24,6 +24,7 @@ add action=accept chain=prerouting dst-address=198.51.100.1
 add address=198.51.100.0/24 list=jaga-inside
 """
 TUNED = "/routing settings set check-gateway-interval=500ms check-gateway-timeout=500ms check-gateway-attempts=2\n"
+SLOW_PROBES = "probe_interval = 500ms\n"  # of a line whose carrier is to be missed: on a busy machine they might be the first
 STEERING = {"0.0.0.0/0"}, {"0.0.0.0/1", "128.0.0.0/1"}
 
 
@@ -142,6 +143,7 @@ def test_a_fail_over_writes_no_configuration(lab, agent):
 
 
 def test_a_line_without_carrier_is_down_at_once(lab, agent):
+    agent.conf.write_text(agent.conf.read_text().replace("[uplink isp1]\n", f"[uplink isp1]\n{SLOW_PROBES}"))
     agent.start().wait_online()
     lab.ip("isp1", "link", "set", "router", "down")
     wait_for("the carrier is missed", lambda: "isp1 is down cause=carrier" in agent.log(), 5)

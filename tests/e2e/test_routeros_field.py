@@ -5,7 +5,7 @@ import contextlib
 import librouteros
 import pytest
 
-from tests.e2e.test_routeros import TUNED, Agent, ours
+from tests.e2e.test_routeros import SLOW_PROBES, TUNED, Agent, ours
 from tests.rosim.control import control
 from tests.rosim.laboratory import ADDRESSES, CompanionLab, wait_for
 
@@ -46,7 +46,7 @@ def wait_steered(lab):
 @pytest.mark.parametrize("personality", ["7.20", "6.49"])
 def test_interfaces_have_any_name(tmp_path, personality):
     script = f'/interface ethernet set ether1 name="{LINE}"\n/interface ethernet set ether3 name="{LAN}"\n'
-    with field(tmp_path, script, [("= ether1\n", f"= {LINE}\n"), ("= ether3,", f"= {LAN},")], personality) as (lab, agent):
+    with field(tmp_path, script, [("= ether1\n", f"= {LINE}\n{SLOW_PROBES}"), ("= ether3,", f"= {LAN},")], personality) as (lab, agent):
         before = lab.configuration()
         agent.start().wait_online()
         lab.ip("isp1", "link", "set", "router", "down")
@@ -60,7 +60,7 @@ def test_a_line_without_a_gateway(tmp_path):
     addresses = ADDRESSES.replace("add address=10.0.2.2/24 interface=ether2\n", "")
     script = ("/interface pppoe-client add name=pppoe-out1 interface=ether5 user=x password=y disabled=no\n"
               "/ip address add address=10.0.2.2/32 network=10.0.2.1 interface=pppoe-out1\n")
-    conf = [("interface = ether2\ngateway = 10.0.2.1", "interface = pppoe-out1\ngateway = none")]
+    conf = [("interface = ether2\ngateway = 10.0.2.1", f"interface = pppoe-out1\n{SLOW_PROBES}gateway = none")]
     with field(tmp_path, script, conf, kind=PppoeLab, addresses=addresses) as (lab, agent):
         agent.start().wait_online()
         lab.cut(1)

@@ -160,7 +160,7 @@ class Lab:
         return set(map(int, re.findall(r"\d+", self.on(f"isp{n}", "nft", "list", "set", "ip", "seen", "flows").partition("elements")[2])))
 
     def answers(self, target):
-        return " 1 received" in self.on("lan", "ping", "-n", "-q", "-c", "1", "-W", "1", target, check=False)
+        return " 1 received" in self.on("lan", "ping", "-n", "-q", "-c", "1", "-W", "5", target, check=False)
 
     def close(self):
         if self.router:
