@@ -40,6 +40,7 @@ SCENARIOS = ("clean", "loss", "faults")
 REJECTED_AT, REJECTED = 250, "/ip address add address=172.16.300.1/24 interface=vlan110 comment=\"a slip\""
 CUT_AT, CUT = 400, "/ip firewall filter add chain=input action=drop in-interface=ether1 comment=\"nobody needs this\""
 FAULTY_ROUTERS, REJECTING, CUTTING = 3, 0, 5  # how many, and the indexes of the two
+FAULTS_PATIENCE_S = 300  # the slowest, sequential Paramiko, takes 190 s when it is told that its router does not answer
 AT_LEAST = {"configure_ratio_paramiko": 10, "backup_ratio_paramiko": 10, "configure_ratio_best_other": 3, "backup_ratio_best_other": 3}
 AT_MOST = {"backup_unchanged_s_jaga": 1.0}
 OURS = ("jaga", "jaga_unconfirmed")
@@ -122,7 +123,7 @@ def repeat_unchanged(fleet, contender):
 
 def repeat_faults(kind, args, _loss_permille):
     with Fleet(FAULTY_ROUTERS, cut={CUTTING}) as fleet:
-        contender = kind(fleet)
+        contender = kind(fleet, patience_s=FAULTS_PATIENCE_S)
         try:
             contender.start()
             scripts = {device.name: s1.script(device.index)[:args.lines] for device in fleet.devices}
@@ -147,9 +148,9 @@ def judge_faults(fleet, contender, results, names, cut, scripts):
         recovered_s = None
     lines = [line for line in scripts[names[REJECTING]] if line != REJECTED]
     first = next(device for device in fleet.devices if device.index == REJECTING)
-    return {"rejected_noticed": not rejecting.ok, "rejected_line_named": bool(re.search(rf"\b{number}\b", rejecting.error or "")),
+    return {"rejected_noticed": not (rejecting.ok or rejecting.hung), "rejected_line_named": bool(re.search(rf"\b{number}\b", rejecting.error or "")),
             "rejected_error": rejecting.error, "rejected_missing": sum((first.expected(lines) - fleet.settings(first)).values()),
-            "cut_noticed": not results[cut.name].ok, "cut_error": results[cut.name].error, "cut_recovered": recovered_s is not None,
+            "cut_noticed": not (results[cut.name].ok or results[cut.name].hung), "cut_error": results[cut.name].error, "cut_recovered": recovered_s is not None,
             "cut_recovered_s": recovered_s, "s": last(results)}
 
 
@@ -239,8 +240,14 @@ def run_at_once(args, state, scenario):
     say(f"{scenario}: {', '.join(names)}, at once")
     with concurrent.futures.ProcessPoolExecutor(len(names) or 1) as pool:
         rows = {pool.submit(repeat, name, scenario, args): name for name in names}
+        failed = []
         for future in concurrent.futures.as_completed(rows):
-            keep(state, rows[future], scenario, future.result())
+            if future.exception():  # the others' results are kept first
+                failed.append(future.exception())
+            else:
+                keep(state, rows[future], scenario, future.result())
+    if failed:
+        raise failed[0]
 
 
 def run(args, state):
@@ -265,6 +272,18 @@ def median(rows, job, what):
     return round(statistics.median(row[job][what] for row in rows), 3)
 
 
+def watch_figures(state, name):
+    """What the technician's table says (print_watch): each router of the last clean repetition, while it was configured."""
+    values = {}
+    for row in state.of(name, "clean")[-1:]:
+        values[f"version_{name}"] = row["version"]
+        for router, seen in row["configure"]["watch"].items():
+            values[f"icmp_loss_{name}_{router}"] = round(seen["lost"] / max(1, seen["asked"]), 3)
+            values[f"icmp_ms_{name}_{router}"] = seen["rtt_ms"]
+            values[f"throughput_kbit_{name}_{router}"] = seen["kbit_s"]
+    return values
+
+
 def figures(state, names):
     values = {"routers": len(s1.DEVICES), "lines": s1.LINES, "loss_lines": LOSS_LINES, "rate_kbit": RATE_KBIT,
               "service_ms": SERVICE_S * 1000, "export_ms": EXPORT_S * 1000}
@@ -282,9 +301,10 @@ def figures(state, names):
                 values[f"{prefix}backup_unchanged_s_{name}"] = median(rows, "unchanged", "s")
                 values[f"{prefix}backup_one_changed_s_{name}"] = median(rows, "unchanged", "one_changed_s")
                 values[f"{prefix}backup_changed_found_{name}"] = int(all(row["unchanged"]["found"] for row in rows))
-        for what in ("rejected_noticed", "rejected_line_named", "cut_noticed", "cut_recovered"):
-            for row in state.of(name, "faults")[-1:]:
+        for row in state.of(name, "faults")[-1:]:
+            for what in ("rejected_noticed", "rejected_line_named", "cut_noticed", "cut_recovered"):
                 values[f"{what}_{name}"] = int(row[what])
+        values.update(watch_figures(state, name))
     for job in ("configure", "backup"):
         own = values[f"{job}_s_jaga"]
         others = [values[f"{job}_s_{name}"] for name in names if name not in (*OURS, "paramiko")]

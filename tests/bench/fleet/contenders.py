@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 from tests.bench.fleet.contender import Contender, Result
@@ -50,12 +51,20 @@ class Library(Contender):
         program.popen.stdin.write("go\n")
         program.popen.stdin.close()
         results = {}
+        expired = threading.Event()
+        # Paramiko waits without end for the answer to an exec, which a router that is cut off just then does not give.
+        timer = threading.Timer(self.patience_s, lambda: (expired.set(), program.kill()))
+        timer.start()
         for line in program.popen.stdout:
             row = json.loads(line)
             results[row["device"]] = Result(row["ok"], row["error"], row["at_s"])
             self.progress(f"{row['device']} {'done' if row['ok'] else row['error']} after {row['at_s']:.1f} s")
-        if program.wait(30) != 0 or len(results) != len(self.fleet.devices):
+        timer.cancel()
+        status = program.wait(30)
+        if not expired.is_set() and (status != 0 or len(results) != len(self.fleet.devices)):
             raise LabError(f"{self.name}: {program.read_log()[-2000:]}")
+        for device in self.fleet.devices:
+            results.setdefault(device.name, Result.of_hung(self.patience_s))
         for name, result in results.items():
             path = pathlib.Path(directory) / (name + ".rsc")
             result.text = path.read_text(encoding="utf-8") if path.exists() else None
@@ -118,7 +127,9 @@ class Ansible(Contender):
             popen = subprocess.Popen(self.fleet.srv.argv(["ansible-playbook", "-i", "hosts", f"{book}.yml"]), cwd=self.directory,
                                      stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, env={**os.environ, **environment})
             try:
-                popen.wait()
+                popen.wait(self.patience_s)
+            except subprocess.TimeoutExpired:
+                return {device.name: Result.of_hung(self.patience_s) for device in self.fleet.devices}
             finally:
                 if popen.poll() is None:
                     popen.terminate()

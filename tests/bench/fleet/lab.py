@@ -23,7 +23,7 @@ import tempfile
 
 import paramiko
 
-from tests.lab.lab import LabError, Namespace, Program, hold_signals, wait_until
+from tests.lab.lab import LabError, Namespace, Program, hold_signals
 from tests.lab.programs import ROOT, build_dir
 from tests.rosim.commands import Commands
 from tests.rosim.router import Router
@@ -203,7 +203,7 @@ class Fleet:
             link = socket.create_connection(("127.0.0.1", 22), 30)
         with contextlib.closing(paramiko.Transport(link)) as transport:
             transport.connect(username=USER, password=PASSWORD)
-            channel = transport.open_session()
+            channel = transport.open_session(timeout=60)
             channel.settimeout(60)
             channel.exec_command(command)
             return channel.makefile().read().decode()
@@ -222,7 +222,3 @@ class Fleet:
 
     def routers_cpu_s(self):
         return sum(cpu_s(program.pid) for program in self.routers.values())
-
-    def wait_reachable(self):
-        for device in self.devices:
-            wait_until(lambda device=device: self.srv.ping(device.host, timeout_s=1), 10, f"{device.name} answers")

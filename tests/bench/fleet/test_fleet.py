@@ -1,7 +1,9 @@
 """The fleet's instruments: a router that is as its script makes it is right, one that is not is told, and work is metered."""
+import signal
+
 import pytest
 
-from tests.bench.fleet.__main__ import measured, prove_backed_up, prove_configured
+from tests.bench.fleet.__main__ import State, figures, measured, prove_backed_up, prove_configured
 from tests.bench.fleet.contender import Result
 from tests.bench.fleet.contenders import CONTENDERS
 from tests.bench.fleet.lab import Device, Fleet, settings_of
@@ -54,6 +56,38 @@ def test_work_is_seen_compared_and_metered(fleet, watch):
     assert prove_backed_up(fleet, {device.name: Result(True) for device in fleet.devices}) == 0
     fleet.ask(fleet.devices[1], "/ip address add address=10.8.8.8/24 interface=ether1")
     assert prove_configured(fleet, scripts) == {fleet.devices[0].name: 0, fleet.devices[1].name: 1}
+
+
+def test_who_waits_without_end_is_ended(fleet):
+    program = fleet.routers[fleet.devices[0].name]
+    program.popen.send_signal(signal.SIGSTOP)
+    try:
+        results = CONTENDERS["paramiko10_nodelay"](fleet, patience_s=10).backup()
+    finally:
+        program.popen.send_signal(signal.SIGCONT)
+    assert [results[device.name].hung for device in fleet.devices] == [True, False]
+    assert results[fleet.devices[1].name].ok and "within 10 s" in results[fleet.devices[0].name].error
+
+
+def test_figures_have_all_that_was_asked_for(tmp_path):
+    state = State(tmp_path / "state.jsonl", "nothing")
+    seen = {"asked": 40, "lost": 1, "rtt_ms": 21.5, "rtt_max_ms": 30.0, "kbit_s": 12.5, "kbit_max_s": 50.0}
+    work = {"s": 2.0, "bytes": 10, "cpu_s": 1.0, "memory_kib": 7, "rosim_cpu_s": 1.0, "rosim_share": 0.1, "machine_share": 0.2,
+            "right": 10, "watch": {"CHR-1": seen}}
+    for name in CONTENDERS:
+        for scenario in ("clean", "loss"):
+            state.add({"contender": name, "scenario": scenario, "routers": 10, "configure": work, "backup": work, "version": "1",
+                       "unchanged": {"s": 0.5, "one_changed_s": 0.6, "found": True}})
+        state.add({"contender": name, "scenario": "faults", "rejected_noticed": True, "rejected_line_named": False,
+                   "cut_noticed": False, "cut_recovered": False})
+    values = figures(state, list(CONTENDERS))
+    for name in CONTENDERS:
+        for what in ("s", "bytes", "cpu_s", "memory_kib", "rosim_share", "success"):
+            assert {f"{prefix}{job}_{what}_{name}" for prefix in ("", "loss_") for job in ("configure", "backup")} <= set(values)
+        assert values[f"icmp_loss_{name}_CHR-1"] == 0.025 and values[f"icmp_ms_{name}_CHR-1"] == 21.5
+        assert values[f"throughput_kbit_{name}_CHR-1"] == 12.5 and values[f"version_{name}"] == "1"
+        assert (values[f"rejected_noticed_{name}"], values[f"cut_recovered_{name}"]) == (1, 0)
+    assert values["backup_unchanged_s_jaga"] == 0.5 and values["configure_ratio_best_other"] == 1.0
 
 
 @pytest.mark.parametrize("name", ("paramiko10", "netmiko", "ansible"))
