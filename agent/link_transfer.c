@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include <mbedtls/platform_util.h>
 #include <mbedtls/sha256.h>
 #include <zlib.h>
 
@@ -82,6 +83,7 @@ static void take_job(struct link *link, const uint8_t *body, size_t length)
 	}
 	wire_arena_init(&arena, memory, size);
 	deliver_job(link, body, length, &arena);
+	mbedtls_platform_zeroize(memory, size); /* scripts may hold passwords */
 	free(memory);
 }
 
@@ -109,6 +111,7 @@ static void on_job_answer(struct link *link, const struct link_response *respons
 		return;
 	}
 	take_job(link, inflated, length);
+	mbedtls_platform_zeroize(inflated, length);
 	free(inflated);
 }
 
