@@ -10,7 +10,8 @@
  *   starting -> saving -> running -> applying -> proving -> keeping -> ending (CONFIRMED)
  *               save      |          journal:    over a new  the save point goes
  *               point     |          APPLIED     session
- *                         `-- fails --------------`-- not confirmed, or the power goes --> undoing -> ending (ROLLED_BACK)
+ *                         `-- fails --------------`-- not confirmed --> turning -------> undoing -> ending (ROLLED_BACK)
+ *                                                                       journal: GOING BACK  ^-- the power went
  *
  * The journal (journal.h) is on the disk before a script's first instruction, so a job that was
  * running when the power went is INTERRUPTED afterwards, never run again. Scripts run only with
@@ -50,6 +51,7 @@ enum runner_phase {
 	RUNNER_APPLYING,
 	RUNNER_PROVING,
 	RUNNER_KEEPING,
+	RUNNER_TURNING, /* the journal is to know that it goes back */
 	RUNNER_UNDOING,
 	RUNNER_ENDING,
 	RUNNER_REPORTING,
@@ -66,6 +68,7 @@ struct runner {
 	enum runner_phase phase;
 	bool ask_again;	      /* a wake came while busy */
 	bool is_open;	      /* the link has a session */
+	bool is_resumed;      /* the job was under way when this agent started */
 	int64_t wall_offset_ms; /* wall time - monotonic time, by the collector; 0: unknown */
 	struct journal_record record;
 	struct journal_writer writer;

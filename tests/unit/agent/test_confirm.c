@@ -95,6 +95,7 @@ static int roll_back(void *arg, const char *job_id, router_done_fn *on_done, voi
 /* As a driver does it: -ENOENT without a save point. */
 static void rolled_back(void)
 {
+	wait_phase(RUNNER_UNDOING);
 	if (!router.has_save) {
 		back.on_done(back.done_arg, -ENOENT, "no save point");
 		return;
@@ -303,7 +304,8 @@ static void test_a_failing_script_is_rolled_back(void **state)
 	(void)state;
 	to_running();
 	end_script(2, "one\nsh: 3: foo: not found\n", "");
-	assert_int_equal(runner->phase, RUNNER_UNDOING);
+	wait_phase(RUNNER_UNDOING);
+	assert_int_equal(phase_on_disk(), JOB_GOING_BACK);
 	assert_int_equal(back.sessions, 0);
 	rolled_back();
 	expect_end(JOB_ROLLED_BACK, "exit status 2: sh: 3: foo: not found", BEFORE);
@@ -330,7 +332,7 @@ static void test_no_session_in_time(void **state)
 	assert_true(ev_timer_remaining(loop, &runner->confirm.deadline) > LIMIT_CONFIRM_MIN_S - 10);
 	ev_feed_event(loop, &runner->confirm.deadline, EV_TIMER); /* the time has passed */
 	ev_run(loop, EVRUN_NOWAIT);
-	assert_int_equal(runner->phase, RUNNER_UNDOING);
+	wait_phase(RUNNER_UNDOING);
 	open_session(); /* too late */
 	assert_int_equal(back.asked_confirmation, 0);
 	rolled_back();
@@ -353,7 +355,6 @@ static void test_what_cannot_be_kept_goes_back(void **state)
 	to_asking();
 	back.commit_result = -EIO;
 	runner_on_confirmed(runner, NULL);
-	assert_int_equal(runner->phase, RUNNER_UNDOING);
 	rolled_back();
 	expect_end(JOB_ROLLED_BACK, "it has gone back by itself", BEFORE);
 }
@@ -363,6 +364,7 @@ static void test_going_back_fails(void **state)
 	(void)state;
 	to_running();
 	end_script(1, "", "");
+	wait_phase(RUNNER_UNDOING);
 	back.on_done(back.done_arg, -EIO, "line 3 of the rollback");
 	expect_end(JOB_FAILED, "half configured: line 3 of the rollback", AFTER);
 	assert_int_equal(fake.troubles, 1);
@@ -442,6 +444,31 @@ static void test_power_cut_after_the_commit(void **state)
 	expect_undo_after_restart();
 	rolled_back();
 	expect_end(JOB_CONFIRMED, "no way back any more", AFTER);
+}
+
+static void test_power_cut_after_it_went_back(void **state)
+{
+	(void)state;
+	to_asking();
+	runner_on_confirmed(runner, "no such job of this device");
+	wait_phase(RUNNER_UNDOING);
+	router.configured = router.saved;
+	router.has_save = false; /* the router is done, the answer did not come */
+	expect_undo_after_restart();
+	power_cut(); /* and once more */
+	rolled_back();
+	expect_end(JOB_ROLLED_BACK, "no such job of this device", BEFORE);
+}
+
+/* Somebody has removed it by hand: nothing is known, and nothing else is said. */
+static void test_a_save_point_that_is_gone(void **state)
+{
+	(void)state;
+	to_running();
+	router.has_save = false;
+	end_script(1, "", "");
+	rolled_back();
+	expect_end(JOB_FAILED, "half configured: no save point", AFTER);
 }
 
 static void test_power_cut_before_the_report(void **state)
@@ -538,6 +565,7 @@ int main(void)
 		TEST(test_power_cut_before_the_new_session),
 		TEST(test_power_cut_before_the_commit),
 		TEST(test_power_cut_after_the_commit),
+		TEST(test_power_cut_after_it_went_back), TEST(test_a_save_point_that_is_gone),
 		TEST(test_power_cut_before_the_report),
 		TEST(test_applied_cannot_be_written),
 		TEST(test_refusals),
