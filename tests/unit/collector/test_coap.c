@@ -195,11 +195,10 @@ static int64_t repetition_of_wake(struct scene *scene, uint32_t rtt_ms)
 {
 	struct coap_build build;
 	uint16_t mid;
-	int64_t sent_ms;
+	int64_t sent_ms = clock_mono_ms();
 
 	assert_int_equal(coap_server_wake(scene->server, "dev1", rtt_ms, "w", 1), 0);
 	wait_message(scene, &scene->client);
-	sent_ms = clock_mono_ms();
 	mid = scene->message.mid;
 	wait_message(scene, &scene->client);
 	assert_int_equal(scene->message.mid, mid);
