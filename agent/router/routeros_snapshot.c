@@ -127,11 +127,11 @@ static void on_ftp_end(void *arg, const struct err *why)
 {
 	struct routeros_snapshot_job *job = arg;
 
-	ros_ftp_destroy(job->ftp);
-	job->ftp = NULL;
-	if (why)
+	if (why) /* which is the transfer's own, and goes with it */
 		err_set(&job->err, 0, "the export has %llu bytes, more than this version's API hands out, and %.*s",
 			(unsigned long long)job->size, LIMIT_ERR_TEXT - 100, why->text);
+	ros_ftp_destroy(job->ftp);
+	job->ftp = NULL;
 	remove_file(job);
 }
 
