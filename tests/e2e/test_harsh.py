@@ -346,6 +346,12 @@ table inet full {
 TABLE_SIZE = "/proc/sys/net/netfilter/nf_conntrack_max"
 
 
+def has_answers_of_all(lab):
+    """Each line's probes of both targets have an entry of the connection table that has seen an answer."""
+    probes = [line for line in lab.rtr.run("conntrack", "-L", "-p", "icmp").stdout.splitlines() if "[UNREPLIED]" not in line]
+    return len(probes) >= 4
+
+
 def test_a_full_connection_table(lab):
     """Probes that have no entry cannot leave, which says nothing of the lines: none is down but by its carrier, or by those that have."""
     agent, size = Agent(lab), lab.dir / "size"
@@ -353,6 +359,7 @@ def test_a_full_connection_table(lab):
     size.write_text("262144\n")
     start_under(lab, agent, *prefix)
     flows = hold_flows(lab)
+    wait_until(lambda: has_answers_of_all(lab), 10, "probes have entries")
     size.write_text("1\n")
     lab.rtr.nft(FULL)
     wait_trouble(agent, "the connection table is full (1): ")
