@@ -229,7 +229,11 @@ static int start_modules(struct collector *collector, struct err *err)
 	if (r < 0)
 		return err_sys(err, r, "cannot start");
 	r = ingest_restore(collector->ingest, err);
-	return r < 0 ? r : jobs_restore(collector->jobs, err);
+	if (r == 0)
+		r = jobs_restore(collector->jobs, err);
+	if (r == 0)
+		presence_restore(collector->presence);
+	return r;
 }
 
 int collector_start(struct collector *collector, struct ev_loop *loop, const struct collector_config *config,

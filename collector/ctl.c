@@ -72,6 +72,7 @@ static void drop(struct ctl_client *client)
 	ev_timer_stop(ctl->loop, &client->stall);
 	ev_timer_stop(ctl->loop, &client->answer);
 	close(client->fd);
+	ctl_ask_leave(client);
 	ctl_request_finish(&client->request);
 	free(client->cursor.ids);
 	free(client->cursor.asked);
@@ -113,12 +114,14 @@ void ctl_limit_wait(struct ctl_client *client, int64_t ms)
 static void on_answer_late(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct ctl_client *client = timer->data;
+	/* Told also while the client is not waiting: there is no second time. */
+	bool goes_on = client->operation->late && client->operation->late(client) == CTL_MORE;
 
 	(void)loop;
 	(void)events;
 	if (!client->is_waiting)
 		return;
-	if (client->operation->late && client->operation->late(client) == CTL_MORE)
+	if (goes_on)
 		take_next(client, CTL_MORE);
 	else
 		take_next(client, ctl_fail(client, "busy", "try again, or look at `jaga status`",

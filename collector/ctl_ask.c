@@ -25,6 +25,8 @@ enum ctl_next ctl_put_missing(struct ctl_client *client, const struct fleet_devi
 
 const char *ctl_explain_away(const struct fleet_device *device)
 {
+	if (device->is_online)
+		return "not answering just now";
 	return fleet_is_confirming(device, clock_wall_ms()) ? "confirming a script just now" : "offline";
 }
 
@@ -66,7 +68,6 @@ enum ctl_next ctl_ask_begin(struct ctl_client *client, const struct ctl_question
 	client->cursor.asked = calloc(n, sizeof(*client->cursor.asked));
 	if (!client->cursor.asked)
 		return ctl_fail_store(client, -ENOMEM);
-	client->cursor.since_ms = clock_mono_ms();
 	ctl_limit_wait(client, LIMIT_CTL_ANSWER_MS);
 	if (!ctl_asks_all(client))
 		return begin_one(client, client->cursor.asked);
@@ -99,7 +100,6 @@ enum ctl_next ctl_ask_step(struct ctl_client *client)
 {
 	struct ctl_cursor *cursor = &client->cursor;
 	const struct ctl_question *question = cursor->question;
-	bool is_late = clock_mono_ms() - cursor->since_ms >= LIMIT_CTL_ANSWER_MS;
 	enum ctl_next next = CTL_MORE;
 
 	if (cursor->at < cursor->n_asked)
@@ -108,7 +108,7 @@ enum ctl_next ctl_ask_step(struct ctl_client *client)
 		struct ctl_asked asked = cursor->asked[i];
 		bool has_answered = question->has_answered(client, &asked);
 
-		if (!has_answered && !is_late) {
+		if (!has_answered && !cursor->is_late) {
 			i++;
 			continue;
 		}
@@ -116,6 +116,8 @@ enum ctl_next ctl_ask_step(struct ctl_client *client)
 			return CTL_MORE;
 		cursor->asked[i] = cursor->asked[--cursor->n_asked];
 		cursor->at = cursor->n_asked;
+		if (!has_answered && question->leave)
+			question->leave(client, &asked);
 		next = has_answered ? question->put(client, &asked) : ctl_put_missing(client, asked.device, "no answer in time");
 	}
 	if (next != CTL_MORE)
@@ -137,5 +139,14 @@ bool ctl_ask_wants(const struct ctl_client *client, enum port_change what, uint6
 
 enum ctl_next ctl_ask_late(struct ctl_client *client)
 {
-	return ctl_asks_all(client) ? CTL_MORE : CTL_FAILED;
+	client->cursor.is_late = ctl_asks_all(client);
+	return client->cursor.is_late ? CTL_MORE : CTL_FAILED;
+}
+
+void ctl_ask_leave(struct ctl_client *client)
+{
+	const struct ctl_cursor *cursor = &client->cursor;
+
+	for (unsigned i = 0; cursor->question && cursor->question->leave && i < cursor->n_asked; i++)
+		cursor->question->leave(client, &cursor->asked[i]);
 }

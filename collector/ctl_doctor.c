@@ -105,8 +105,14 @@ static enum ctl_next put_report(struct ctl_client *client, const struct ctl_aske
 	return next;
 }
 
+static void leave(struct ctl_client *client, const struct ctl_asked *asked)
+{
+	if (asked->device->doctor.asker == client->serial)
+		doctor_forget(asked->device);
+}
+
 static const struct ctl_question question = {
-	.change = PORT_CHANGE_DOCTOR, .ask = ask, .has_answered = has_answered, .put = put_report,
+	.change = PORT_CHANGE_DOCTOR, .ask = ask, .has_answered = has_answered, .put = put_report, .leave = leave,
 };
 
 static enum ctl_next begin_doctor(struct ctl_client *client)

@@ -61,6 +61,7 @@ struct ctl_question {
 	const char *(*ask)(struct ctl_client *client, struct ctl_asked *asked, const char **ret_hint);
 	bool (*has_answered)(const struct ctl_client *client, const struct ctl_asked *asked);
 	enum ctl_next (*put)(struct ctl_client *client, const struct ctl_asked *asked);
+	void (*leave)(struct ctl_client *client, const struct ctl_asked *asked); /* may be NULL: nobody waits for its answer any more */
 };
 
 struct ctl_cursor { /* where a step goes on; each operation uses what it needs */
@@ -71,6 +72,7 @@ struct ctl_cursor { /* where a step goes on; each operation uses what it needs *
 	const struct ctl_question *question;
 	struct ctl_asked *asked; /* freed with the client; those before `at` have been asked */
 	unsigned n_asked;
+	bool is_late; /* ctl_ask.c: who has not answered by now is missing */
 	uint32_t phase;
 	struct fleet_device *device;
 	int64_t since_ms;
@@ -113,6 +115,7 @@ enum ctl_next ctl_ask_begin(struct ctl_client *client, const struct ctl_question
 enum ctl_next ctl_ask_step(struct ctl_client *client);
 bool ctl_ask_wants(const struct ctl_client *client, enum port_change what, uint64_t subject);
 enum ctl_next ctl_ask_late(struct ctl_client *client);
+void ctl_ask_leave(struct ctl_client *client); /* it goes: those that have not answered are told to nobody */
 /* "offline", or what else a device without a session is. */
 const char *ctl_explain_away(const struct fleet_device *device);
 /* The answer is that there is none. */

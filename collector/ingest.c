@@ -423,12 +423,13 @@ static int restore_telemetry(struct restore *restore, struct fleet_device *devic
 		if (batch.kind != STORE_BATCH_TELEMETRY)
 			continue;
 		message = unpack(restore->ingest, &jaga__v1__telemetry_batch__descriptor, batch.body, batch.length);
-		if (message)
-			ingest_apply_batch(device, message, batch.received_ms);
+		if (!message)
+			continue;
+		ingest_apply_batch(device, message, batch.received_ms);
+		trouble = fleet_find_trouble(device, FLEET_SNAPSHOT);
+		if (trouble && device->snapshot.checked_ms >= trouble->since_ms)
+			fleet_set_trouble(device, FLEET_SNAPSHOT, NULL, 0); /* which telemetry does not tell */
 	}
-	trouble = fleet_find_trouble(device, FLEET_SNAPSHOT);
-	if (trouble && device->snapshot.checked_ms >= trouble->since_ms)
-		fleet_set_trouble(device, FLEET_SNAPSHOT, NULL, 0); /* which telemetry does not tell */
 	return 0;
 }
 

@@ -129,12 +129,15 @@ static void answer_step(struct jobs *jobs, const struct step_op *op, int result)
 
 void jobs_note_phase(struct fleet_device *device, const struct store_job *job)
 {
+	int64_t now_ms = clock_wall_ms();
+	int64_t begun_ms = job->changed_ms < now_ms ? job->changed_ms : now_ms; /* it may have been stored by a clock ahead of this one */
+
 	if (job->is_final && device->confirming.job == job->number)
 		device->confirming.job = 0;
 	if (job->is_final || job->confirm_s == 0 || job->phase < JOBS_STARTED)
 		return;
 	device->confirming.job = job->number;
-	device->confirming.until_ms = job->phase == JOBS_APPLIED ? job->changed_ms + 1000 * (int64_t)job->confirm_s : 0;
+	device->confirming.until_ms = job->phase == JOBS_APPLIED ? begun_ms + 1000 * (int64_t)job->confirm_s : 0;
 }
 
 static void finish_step(struct lane_op *lane, int result)

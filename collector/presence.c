@@ -51,6 +51,13 @@ void presence_come(struct presence *presence, struct fleet_device *device, const
 		ingest_note(presence->ingest, device, STORE_BATCH_ONLINE, now_ms, peer);
 }
 
+static void expect_back(struct presence *presence, struct fleet_device *device, const char *reason)
+{
+	snprintf(device->confirming.reason, sizeof(device->confirming.reason), "%s, and did not come back to confirm job %llu", reason,
+		 (unsigned long long)device->confirming.job);
+	set_away(presence, device, true);
+}
+
 void presence_go(struct presence *presence, struct fleet_device *device, const char *reason)
 {
 	int64_t now_ms = clock_wall_ms();
@@ -59,9 +66,7 @@ void presence_go(struct presence *presence, struct fleet_device *device, const c
 		return;
 	fleet_set_offline(presence->ports.fleet, device, now_ms);
 	if (device->has_key && fleet_is_confirming(device, now_ms)) {
-		snprintf(device->confirming.reason, sizeof(device->confirming.reason), "%s, and did not come back to confirm job %llu",
-			 reason, (unsigned long long)device->confirming.job);
-		set_away(presence, device, true);
+		expect_back(presence, device, reason);
 		return;
 	}
 	ingest_note(presence->ingest, device, STORE_BATCH_OFFLINE, now_ms, reason);
@@ -74,10 +79,22 @@ void presence_check(struct presence *presence, int64_t now_ms)
 	for (uint32_t number = 1; number <= fleet_count(fleet) && presence->n_away > 0; number++) {
 		struct fleet_device *device = fleet_get(fleet, number);
 
-		if (!device || !device->confirming.is_away || fleet_is_confirming(device, now_ms))
+		if (!device || !device->confirming.is_away || (device->has_key && fleet_is_confirming(device, now_ms)))
 			continue;
 		set_away(presence, device, false);
 		ingest_note(presence->ingest, device, STORE_BATCH_OFFLINE, device->session_since_ms, device->confirming.reason);
+	}
+}
+
+void presence_restore(struct presence *presence)
+{
+	const struct fleet *fleet = presence->ports.fleet;
+
+	for (uint32_t number = 1; number <= fleet_count(fleet); number++) {
+		struct fleet_device *device = fleet_get(fleet, number);
+
+		if (device && device->has_key && fleet_is_confirming(device, clock_wall_ms()))
+			expect_back(presence, device, "the collector was restarted");
 	}
 }
 

@@ -16,6 +16,9 @@ struct presence;
 int presence_create(const struct ports *ports, struct ingest *ingest, struct presence **ret_presence);
 void presence_destroy(struct presence *presence);
 
+/* After ingest_restore and jobs_restore: who was confirming a script when the last collector ended is expected back. */
+void presence_restore(struct presence *presence);
+
 void presence_come(struct presence *presence, struct fleet_device *device, const char *peer);
 void presence_go(struct presence *presence, struct fleet_device *device, const char *reason);
 /* Tells of those whose time is over at now_ms (wall time). A timer calls it every second while there are any. */

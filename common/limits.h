@@ -72,7 +72,7 @@
 				     /* this many at once, the rest of it a second later */
 #define LIMIT_TRANSFER_MS 60000	     /* a block-wise body without a block for this long is given up */
 #define LIMIT_TRANSFERS_BYTES (64 * 1024 * 1024) /* all bodies under way together: 64 of the largest */
-#define LIMIT_WAKE_MS 30000	     /* libcoap gives up after 21 s, on some paths after 35; beyond this the session is stuck */
+#define LIMIT_WAKE_MS 30000	     /* libcoap repeats by the round trip and gives up after 20 to 45 s; beyond this the session is stuck */
 #define LIMIT_WAKES 8		     /* unacknowledged wakes of one session; one would do */
 #define LIMIT_SOCKET_BYTES (4 * 1024 * 1024) /* receive buffer: 2,000 datagrams of 1 KB, a report of the whole fleet at once */
 

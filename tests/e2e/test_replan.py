@@ -78,7 +78,7 @@ def test_a_firewall_that_restarts_twice_costs_no_second(lab, agent):
         lab.rtr.run("nft", "flush", *what)
         wait_until(has_rules, 5, "the plan is back")
         waits_s.append(time.monotonic() - began)
-    assert min(waits_s[1:]) < 1  # a second to wait would be in every one but the first
+    assert min(waits_s[1:4]) < 1 and waits_s[4] < 3  # a second to wait would be in every one but the first
     assert flows.check()["alive"] == 40
     assert agent.program.read_log().count("installed ours again") == 5
 

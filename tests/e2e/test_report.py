@@ -101,7 +101,9 @@ def test_a_fail_over_is_told_with_its_evidence(lab, cli, reporting_agent, whose)
     assert uses(opened, 1, 2)
     lab.cut_forwarding(dead)
     lab.prove_fault(dead)
+    cut = time.monotonic()
     event = cli.wait_event(reporting_agent.name, TOLD_S, kind="uplink", uplink=f"isp{dead}", to="down")
+    assert time.monotonic() - cut < 20  # the next keepalive would be 25 s away
     assert event["cause"] == "probes" and event["from"] in ("up", "suspect")
     assert event["carried_by"] == f"isp{3 - dead}"
     assert event["flows_moved"] >= opened["by"][PUBLIC[dead]]

@@ -38,7 +38,7 @@ class HeldWire(Wire):
     def pass_on(self, target, data, is_agent):
         if is_agent and self.hold_before and self.hold_before in self.sent:
             self.hold()
-        self.may_pass.wait(120)
+        assert self.may_pass.wait(240), "held, and nobody let it go"
         super().pass_on(target, data, is_agent)
         if not is_agent and self.dark_at and self.dark_at in self.heard:
             self.hold()

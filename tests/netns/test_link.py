@@ -99,8 +99,8 @@ def test_rate():
     with line("--rate", str(RATE_KBIT), "--delay", "10") as one:
         payload_kbit = one.throughput_kbit(256 * 1024)
         there, back = one.end()
-        # 1448 of a packet's 1500 bytes are payload. How exact it is depends on who else wants this machine's time.
-        assert 0.75 * RATE_KBIT <= payload_kbit <= 1.1 * RATE_KBIT
+        # 1448 of a packet's 1500 bytes are payload. How much less it is depends on who else wants this machine's time.
+        assert 0.75 * RATE_KBIT <= payload_kbit <= 0.98 * RATE_KBIT
         assert there["lost"] == back["lost"] == back["dropped"] == 0
         assert there["carried_bytes"] > 256 * 1024
 

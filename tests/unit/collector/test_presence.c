@@ -1,6 +1,7 @@
 /* presence: who came and went, but for a device that went to prove that it can come back. */
 #include "tests/unit/collector/rig.h"
 
+#include "collector/jobs_internal.h"
 #include "collector/presence.h"
 #include "common/clock.h"
 
@@ -208,6 +209,7 @@ static void test_a_restart_of_the_collector_remembers(void **state)
 	struct rig *rig = *state;
 	struct fleet_device *device = run_job(rig, CONFIRM_S, JAGA__V1__JOB_PHASE__JOB_PHASE_APPLIED);
 	int64_t until_ms = device->confirming.until_ms;
+	struct store_batch last;
 
 	presence_destroy(presence);
 	rig_stop(rig);
@@ -216,6 +218,36 @@ static void test_a_restart_of_the_collector_remembers(void **state)
 	device = fleet_find(rig->ports.fleet, "r1");
 	assert_int_equal(device->confirming.job, 1);
 	assert_int_equal(device->confirming.until_ms, until_ms);
+	presence_restore(presence);
+	presence_check(presence, until_ms - 1);
+	assert_string_equal(read_events(rig, &last), "+");
+	presence_check(presence, until_ms + 1); /* it never came back */
+	assert_string_equal(read_events(rig, &last), "+-");
+}
+
+/* Jobs are stored with the time of a clock that a restart may have lost: nobody is expected back for years. */
+static void test_a_job_of_a_later_time(void **state)
+{
+	struct rig *rig = *state;
+	struct fleet_device *device = fleet_find(rig->ports.fleet, "r1");
+	struct store_job job = { .number = 1, .phase = JAGA__V1__JOB_PHASE__JOB_PHASE_APPLIED, .confirm_s = CONFIRM_S,
+				 .changed_ms = clock_wall_ms() + 1000000000000 };
+
+	jobs_note_phase(device, &job);
+	assert_true(fleet_is_confirming(device, clock_wall_ms()));
+	assert_false(fleet_is_confirming(device, clock_wall_ms() + 1000 * (CONFIRM_S + 1)));
+}
+
+static void test_removed_while_it_is_away(void **state)
+{
+	struct rig *rig = *state;
+	struct fleet_device *device = run_job(rig, CONFIRM_S, JAGA__V1__JOB_PHASE__JOB_PHASE_APPLIED);
+	struct store_batch last;
+
+	presence_go(presence, device, "closed by the device");
+	fleet_remove_key(device);
+	presence_check(presence, device->confirming.until_ms - 1);
+	assert_string_equal(read_events(rig, &last), "+-");
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
@@ -230,6 +262,8 @@ int main(void)
 		TEST(test_other_absences_are_told_at_once),
 		TEST(test_nothing_to_confirm),
 		TEST(test_a_restart_of_the_collector_remembers),
+		TEST(test_a_job_of_a_later_time),
+		TEST(test_removed_while_it_is_away),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
