@@ -101,6 +101,7 @@ void link_path_changed(struct link *link)
 		link_fail(link, "the path has changed");
 		break;
 	case LINK_WAITING:
+		link->rtt_ms = 0; /* it was the other path's */
 		link->failures = 0;
 		link->retry_at_ms = clock_mono_ms();
 		link_schedule(link);

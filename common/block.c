@@ -83,6 +83,8 @@ int block_body_add(struct block_body *body, const struct block *block, const uin
 
 void block_body_finish(struct block_body *body)
 {
+	if (body->data)
+		explicit_bzero(body->data, body->length); /* it may have been a job: scripts hold passwords */
 	free(body->data);
 	*body = (struct block_body){ .cap_bytes = body->cap_bytes };
 }

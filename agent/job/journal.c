@@ -146,7 +146,7 @@ static int parse_head(char *at, int version, struct journal_record *ret_record)
 
 	record.hiwater = take_number(&at, "hiwater", UINT64_MAX);
 	record.wall_ms = (int64_t)take_number(&at, "wall_ms", INT64_MAX);
-	record.phase = (enum job_phase)take_number(&at, "phase", JOB_GOING_BACK);
+	record.phase = (enum job_phase)take_number(&at, "phase", JOB_KEEPING);
 	take_text(&at, "job", record.job_id, sizeof(record.job_id));
 	record.seq = take_number(&at, "seq", UINT64_MAX);
 	record.exit_status = (int)(uint32_t)take_number(&at, "exit", UINT32_MAX);

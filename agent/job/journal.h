@@ -4,8 +4,8 @@
  * It holds the highest sequence number ever taken on (older jobs are refused for ever), the latest
  * wall time known, and the last job with its result. It is replaced as a whole (write, fsync, rename,
  * fsync of the directory), so that a power cut leaves the old or the new one; a checksum tells flash
- * that forgets. Two writes a job: before its script starts, and with its result; for a job that has to be confirmed one
- * more between them when its script has ended well, and one before the router goes back. An older agent's journal is read as it is.
+ * that forgets. Two writes a job: before its script starts, and with its result; for a job that has to be confirmed two
+ * more between them: when its script has ended well, and before its save point goes. An older agent's journal is read as it is.
  */
 #ifndef JAGA_AGENT_JOB_JOURNAL_H
 #define JAGA_AGENT_JOB_JOURNAL_H
@@ -26,7 +26,7 @@ enum job_phase { /* the numbers of JobPhase in proto/jaga.proto */
 	JOB_FAILED = 7,
 	JOB_EXPIRED = 8,
 	JOB_INTERRUPTED = 9,
-	JOB_GOING_BACK = 10, /* of the journal alone: nobody is told of it */
+	JOB_KEEPING = 10, /* confirmed, its save point may be gone; of the journal alone: nobody is told of it */
 };
 
 struct journal_record {

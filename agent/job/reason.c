@@ -59,7 +59,7 @@ const char *reason_phase_name(enum job_phase phase)
 	case JOB_FAILED: return "failed";
 	case JOB_EXPIRED: return "expired";
 	case JOB_INTERRUPTED: return "interrupted";
-	case JOB_GOING_BACK: return "going-back";
+	case JOB_KEEPING: return "keeping";
 	}
 	return "unknown";
 }

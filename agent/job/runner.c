@@ -18,8 +18,7 @@
 #include "common/parse.h"
 
 static void next_step(struct runner *runner);
-static void tell_way_back(struct runner *runner, const char *reason);
-static void go_back(struct runner *runner);
+static void undo(struct runner *runner, const char *reason);
 
 static void trouble(struct runner *runner, enum log_level level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -64,8 +63,7 @@ static void on_written(void *arg, const char *problem)
 		runner->phase = RUNNER_ENDING;
 	} else if (problem && runner->phase == RUNNER_APPLYING) {
 		/* After a power cut nobody would know that the script came to its end. */
-		tell_way_back(runner, "the router cannot write its journal; see its events");
-		go_back(runner);
+		undo(runner, "the router cannot write its journal; see its events");
 		return;
 	}
 	next_step(runner);
@@ -122,27 +120,14 @@ static void end_job(struct runner *runner, enum job_phase phase, const char *rea
 		runner->ops->on_script_ended(runner->arg);
 }
 
-static void tell_way_back(struct runner *runner, const char *reason)
+static void undo(struct runner *runner, const char *reason)
 {
 	struct journal_record *record = &runner->record;
 
-	if (reason != record->reason)
-		snprintf(record->reason, sizeof(record->reason), "%s", reason);
+	snprintf(record->reason, sizeof(record->reason), "%s", reason);
 	log_warning("job", "job=%s: going back to what was before it, reason=\"%s\"", record->job_id, record->reason);
-}
-
-static void go_back(struct runner *runner)
-{
 	runner->phase = RUNNER_UNDOING;
-	confirm_undo(&runner->confirm, runner->record.job_id);
-}
-
-/* The journal knows of it first: a save point that is gone afterwards was used, and not given up by a commit. */
-static void undo(struct runner *runner, const char *reason)
-{
-	tell_way_back(runner, reason);
-	runner->record.phase = JOB_GOING_BACK;
-	save(runner, RUNNER_TURNING);
+	confirm_undo(&runner->confirm, record->job_id);
 }
 
 /* --- running ------------------------------------------------------------------------------------ */
@@ -225,14 +210,12 @@ static void on_undone(struct runner *runner, int result, const char *reason)
 
 	if (result == 0) {
 		end_job(runner, JOB_ROLLED_BACK, record->reason);
+	} else if (result == -ENOENT && record->phase == JOB_KEEPING) {
+		end_job(runner, JOB_CONFIRMED, "the answer to its commit was lost; there is no way back any more: what it did stays");
 	} else if (result == -ENOENT && runner->is_resumed && record->phase == JOB_APPLIED) {
-		/* Only commit takes it away: the power went between that and the journal. */
-		end_job(runner, JOB_CONFIRMED, "after a restart there was no way back any more: what it did stays");
-	} else if (result == -ENOENT && runner->is_resumed && record->phase == JOB_GOING_BACK) {
-		/* It had gone back, and the power went between that and the journal. */
-		end_job(runner, JOB_ROLLED_BACK, record->reason);
+		end_job(runner, JOB_ROLLED_BACK, record->reason); /* by the router, or by an agent that could not write it down */
 	} else if (result == -ENOENT && runner->is_resumed) {
-		end_job(runner, JOB_INTERRUPTED, "stopped without a save point: if the script had begun, it is half done");
+		end_job(runner, JOB_INTERRUPTED, "stopped before its script began, or after the router had gone back: nothing of it stays");
 	} else {
 		trouble(runner, LOG_LEVEL_ERROR, "job %s: the router could not go back and may be half configured: %s",
 			record->job_id, reason);
@@ -253,8 +236,8 @@ static void on_confirm_step(void *arg, int result, const char *reason)
 		runner->record.attempt = 0;
 		end_job(runner, JOB_FAILED, text);
 	} else if (runner->phase == RUNNER_PROVING && result == 0) {
-		runner->phase = RUNNER_KEEPING;
-		confirm_keep(&runner->confirm, runner->record.job_id);
+		runner->record.phase = JOB_KEEPING;
+		save(runner, RUNNER_MARKING);
 	} else if (runner->phase == RUNNER_PROVING) {
 		undo(runner, reason);
 	} else if (runner->phase == RUNNER_KEEPING && result == 0) {
@@ -299,8 +282,9 @@ static void next_step(struct runner *runner)
 		run(runner);
 	} else if (runner->phase == RUNNER_APPLYING) {
 		prove(runner);
-	} else if (runner->phase == RUNNER_TURNING) {
-		go_back(runner);
+	} else if (runner->phase == RUNNER_MARKING) {
+		runner->phase = RUNNER_KEEPING;
+		confirm_keep(&runner->confirm, runner->record.job_id);
 	} else if (runner->phase == RUNNER_ENDING) {
 		runner->phase = RUNNER_REPORTING;
 		forget_script(runner);
@@ -430,7 +414,7 @@ bool runner_has_to_undo(struct runner *runner, const char *dir)
 
 	/* A journal that cannot be read is runner_init's to tell of. */
 	return journal_load(dir, record, runner->output, &err) == 0 &&
-	       (record->phase == JOB_APPLIED || record->phase == JOB_GOING_BACK ||
+	       (record->phase == JOB_APPLIED || record->phase == JOB_KEEPING ||
 		(record->phase == JOB_STARTED && record->confirm_s > 0));
 }
 
@@ -445,18 +429,15 @@ static void load(struct runner *runner)
 	struct journal_record *record = &runner->record;
 	struct err err = { "" };
 	int r = journal_load(runner->dir, record, runner->output, &err);
-	const char *back = record->phase == JOB_APPLIED			    ? "the agent or the router stopped before it was confirmed"
-			   : record->phase == JOB_GOING_BACK		    ? record->reason
-			   : record->phase == JOB_STARTED && record->confirm_s > 0 ? "the agent or the router stopped while it ran"
-									     : NULL;
+	bool is_unproven = record->phase == JOB_APPLIED || record->phase == JOB_KEEPING;
 
 	if (r < 0 && r != -ENOENT) {
 		runner->phase = RUNNER_REFUSING;
 		trouble(runner, LOG_LEVEL_ERROR, "%s", err.text);
-	} else if (back) {
+	} else if (is_unproven || (record->phase == JOB_STARTED && record->confirm_s > 0)) {
 		runner->is_resumed = true;
-		tell_way_back(runner, back);
-		go_back(runner);
+		undo(runner, is_unproven ? "the agent or the router stopped before it was confirmed"
+					 : "the agent or the router stopped while it ran");
 	} else if (record->phase == JOB_STARTED) {
 		end_job(runner, JOB_INTERRUPTED, "the agent or the router stopped while it ran; it may be half done");
 	} else if (record->phase != JOB_NONE) {
@@ -511,7 +492,7 @@ bool runner_is_unsettled(const struct runner *runner)
 const char *runner_phase_name(const struct runner *runner)
 {
 	static const char *const names[] = { "idle",    "asking",  "starting", "saving", "running",	  "applying",
-					     "proving", "keeping", "turning", "undoing", "ending",  "reporting", "refusing" };
+					     "proving", "marking", "keeping", "undoing", "ending",  "reporting", "refusing" };
 
 	return names[runner->phase];
 }

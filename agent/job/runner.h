@@ -7,11 +7,12 @@
  *
  * A job that has to be confirmed takes a longer way (confirm.h), which leads back whenever something is wrong:
  *
- *   starting -> saving -> running -> applying -> proving -> keeping -> ending (CONFIRMED)
- *               save      |          journal:    over a new  the save point goes
- *               point     |          APPLIED     session
- *                         `-- fails --------------`-- not confirmed --> turning -------> undoing -> ending (ROLLED_BACK)
- *                                                                       journal: GOING BACK  ^-- the power went
+ *   starting -> saving -> running -> applying -> proving -> marking -> keeping -> ending (CONFIRMED)
+ *               save      |          journal:    over a new  journal:   the save point goes
+ *               point     |          APPLIED     session     KEEPING
+ *                         `-- fails --------------`-- not confirmed, or the power goes --> undoing -> ending (ROLLED_BACK)
+ *
+ * A save point that is gone afterwards was given up when the journal says KEEPING, and used when it says APPLIED.
  *
  * The journal (journal.h) is on the disk before a script's first instruction, so a job that was
  * running when the power went is INTERRUPTED afterwards, never run again. Scripts run only with
@@ -50,8 +51,8 @@ enum runner_phase {
 	RUNNER_RUNNING,
 	RUNNER_APPLYING,
 	RUNNER_PROVING,
+	RUNNER_MARKING, /* the journal is to know that it is kept */
 	RUNNER_KEEPING,
-	RUNNER_TURNING, /* the journal is to know that it goes back */
 	RUNNER_UNDOING,
 	RUNNER_ENDING,
 	RUNNER_REPORTING,

@@ -98,7 +98,8 @@ static bool is_over_uplink(const struct router *router, const char *gateway)
 	for (unsigned i = 0; i < router->config->n_uplinks; i++) {
 		const struct ros_model_uplink *uplink = &router->next.uplinks[i];
 
-		if (is_address ? uplink->has_address && (ntohl(address.s_addr) & uplink->mask) == uplink->network
+		/* Also while it has no address: the plan does not change with a lease. */
+		if (is_address ? uplink->mask != 0 && (ntohl(address.s_addr) & uplink->mask) == uplink->network
 			       : strcmp(interface, router->config->uplinks[i].interface) == 0)
 			return true;
 	}

@@ -32,13 +32,19 @@
 
 #define NO_SCHEDULER "device-mode forbids the scheduler (/system device-mode update scheduler=yes)"
 
+/* Its texts hold the backup's password. */
+static void forget(struct routeros_save_job *job)
+{
+	explicit_bzero(job, sizeof(*job));
+	free(job);
+}
+
 void routeros_save_finish(struct routeros_save_job *job, int result, const char *reason)
 {
 	job->router->save_job = NULL;
 	ev_timer_stop(job->router->loop, &job->timer);
 	job->on_done(job->arg, result, reason);
-	explicit_bzero(job->script, sizeof(job->script));
-	free(job);
+	forget(job);
 }
 
 bool routeros_holds_safe_mode(const struct router *router)
@@ -166,7 +172,7 @@ static int begin(struct router *router, const char *job_id, router_done_fn *on_d
 static int start(struct routeros_save_job *job, int r)
 {
 	if (r < 0)
-		free(job);
+		forget(job);
 	else
 		job->router->save_job = job;
 	return r;
@@ -302,6 +308,6 @@ void routeros_save_free(struct router *router)
 		routeros_execute_finish(&router->save_job->execution);
 	routeros_prove_finish(&router->save_job->proof);
 	ev_timer_stop(router->loop, &router->save_job->timer);
-	free(router->save_job);
+	forget(router->save_job);
 	router->save_job = NULL;
 }

@@ -39,6 +39,13 @@ static void ignore(void *arg, const struct router_script_result *result)
 	(void)result;
 }
 
+/* Scripts hold passwords. */
+static void forget(struct routeros_script_job *job)
+{
+	explicit_bzero(job, sizeof(*job));
+	free(job);
+}
+
 static void finish(struct routeros_script_job *job, int exit_status, bool is_interrupted, const char *reason)
 {
 	struct router_script_result result = {
@@ -55,8 +62,7 @@ static void finish(struct routeros_script_job *job, int exit_status, bool is_int
 	if (job->on_done != ignore)
 		routeros_verify_in(job->router, LIMIT_ROS_SETTLE_MS); /* it may have touched our items, or moved addresses */
 	job->on_done(job->arg, &result);
-	explicit_bzero(job->script, job->length); /* scripts hold passwords */
-	free(job);
+	forget(job);
 }
 
 /* The router said no, or the script did. */
@@ -108,9 +114,9 @@ static int execute_next(struct routeros_script_job *job, struct err *err)
 	if (job->piece.end == job->length && job->piece.start == 0)
 		job->is_dry = false;
 	job->execution.arg = job;
-	job->router->saved.is_touched |= !job->is_dry;
 	r = routeros_execute(&job->execution, job->router, job->script, &job->piece, job->is_dry, left_ms > 1 ? left_ms : 1,
 			     &job->output, on_executed, err);
+	job->router->saved.is_touched |= r == 0 && !job->is_dry; /* what never left is not to be undone by a reboot */
 	return r < 0 ? r : 1;
 }
 
@@ -166,7 +172,7 @@ int routeros_run_script(struct router *router, const char *job_id, const char *i
 	memcpy(job->script, script, length);
 	r = execute_next(job, err);
 	if (r <= 0) {
-		free(job);
+		forget(job);
 		return r < 0 ? r : err_set(err, -EINVAL, "the script is empty");
 	}
 	router->script_job = job;
@@ -184,6 +190,6 @@ void routeros_script_free(struct router *router)
 	if (!router->script_job)
 		return;
 	routeros_execute_finish(&router->script_job->execution);
-	free(router->script_job);
+	forget(router->script_job);
 	router->script_job = NULL;
 }

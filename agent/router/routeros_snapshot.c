@@ -175,7 +175,7 @@ static void on_services(void *arg, const struct ros_result *result)
 	else if (!job->has_service)
 		err_set(&job->err, 0, "the export has %llu bytes, more than this version's API hands out: it takes "
 			"/ip service enable ftp, and policy ftp for the agent's user", (unsigned long long)job->size);
-	if (job->err.text[0] || start_ftp(job) < 0)
+	if (result->status < 0 || job->err.text[0] || start_ftp(job) < 0) /* a session that is destroyed says no why */
 		remove_file(job);
 }
 

@@ -101,7 +101,8 @@ static void remove_all(struct routeros_save_job *job)
 
 void routeros_undo_on_removed(struct routeros_save_job *job, const struct ros_outcome *outcome)
 {
-	if (outcome->status != 0 && outcome->status != -EREMOTEIO) {
+	/* -EPROTO: it refuses to tell how it ended, and would do so again. */
+	if (outcome->status != 0 && outcome->status != -EREMOTEIO && outcome->status != -EPROTO) {
 		again_in(job, LIMIT_ROS_LOOK_MS);
 		return;
 	}

@@ -67,7 +67,7 @@ static void saved(void)
 static int commit(void *arg, const char *job_id, router_done_fn *on_done, void *done_arg, struct err *err)
 {
 	assert_ptr_equal(arg, &fake);
-	assert_int_equal(phase_on_disk(), JOB_APPLIED);
+	assert_int_equal(phase_on_disk(), JOB_KEEPING);
 	assert_string_equal(job_id, "j-7");
 	back.commits++;
 	back.on_done = on_done;
@@ -180,7 +180,8 @@ static void to_keeping(void)
 {
 	to_asking();
 	runner_on_confirmed(runner, NULL);
-	assert_int_equal(runner->phase, RUNNER_KEEPING);
+	assert_int_equal(back.commits, 0); /* nothing before KEEPING is on the disk */
+	wait_phase(RUNNER_KEEPING);
 }
 
 static void expect_end(enum job_phase phase, const char *reason, int configured)
@@ -231,8 +232,9 @@ static void test_confirmed(void **state)
 	open_session();
 	assert_int_equal(back.asked_confirmation, 2);
 	runner_on_confirmed(runner, NULL);
+	wait_phase(RUNNER_KEEPING);
 	assert_int_equal(back.commits, 1);
-	assert_int_equal(phase_on_disk(), JOB_APPLIED); /* not before the save point is gone */
+	assert_int_equal(phase_on_disk(), JOB_KEEPING); /* CONFIRMED not before the save point is gone */
 	committed();
 	expect_end(JOB_CONFIRMED, "", AFTER);
 	assert_int_equal(fake.state.output_length, 5);
@@ -253,6 +255,7 @@ static void test_the_old_session_goes_before_it_could_be_told(void **state)
 	assert_int_equal(back.sessions, 1);
 	open_session();
 	runner_on_confirmed(runner, NULL);
+	wait_phase(RUNNER_KEEPING);
 	committed();
 	expect_end(JOB_CONFIRMED, "", AFTER);
 }
@@ -305,7 +308,6 @@ static void test_a_failing_script_is_rolled_back(void **state)
 	to_running();
 	end_script(2, "one\nsh: 3: foo: not found\n", "");
 	wait_phase(RUNNER_UNDOING);
-	assert_int_equal(phase_on_disk(), JOB_GOING_BACK);
 	assert_int_equal(back.sessions, 0);
 	rolled_back();
 	expect_end(JOB_ROLLED_BACK, "exit status 2: sh: 3: foo: not found", BEFORE);
@@ -401,7 +403,7 @@ static void test_power_cut_before_the_save_point(void **state)
 	to_saving();
 	expect_undo_after_restart();
 	rolled_back();
-	expect_end(JOB_INTERRUPTED, "without a save point", BEFORE);
+	expect_end(JOB_INTERRUPTED, "before its script began", BEFORE);
 	assert_int_equal(fake.ran, 0);
 }
 
@@ -446,6 +448,16 @@ static void test_power_cut_after_the_commit(void **state)
 	expect_end(JOB_CONFIRMED, "no way back any more", AFTER);
 }
 
+static void test_the_answer_to_the_commit_is_lost(void **state)
+{
+	(void)state;
+	to_keeping();
+	router.has_save = false;
+	back.on_done(back.done_arg, -ECONNRESET, "the session is lost");
+	rolled_back();
+	expect_end(JOB_CONFIRMED, "the answer to its commit was lost", AFTER);
+}
+
 static void test_power_cut_after_it_went_back(void **state)
 {
 	(void)state;
@@ -457,7 +469,7 @@ static void test_power_cut_after_it_went_back(void **state)
 	expect_undo_after_restart();
 	power_cut(); /* and once more */
 	rolled_back();
-	expect_end(JOB_ROLLED_BACK, "no such job of this device", BEFORE);
+	expect_end(JOB_ROLLED_BACK, "stopped before it was confirmed", BEFORE);
 }
 
 /* Somebody has removed it by hand: nothing is known, and nothing else is said. */
@@ -566,6 +578,7 @@ int main(void)
 		TEST(test_power_cut_before_the_commit),
 		TEST(test_power_cut_after_the_commit),
 		TEST(test_power_cut_after_it_went_back), TEST(test_a_save_point_that_is_gone),
+		TEST(test_the_answer_to_the_commit_is_lost),
 		TEST(test_power_cut_before_the_report),
 		TEST(test_applied_cannot_be_written),
 		TEST(test_refusals),
