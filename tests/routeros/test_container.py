@@ -79,8 +79,9 @@ def container(lab):
 
 
 def documented_configuration():
-    """The example of docs/routeros.md, with the interfaces and addresses of the laboratory."""
-    text = re.search(r"```ini\n(.*?)```", (ROOT / "docs" / "routeros.md").read_text(encoding="utf-8"), re.S)[1]
+    """The example for only watching of docs/routeros.md, with the interfaces and addresses of the laboratory."""
+    text = (ROOT / "docs" / "routeros.md").read_text(encoding="utf-8").partition("## Only watching")[2]
+    text = re.search(r"```ini\n(.*?)```", text, re.S)[1]
     for number in (1, 2):
         uplink = UPLINKS[number]
         text = text.replace(f"veth-isp{number}", uplink["dev"]).replace(f"172.31.7{number}.1", uplink["gateway"])
