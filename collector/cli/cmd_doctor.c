@@ -1,6 +1,6 @@
 /*
  * cmd_doctor: `jaga doctor DEVICE`, what would break a take-over there, or will hurt, each with what to type. The same
- * findings, words and exit status as `jaga-agent --check` on the router. With --all every router is looked at, at once: a row
+ * findings and words as `jaga-agent --check` on the router. With --all every router is looked at, at once: a row
  * for each, and the exit status tells whether anything is fatal anywhere.
  */
 #include <errno.h>
@@ -11,7 +11,6 @@
 #include "collector/cli/many.h"
 #include "collector/cli/row.h"
 
-#define EXIT_STATUS_FATAL 3 /* as jaga-agent --check has it */
 
 static void format_finding(const json_t *row, int64_t now_ms, struct buf *buf)
 {

@@ -17,6 +17,7 @@ enum exit_status {
 	EXIT_STATUS_NOT_FOUND = 3,
 	EXIT_STATUS_UNREACHABLE = 4, /* the collector */
 	EXIT_STATUS_OFFLINE = 5,     /* the device, or no answer in time */
+	EXIT_STATUS_FATAL = 6,	     /* doctor: a trap that keeps an agent from taking over */
 	EXIT_STATUS_NO_RESULT = 125, /* --wait: the script has no exit status of its own; as env(1), timeout(1) */
 };
 

@@ -45,11 +45,11 @@ def test_doctor_of_all(scripted, jaga):
                                            "worst": {"level": "fatal", "id": "fasttrack", "what": "takes connections past mangle"}},
                                {"device": "rtr5", "missing": "the router refused the password"}]
     done = jaga("doctor", "--all")
-    assert_error(done, 3, "2 of 5 devices could not, or did not answer", "--check")  # what is fatal decides
+    assert_error(done, 6, "2 of 5 devices could not, or did not answer", "--check")  # what is fatal decides
     assert "On 1 of 5 something is fatal" in done.stdout
     assert re.search(r"^rtr5 +unknown +- +- +the router refused the password$", done.stdout, re.M)
     done = jaga("doctor", "--all", "--json")
-    assert done.returncode == 3
+    assert done.returncode == 6
     assert [row["device"] for row in json.loads(done.stdout)] == ["café-2", "rtr1", "rtr3", "rtr4", "rtr5"]
     scripted.rows["doctor"] = []
     assert "jaga enroll" in jaga("doctor", "--all").stdout

@@ -8,7 +8,7 @@ from tests.e2e.devices import POST, PUT, Devices, LoopbackCollector, pb
 from tests.lab.lab import wait_until
 from tests.lab.programs import Agent, Cli
 
-EXIT_FATAL, EXIT_NOT_FOUND, EXIT_OFFLINE = 3, 3, 5
+EXIT_FATAL, EXIT_NOT_FOUND, EXIT_OFFLINE = 6, 3, 5
 CLASH = ("rule", "add", "preference", "50", "fwmark", "0x40", "lookup", "main")
 
 
