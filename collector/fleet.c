@@ -224,35 +224,50 @@ void fleet_set_uplink_state(struct fleet_uplink *uplink, int state, int64_t now_
 	uplink->since_ms = now_ms;
 }
 
+/* Its place among the troubles, or n_troubles. A trouble keeps as much of the subsystem's name as fits. */
+static unsigned trouble_index(const struct fleet_device *device, const char *subsystem)
+{
+	unsigned i = 0;
+
+	while (i < device->n_troubles &&
+	       strncmp(device->troubles[i].subsystem, subsystem, sizeof(device->troubles[i].subsystem) - 1) != 0)
+		i++;
+	return i;
+}
+
 const struct fleet_trouble *fleet_find_trouble(const struct fleet_device *device, const char *subsystem)
 {
-	for (unsigned i = 0; i < device->n_troubles; i++)
-		if (strcmp(device->troubles[i].subsystem, subsystem) == 0)
-			return &device->troubles[i];
-	return NULL;
+	unsigned i = trouble_index(device, subsystem);
+
+	return i < device->n_troubles ? &device->troubles[i] : NULL;
+}
+
+static void clear_trouble(struct fleet_device *device, unsigned i)
+{
+	if (i == device->n_troubles)
+		return;
+	device->n_troubles--;
+	memmove(&device->troubles[i], &device->troubles[i + 1], (device->n_troubles - i) * sizeof(*device->troubles));
 }
 
 void fleet_set_trouble(struct fleet_device *device, const char *subsystem, const char *text, int64_t now_ms)
 {
-	struct fleet_trouble *trouble = device->troubles, *end = trouble + device->n_troubles;
+	unsigned i = trouble_index(device, subsystem);
+	struct fleet_trouble *trouble;
 
-	while (trouble < end && strncmp(trouble->subsystem, subsystem, sizeof(trouble->subsystem) - 1) != 0)
-		trouble++;
 	if (!text) {
-		if (trouble < end) {
-			memmove(trouble, trouble + 1, (size_t)(end - trouble - 1) * sizeof(*trouble));
-			device->n_troubles--;
-		}
+		clear_trouble(device, i);
 		return;
 	}
-	if (trouble == end) {
-		if (device->n_troubles == LIMIT_TROUBLES)
-			return;
-		if (!device->troubles)
-			device->troubles = calloc(LIMIT_TROUBLES, sizeof(*trouble));
-		if (!device->troubles)
-			return;
-		trouble = &device->troubles[device->n_troubles++];
+	if (i == LIMIT_TROUBLES)
+		return;
+	if (!device->troubles)
+		device->troubles = calloc(LIMIT_TROUBLES, sizeof(*device->troubles));
+	if (!device->troubles)
+		return;
+	trouble = &device->troubles[i];
+	if (i == device->n_troubles) {
+		device->n_troubles++;
 		snprintf(trouble->subsystem, sizeof(trouble->subsystem), "%s", subsystem);
 		trouble->since_ms = now_ms;
 	}

@@ -297,7 +297,8 @@ void ingest_fill_restart(json_t *row, const Jaga__V1__RouterRestart *restart, in
 		buf_printf(&text, ", its version is %s, it was %s", restart->version, restart->previous_version);
 	json_object_set_new(row, "kind", json_string("restart"));
 	json_row_set_text(row, "text", text.data);
-	json_row_set_number(row, "booted_ms", time_ms - restart->uptime_s * 1000);
+	if (is_duration(restart->uptime_s)) /* an older collector let in what is none */
+		json_row_set_number(row, "booted_ms", time_ms - restart->uptime_s * 1000);
 	json_row_set_text(row, "version", restart->version);
 	json_row_set_text(row, "previous_version", restart->previous_version);
 }

@@ -119,6 +119,25 @@ static void test_rows_of_changes(void **state)
 	json_decref(row);
 }
 
+/* Rows are made of what is stored, and an older collector let in what is no duration. */
+static void test_rows_of_restarts(void **state)
+{
+	static const struct {
+		int64_t uptime_s, booted_ms; /* 0: not told */
+	} rows[] = { { 60, 40000 }, { INT64_MAX, 0 }, { INT64_MIN, 0 }, { -1, 0 } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		Jaga__V1__RouterRestart restart = JAGA__V1__ROUTER_RESTART__INIT;
+		json_t *row = json_object();
+
+		restart.uptime_s = rows[i].uptime_s;
+		ingest_fill_restart(row, &restart, 100000);
+		assert_int_equal(json_integer_value(json_object_get(row, "booted_ms")), rows[i].booted_ms);
+		json_decref(row);
+	}
+}
+
 /* One moment of things; the next one lacks some. */
 static void send_moment(struct rig *rig, uint64_t seq, const char *peer, uint64_t rx_bytes)
 {
@@ -191,6 +210,7 @@ int main(void)
 		cmocka_unit_test(test_kinds_are_all_named),
 		TEST(test_hostile_changes),
 		TEST(test_rows_of_changes),
+		cmocka_unit_test(test_rows_of_restarts),
 		TEST(test_things_of_a_moment),
 	};
 
