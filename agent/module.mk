@@ -2,7 +2,7 @@
 AGENT_SRCS +=
 AGENT_SRCS += agent/main.c agent/agent.c agent/child.c agent/commands.c agent/condition.c agent/doctor.c agent/local.c agent/local_client.c agent/maintenance.c agent/prelude.c agent/remote.c agent/remote_doctor.c \
 	agent/config.c agent/config_check.c agent/config_defaults.c agent/config_fields.c agent/config_routeros.c agent/config_setters.c agent/report.c agent/report_watch.c agent/snapshot.c agent/spool.c agent/steer.c \
-	agent/script.c agent/script_serve.c agent/script_unit.c agent/system.c agent/table.c agent/upkeep.c agent/job/confirm.c agent/job/journal.c agent/job/journal_writer.c agent/job/reason.c agent/job/runner.c
+	agent/script.c agent/script_serve.c agent/script_unit.c agent/system.c agent/table.c agent/upkeep.c agent/job/confirm.c agent/job/journal.c agent/job/journal_writer.c agent/job/reason.c agent/job/runner.c agent/job/runner_steps.c
 AGENT_SRCS += agent/router/canonical.c agent/router/linux_save.c agent/router/linux_script.c agent/router/linux_snapshot.c
 AGENT_SRCS += agent/uplink/balance.c agent/uplink/detector.c agent/uplink/engine.c agent/uplink/rtt.c
 AGENT_SRCS += agent/probe/echo.c agent/probe/icmp.c
