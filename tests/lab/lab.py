@@ -342,10 +342,12 @@ class Lab:
         """(has carrier, gateway answers ping, internet answers ping) by this uplink of the router. An answer that is expected is
         waited for, as long as a busy machine takes."""
         dev = self.device(number)
-        flags = json.loads(self.rtr.ip("-j", "link", "show", "dev", dev))[0]["flags"]
-        return ("LOWER_UP" in flags,
+        return (self.has_carrier(dev),
                 self.rtr.ping(UPLINKS[number]["gateway"], dev, 2 if expected[1] else 0.4),
                 self.rtr.ping(INTERNET[0], dev, 2 if expected[2] else 0.4))
+
+    def has_carrier(self, dev):
+        return "LOWER_UP" in json.loads(self.rtr.ip("-j", "link", "show", "dev", dev))[0]["flags"]
 
     def prove(self, number, expected, what):
         seen = self.reach(number, expected)
