@@ -16,8 +16,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check_accepted(const struct agent_config *config)
 {
-	if (config->n_uplinks == 0 || config->n_uplinks > LIMIT_UPLINKS || config->n_lans == 0 ||
-	    config->n_lans > LIMIT_LANS || config->n_snapshot_files > LIMIT_SNAPSHOT_SOURCES ||
+	/* Without uplinks an agent watches for its collector; users need a LAN only where they are steered. */
+	if (config->n_uplinks == 0 ? config->take_over || !config->has_collector : config->n_lans == 0)
+		abort();
+	if (config->n_uplinks > LIMIT_UPLINKS || config->n_lans > LIMIT_LANS || config->n_snapshot_files > LIMIT_SNAPSHOT_SOURCES ||
 	    config->n_snapshot_commands > LIMIT_SNAPSHOT_SOURCES)
 		abort();
 	for (unsigned i = 0; i < config->n_uplinks; i++) {
