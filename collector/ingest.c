@@ -423,8 +423,8 @@ static int restore_telemetry(struct restore *restore, struct fleet_device *devic
 		if (batch.kind != STORE_BATCH_TELEMETRY)
 			continue;
 		message = unpack(restore->ingest, &jaga__v1__telemetry_batch__descriptor, batch.body, batch.length);
-		if (!message)
-			continue;
+		if (!message || ingest_check_batch(message))
+			continue; /* an older collector let in what it did not know */
 		ingest_apply_batch(device, message, batch.received_ms);
 		trouble = fleet_find_trouble(device, FLEET_SNAPSHOT);
 		if (trouble && device->snapshot.checked_ms >= trouble->since_ms)
@@ -448,7 +448,7 @@ static int restore_device(void *arg, const struct store_device *stored)
 		return r;
 	r = store_get_hello(restore->txn, device->number, &received_ms, &bytes, &length);
 	hello = r == 0 ? unpack(restore->ingest, &jaga__v1__hello__descriptor, bytes, length) : NULL;
-	if (hello) {
+	if (hello && !ingest_check_hello(hello)) {
 		r = ingest_apply_hello(device, hello, received_ms);
 		device->session_since_ms = device->last_seen_ms = received_ms;
 	}

@@ -203,6 +203,45 @@ static void test_things_of_a_moment(void **state)
 	assert_int_equal(device->watched->n_things, LIMIT_WATCH_THINGS);
 }
 
+/* A collector that does not know a field yet stores it unseen; the one after it reads that from its store when it starts. */
+static void test_what_older_collectors_let_in(void **state)
+{
+	struct rig *rig = *state;
+	uint32_t number = fleet_find(rig->ports.fleet, "r1")->number;
+	Jaga__V1__RouterSample router = JAGA__V1__ROUTER_SAMPLE__INIT;
+	Jaga__V1__Hello hello = JAGA__V1__HELLO__INIT;
+	struct batch *batch = make_batch(boot_a, 1, 0, 0);
+	struct store_telemetry stored = { .device_number = number, .n_records = 1, .seq_to = 1, .received_ms = 1000 };
+	struct store_txn *txn = rig_begin(rig);
+	char version[LIMIT_TEXT + 500], memory[1024];
+	uint64_t id, seq;
+	struct buf buf;
+
+	memset(version, 'x', sizeof(version));
+	version[sizeof(version) - 1] = '\0';
+	add_sample(batch, 0);
+	batch->message.seq_to = batch->sample.seq = 1;
+	router.version = version;
+	batch->sample.router = &router;
+	buf_init(&buf, memory, sizeof(memory));
+	assert_int_equal(wire_pack(&batch->message.base, &buf), 0);
+	stored.body = (const uint8_t *)memory;
+	stored.length = buf.length;
+	assert_int_equal(store_add_telemetry(txn, &stored, &id, &seq), 0);
+	buf_init(&buf, memory, sizeof(memory));
+	hello.boot_id = BYTES("short");
+	assert_int_equal(wire_pack(&hello.base, &buf), 0);
+	assert_int_equal(store_put_hello(txn, number, 1000, memory, buf.length), 0);
+	assert_int_equal(store_commit(txn), 0);
+	free(batch);
+	rig_stop(rig);
+	rig_start(rig);
+	assert_null(fleet_find(rig->ports.fleet, "r1")->watched);
+	assert_false(fleet_find(rig->ports.fleet, "r1")->has_hello);
+	send_moment(rig, 2, "fibre", 0); /* and it goes on */
+	assert_string_equal(fleet_find(rig->ports.fleet, "r1")->watched->version, "7.20.4");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, rig_tear_down)
@@ -212,6 +251,7 @@ int main(void)
 		TEST(test_rows_of_changes),
 		cmocka_unit_test(test_rows_of_restarts),
 		TEST(test_things_of_a_moment),
+		TEST(test_what_older_collectors_let_in),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
