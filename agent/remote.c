@@ -138,11 +138,21 @@ static int run_script(void *arg, const char *job_id, const char *interpreter, co
 					     done_arg, err);
 }
 
-static void on_script_ended(void *arg)
+static bool is_reading(void *arg)
+{
+	const struct agent *agent = arg;
+
+	return snapshot_is_taking(&agent->snapshot);
+}
+
+static void on_settled(void *arg, bool has_run)
 {
 	struct agent *agent = arg;
 
-	snapshot_request(&agent->snapshot);
+	if (has_run)
+		snapshot_request(&agent->snapshot);
+	else
+		snapshot_on_settled(&agent->snapshot);
 	if (agent->is_going_back) {
 		agent->is_going_back = false;
 		agent_look(agent);
@@ -199,7 +209,8 @@ static const struct runner_ops runner_ops = {
 	.ask_job = ask_job,
 	.send_state = send_job_state,
 	.run_script = run_script,
-	.on_script_ended = on_script_ended,
+	.is_reading = is_reading,
+	.on_settled = on_settled,
 	.on_trouble = on_job_trouble,
 	.confirm = { save_point, commit, roll_back, new_session, ask_confirmation },
 };
@@ -209,7 +220,8 @@ static const struct runner_ops plain_runner_ops = {
 	.ask_job = ask_job,
 	.send_state = send_job_state,
 	.run_script = run_script,
-	.on_script_ended = on_script_ended,
+	.is_reading = is_reading,
+	.on_settled = on_settled,
 	.on_trouble = on_job_trouble,
 	.confirm = { .new_session = new_session, .ask_confirmation = ask_confirmation },
 };
@@ -257,12 +269,20 @@ static bool is_unsettled(void *arg)
 	return runner_is_unsettled(&agent->runner);
 }
 
+static void on_snapshot_read(void *arg)
+{
+	struct agent *agent = arg;
+
+	runner_on_read(&agent->runner);
+}
+
 static const struct snapshot_ops snapshot_ops = {
 	.take = take_snapshot,
 	.offer = offer_snapshot,
 	.on_finished = on_snapshot_finished,
 	.on_trouble = on_snapshot_trouble,
 	.is_unsettled = is_unsettled,
+	.on_read = on_snapshot_read,
 };
 
 /* --- start and stop ------------------------------------------------------------------------------ */

@@ -16,19 +16,15 @@
 
 #define FAILED_LINE "# --- failed: "
 
-static void take(struct snapshot *snapshot);
-
 static void finish(struct snapshot *snapshot, enum snapshot_outcome outcome)
 {
 	snapshot->phase = SNAPSHOT_IDLE;
 	snapshot->result.outcome = outcome;
 	snapshot->result.at_ms = clock_mono_ms();
-	if (snapshot->again && !snapshot->ops->is_unsettled(snapshot->arg)) {
-		/* Who asked meanwhile wants what is read from now on. */
-		take(snapshot);
-		return;
-	}
-	snapshot->ops->on_finished(snapshot->arg, &snapshot->result);
+	if (snapshot->again) /* who asked meanwhile wants what is read from now on */
+		snapshot_request(snapshot);
+	else
+		snapshot->ops->on_finished(snapshot->arg, &snapshot->result);
 }
 
 /* The same trouble every interval is told once: the reason is kept from attempt to attempt. */
@@ -60,6 +56,8 @@ static void on_taken(void *arg, const char *text, size_t length, const struct er
 	struct snapshot *snapshot = arg;
 	int r;
 
+	snapshot->phase = SNAPSHOT_OFFERING;
+	snapshot->ops->on_read(snapshot->arg); /* a script that has waited goes before the next snapshot */
 	if (!text) {
 		snapshot->result.has_hash = false;
 		fail(snapshot, error->text);
@@ -71,11 +69,9 @@ static void on_taken(void *arg, const char *text, size_t length, const struct er
 	(void)mbedtls_sha256((const unsigned char *)text, length, snapshot->result.hash, 0);
 	tell_gaps(snapshot, text);
 	r = snapshot->is_open ? snapshot->ops->offer(snapshot->arg, text, length) : -ENOTCONN;
-	if (r == 0)
-		snapshot->phase = SNAPSHOT_OFFERING;
-	else if (r == -ENOTCONN)
+	if (r == -ENOTCONN)
 		finish(snapshot, SNAPSHOT_NOT_OFFERED); /* the next session begins with one */
-	else
+	else if (r < 0)
 		fail(snapshot, strerror(-r));
 }
 
@@ -95,6 +91,17 @@ void snapshot_request(struct snapshot *snapshot)
 		take(snapshot);
 	else
 		snapshot->again = true;
+}
+
+bool snapshot_is_taking(const struct snapshot *snapshot)
+{
+	return snapshot->phase == SNAPSHOT_TAKING;
+}
+
+void snapshot_on_settled(struct snapshot *snapshot)
+{
+	if (snapshot->again)
+		snapshot_request(snapshot);
 }
 
 void snapshot_ask(struct snapshot *snapshot)

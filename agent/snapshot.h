@@ -5,7 +5,7 @@
  *
  * Taken when a session opens, after a script, each interval, on the collector's wish and on that of a
  * person at the router. A request that comes while one is under way makes another one follow, because
- * what was read before the request may be old. The text is never kept: the collector answers for what
+ * what was read before the request may be old. Snapshots and scripts wait for each other, on every driver. The text is never kept: the collector answers for what
  * it has. Loop thread only.
  */
 #ifndef JAGA_AGENT_SNAPSHOT_H
@@ -45,9 +45,11 @@ struct snapshot_ops { /* the driver and the link, or their fakes */
 	int (*offer)(void *arg, const char *text, size_t length); /* as link_offer_snapshot */
 	void (*on_finished)(void *arg, const struct snapshot_result *result);
 	void (*on_trouble)(void *arg, enum log_level level, const char *text);
-	/* The configuration is not what it will be: a script runs, or its way back (with its secret) stands in it. What is
-	 * requested now is taken at the next request, which comes when that is over. */
+	/* The configuration is not what it will be: a script may begin, runs, or its way back (with its secret) stands in it.
+	 * What is requested now is taken when that is over: snapshot_on_settled(). */
 	bool (*is_unsettled)(void *arg);
+	/* snapshot_is_taking() was true and is not any more. */
+	void (*on_read)(void *arg);
 };
 
 struct snapshot {
@@ -70,6 +72,10 @@ void snapshot_stop(struct snapshot *snapshot);
 void snapshot_request(struct snapshot *snapshot);
 /* The same, for the collector: when it fails the collector is told, the same reason or not. */
 void snapshot_ask(struct snapshot *snapshot);
+/* The driver reads the router: the time to leave it alone. */
+bool snapshot_is_taking(const struct snapshot *snapshot);
+/* ops->is_unsettled is over. */
+void snapshot_on_settled(struct snapshot *snapshot);
 /* From the link. */
 void snapshot_on_open(struct snapshot *snapshot);
 void snapshot_on_closed(struct snapshot *snapshot);

@@ -53,7 +53,11 @@ static void ask(struct runner *runner)
 
 	if (!runner->is_open || runner->phase != RUNNER_IDLE)
 		return;
-	runner->ask_again = false;
+	runner->ask_again = runner->ops->is_reading(runner->arg);
+	if (runner->ask_again) {
+		log_debug("job", "waits until the router has been read");
+		return;
+	}
 	r = runner->ops->ask_job(runner->arg, runner->record.hiwater);
 	if (r == 0)
 		runner->phase = RUNNER_ASKING;
@@ -97,23 +101,27 @@ static void take(struct runner *runner, const struct link_job *job)
 	runner_begin(runner);
 }
 
+/* Neither can be answered to: not ours, or a name that makes no path. The collector is broken, so do not ask on. */
+static bool is_answerable(struct runner *runner, const struct link_job *job)
+{
+	if (job->seq > runner->record.hiwater && parse_is_name(job->job_id))
+		return true;
+	runner_trouble(runner, LOG_LEVEL_ERROR, "the collector sent a job that is refused: seq=%" PRIu64 " hiwater=%" PRIu64,
+		       job->seq, runner->record.hiwater);
+	return false;
+}
+
 void runner_on_job(struct runner *runner, const struct link_job *job)
 {
 	if (runner->phase != RUNNER_ASKING)
 		return;
 	runner->phase = RUNNER_IDLE;
-	if (!job) {
-		if (runner->ask_again)
-			ask(runner);
-		return;
-	}
-	/* Neither can be answered to: not ours, or a name that makes no path. The collector is broken, so do not ask on. */
-	if (job->seq <= runner->record.hiwater || !parse_is_name(job->job_id)) {
-		runner_trouble(runner, LOG_LEVEL_ERROR, "the collector sent a job that is refused: seq=%" PRIu64 " hiwater=%" PRIu64,
-			job->seq, runner->record.hiwater);
-		return;
-	}
-	take(runner, job);
+	if (job && is_answerable(runner, job))
+		take(runner, job);
+	else if (!job && runner->ask_again)
+		ask(runner);
+	if (runner->phase == RUNNER_IDLE)
+		runner->ops->on_settled(runner->arg, false);
 }
 
 void runner_set_time(struct runner *runner, int64_t wall_ms)
@@ -166,10 +174,18 @@ void runner_on_open(struct runner *runner, int64_t wall_ms)
 void runner_on_closed(struct runner *runner)
 {
 	runner->is_open = false;
-	if (runner->phase == RUNNER_ASKING)
-		runner->phase = RUNNER_IDLE;
-	else if (runner->phase == RUNNER_PROVING)
+	if (runner->phase == RUNNER_PROVING)
 		confirm_on_closed(&runner->confirm);
+	if (runner->phase == RUNNER_ASKING) {
+		runner->phase = RUNNER_IDLE;
+		runner->ops->on_settled(runner->arg, false);
+	}
+}
+
+void runner_on_read(struct runner *runner)
+{
+	if (runner->ask_again)
+		ask(runner);
 }
 
 /* --- start and stop ------------------------------------------------------------------------------- */
@@ -228,7 +244,8 @@ void runner_init(struct runner *runner, struct ev_loop *loop, const char *dir, b
 
 void runner_on_state_back(struct runner *runner)
 {
-	bool is_between_jobs = runner->phase == RUNNER_IDLE || runner->phase == RUNNER_ASKING || runner->phase == RUNNER_REFUSING;
+	bool was_asking = runner->phase == RUNNER_ASKING;
+	bool is_between_jobs = runner->phase == RUNNER_IDLE || was_asking || runner->phase == RUNNER_REFUSING;
 
 	if (!is_between_jobs || runner->record.hiwater != 0) /* memory knows more than the file */
 		return;
@@ -238,6 +255,8 @@ void runner_on_state_back(struct runner *runner)
 	if (runner->phase == RUNNER_REPORTING && runner->is_open)
 		runner_tell(runner);
 	ask(runner);
+	if (was_asking && !runner_is_unsettled(runner))
+		runner->ops->on_settled(runner->arg, false);
 }
 
 void runner_stop(struct runner *runner)
@@ -253,7 +272,7 @@ uint64_t runner_hiwater(const struct runner *runner)
 
 bool runner_is_unsettled(const struct runner *runner)
 {
-	return runner->phase >= RUNNER_SAVING && runner->phase <= RUNNER_UNDOING;
+	return runner->phase >= RUNNER_ASKING && runner->phase <= RUNNER_UNDOING;
 }
 
 const char *runner_phase_name(const struct runner *runner)

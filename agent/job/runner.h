@@ -38,7 +38,11 @@ struct runner_ops { /* the link and the router, or their fakes */
 	int (*send_state)(void *arg, const struct link_job_state *state); /* as link_send_job_state */
 	int (*run_script)(void *arg, const char *job_id, const char *interpreter, const void *script, size_t length,
 			  router_script_fn *on_done, void *done_arg, struct err *err);
-	void (*on_script_ended)(void *arg); /* the configuration may have changed */
+	/* A snapshot is being taken, and a router may be able to give one long answer at a time: no job is asked for until
+	 * runner_on_read(). Going back from a script waits for nothing. */
+	bool (*is_reading)(void *arg);
+	/* runner_is_unsettled() was true and is not any more. has_run: the configuration may have changed. */
+	void (*on_settled)(void *arg, bool has_run);
 	void (*on_trouble)(void *arg, enum log_level level, const char *text);
 	struct confirm_ops confirm;
 };
@@ -67,7 +71,7 @@ struct runner {
 	void *arg;
 
 	enum runner_phase phase;
-	bool ask_again;	      /* a wake came while busy */
+	bool ask_again;	      /* a wake came while busy, or a snapshot was in the way */
 	bool is_open;	      /* the link has a session */
 	bool is_resumed;      /* the job was under way when this agent started */
 	int64_t wall_offset_ms; /* wall time - monotonic time, by the collector; 0: unknown */
@@ -88,7 +92,7 @@ void runner_init(struct runner *runner, struct ev_loop *loop, const char *dir, b
  * knows whether it left the router in order.
  */
 bool runner_has_to_undo(struct runner *runner, const char *dir);
-/* It is going back now; on_script_ended follows. */
+/* It is going back now; on_settled follows. */
 bool runner_is_undoing(const struct runner *runner);
 /* A running script goes on; its job will be INTERRUPTED. */
 void runner_stop(struct runner *runner);
@@ -104,11 +108,14 @@ void runner_on_state_acked(struct runner *runner, uint64_t seq, int phase);
 /* To ask_confirmation: NULL: acknowledged; else why not. */
 void runner_on_confirmed(struct runner *runner, const char *refusal);
 
+/* The router was read to the end: is_reading() is over. */
+void runner_on_read(struct runner *runner);
+
 /* The state directory could not be written, perhaps not even read, and now can: what it says of jobs counts again. */
 void runner_on_state_back(struct runner *runner);
 
 uint64_t runner_hiwater(const struct runner *runner);
-/* A script runs, or what it did may still be undone; on_script_ended follows. */
+/* A script may begin, runs, or what it did may still be undone: not the moment for a snapshot. on_settled follows. */
 bool runner_is_unsettled(const struct runner *runner);
 /* "idle", "running", ... and the last job, "" when there was none. */
 const char *runner_phase_name(const struct runner *runner);

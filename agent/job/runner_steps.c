@@ -51,6 +51,7 @@ void runner_on_written(void *arg, const char *problem)
 		snprintf(runner->record.reason, sizeof(runner->record.reason),
 			 "not run: the router cannot write its journal; see its events");
 		runner->phase = RUNNER_ENDING;
+		runner->ops->on_settled(runner->arg, false);
 	} else if (problem && runner->phase == RUNNER_APPLYING) {
 		/* After a power cut nobody would know that the script came to its end. */
 		runner_undo(runner, "the router cannot write its journal; see its events");
@@ -79,8 +80,7 @@ void runner_end(struct runner *runner, enum job_phase phase, const char *reason)
 	log_info("job", "job=%s is %s exit=%d duration_ms=%" PRId64 " reason=\"%s\"", record->job_id, reason_phase_name(phase),
 		 record->exit_status, record->duration_ms, record->reason);
 	save(runner, RUNNER_ENDING);
-	if (record->attempt > 0)
-		runner->ops->on_script_ended(runner->arg);
+	runner->ops->on_settled(runner->arg, record->attempt > 0);
 }
 
 void runner_undo(struct runner *runner, const char *reason)

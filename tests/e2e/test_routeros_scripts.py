@@ -96,6 +96,7 @@ class Site:
 
     numbers = itertools.count()
     make_wire = Wire
+    options = ()  # of the router
 
     def __init__(self, directory, personality, case=None):
         self.dir, self.personality, self.case, self.process = directory, personality, case, None
@@ -113,7 +114,7 @@ class Site:
     def lay(self):
         directory = self.dir
         self.control = directory / "control"
-        self.router = Rosim(self.personality, "--control", str(self.control), inside=self.namespace)
+        self.router = Rosim(self.personality, "--control", str(self.control), *self.options, inside=self.namespace)
         self.wire = self.make_wire(self.namespace, self.router.port)
         self.collector = LoopbackCollector(directory).start(wrapper=self.inside)
         self.cli = Cli(self.collector)

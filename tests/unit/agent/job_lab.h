@@ -27,7 +27,8 @@ static struct runner *runner;
 /* --- fakes ------------------------------------------------------------------------------------- */
 
 static struct {
-	unsigned asked, sent, ran, ended, troubles;
+	unsigned asked, sent, ran, ended, settled, troubles; /* ended: settled with a script behind it */
+	bool is_reading;
 	uint64_t asked_after;
 	int ask_result, send_result, run_result; /* of the next */
 	struct link_job_state state;
@@ -76,10 +77,18 @@ static inline int run_script(void *arg, const char *job_id, const char *interpre
 	return fake.run_result < 0 ? err_set(err, fake.run_result, "the router says no") : 0;
 }
 
-static inline void on_script_ended(void *arg)
+static inline bool is_reading(void *arg)
 {
 	assert_ptr_equal(arg, &fake);
-	fake.ended++;
+	return fake.is_reading;
+}
+
+static inline void on_settled(void *arg, bool has_run)
+{
+	assert_ptr_equal(arg, &fake);
+	assert_false(runner_is_unsettled(runner));
+	fake.settled++;
+	fake.ended += has_run;
 }
 
 static inline void on_trouble(void *arg, enum log_level level, const char *text)

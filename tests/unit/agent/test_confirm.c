@@ -121,9 +121,9 @@ static int ask_confirmation(void *arg, const char *job_id)
 	return 0;
 }
 
-static const struct runner_ops ops = { ask_job, send_state, change, on_script_ended, on_trouble,
+static const struct runner_ops ops = { ask_job, send_state, change, is_reading, on_settled, on_trouble,
 				       { save_point, commit, roll_back, new_session, ask_confirmation } };
-static const struct runner_ops ops_without_a_way_back = { ask_job, send_state, change, on_script_ended, on_trouble,
+static const struct runner_ops ops_without_a_way_back = { ask_job, send_state, change, is_reading, on_settled, on_trouble,
 							  { NULL, NULL, NULL, new_session, ask_confirmation } };
 
 /* --- helpers ----------------------------------------------------------------------------------- */

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const struct runner_ops ops = { ask_job, send_state, run_script, on_script_ended, on_trouble,
+static const struct runner_ops ops = { ask_job, send_state, run_script, is_reading, on_settled, on_trouble,
 				       { NULL, NULL, NULL, NULL, NULL } };
 
 /* --- helpers ----------------------------------------------------------------------------------- */
@@ -18,6 +18,14 @@ static struct link_job make_job(uint64_t seq)
 
 	snprintf(id, sizeof(id), "j-%u", (unsigned)seq);
 	return (struct link_job){ .job_id = id, .seq = seq, .script = "echo hi", .script_length = 7, .interpreter = "sh" };
+}
+
+static int unlink_journal(void)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "%s/journal", dir);
+	return unlink(path);
 }
 
 /* Takes the job through to its script. */
@@ -295,6 +303,7 @@ static void test_a_journal_that_comes_late(void **state)
 	assert_int_equal(rename(away, dir), 0);
 	runner_on_state_back(runner);
 	assert_true(runner_hiwater(runner) == 7);
+	assert_int_equal(fake.ended, 1);
 	runner_on_job(runner, &job);
 	wait_phase(RUNNER_REPORTING);
 	assert_int_equal(fake.state.phase, JOB_INTERRUPTED);
@@ -371,6 +380,89 @@ static void test_wakes(void **state)
 	assert_string_equal(runner_last_job(runner), "");
 }
 
+/* On a router that gives one long answer at a time a script that began meanwhile would be refused. */
+static void test_no_job_while_the_router_is_read(void **state)
+{
+	struct link_job job = make_job(1);
+
+	(void)state;
+	lab_start(&ops, true);
+	fake.is_reading = true;
+	open_session();
+	runner_on_wake(runner, 1);
+	assert_true(fake.asked == 0 && runner->phase == RUNNER_IDLE);
+	assert_false(runner_is_unsettled(runner)); /* two that wait for each other would wait for ever */
+	fake.is_reading = false;
+	runner_on_read(runner);
+	assert_int_equal(fake.asked, 1);
+	runner_on_read(runner); /* of another snapshot: nothing waits for that */
+	assert_int_equal(fake.asked, 1);
+	runner_on_job(runner, &job);
+	wait_phase(RUNNER_RUNNING);
+	end_job(0, "", "");
+	fake.is_reading = true; /* what the script has done */
+	runner_on_state_acked(runner, 1, JOB_CONFIRMED);
+	assert_true(fake.asked == 1 && runner->phase == RUNNER_IDLE);
+	fake.is_reading = false;
+	runner_on_read(runner);
+	assert_true(fake.asked == 2 && fake.asked_after == 1);
+	runner_on_job(runner, NULL);
+	runner_on_read(runner); /* and nobody has anything to ask for */
+	assert_int_equal(fake.asked, 2);
+}
+
+/* Each end of what holds a snapshot up is told, or it would never be taken. */
+static void test_the_end_of_what_a_snapshot_waits_for_is_told(void **state)
+{
+	struct link_job job = make_job(1);
+
+	(void)state;
+	lab_start(&ops, true);
+	open_session();
+	assert_true(runner_is_unsettled(runner)); /* the answer may be a job */
+	runner_on_job(runner, NULL);
+	assert_int_equal(fake.settled, 1);
+	runner_on_wake(runner, 1);
+	runner_on_wake(runner, 1);
+	runner_on_job(runner, NULL); /* asks once more: not yet */
+	assert_true(fake.settled == 1 && runner_is_unsettled(runner));
+	runner_on_closed(runner);
+	assert_int_equal(fake.settled, 2);
+	open_session();
+	job.job_id = "..";
+	runner_on_job(runner, &job); /* none that it answers to */
+	assert_int_equal(fake.settled, 3);
+	runner_on_wake(runner, 1);
+	job = make_job(1);
+	job.script_length = 0;
+	runner_on_job(runner, &job); /* refused */
+	assert_true(fake.settled == 4 && fake.ended == 0);
+	wait_phase(RUNNER_REPORTING);
+	runner_on_state_acked(runner, 1, JOB_FAILED);
+	job = make_job(2);
+	runner_on_job(runner, &job);
+	assert_true(runner->phase == RUNNER_STARTING && runner_is_unsettled(runner));
+	wait_phase(RUNNER_RUNNING);
+	assert_int_equal(fake.settled, 4);
+	end_script(0, "", "");
+	assert_true(fake.settled == 5 && fake.ended == 1); /* and its result is not even written */
+	wait_phase(RUNNER_REPORTING);
+	runner_on_state_acked(runner, 2, JOB_CONFIRMED);
+	assert_int_equal(unlink_journal() + rmdir(dir), 0);
+	job = make_job(3);
+	runner_on_job(runner, &job);
+	wait_phase(RUNNER_REPORTING);
+	assert_true(fake.settled == 6 && fake.ended == 1);
+	assert_int_equal(mkdir(dir, 0700), 0);
+	runner_on_state_acked(runner, 3, JOB_FAILED);
+	runner_stop(runner);
+	memset(runner, 0, sizeof(*runner));
+	lab_start(&ops, true);
+	open_session();
+	runner_on_state_back(runner); /* while it asks, which it goes on with */
+	assert_int_equal(fake.settled, 6);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, lab_tear_down)
@@ -388,6 +480,8 @@ int main(void)
 		TEST(test_a_damaged_journal_refuses_all),
 		TEST(test_the_result_waits_for_a_free_link),
 		TEST(test_wakes),
+		TEST(test_no_job_while_the_router_is_read),
+		TEST(test_the_end_of_what_a_snapshot_waits_for_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

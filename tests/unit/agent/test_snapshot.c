@@ -15,8 +15,8 @@
 static struct ev_loop *loop;
 static struct snapshot snapshot;
 static struct {
-	unsigned taken, offered, finished, troubles;
-	bool is_unsettled;
+	unsigned taken, read, offered, finished, troubles;
+	bool is_unsettled, begins_when_read;
 	int take_result, offer_result;
 	router_snapshot_fn *on_done;
 	void *done_arg;
@@ -62,7 +62,16 @@ static bool is_unsettled(void *arg)
 	return fake.is_unsettled;
 }
 
-static const struct snapshot_ops ops = { take, offer, on_finished, on_trouble, is_unsettled };
+static void on_read(void *arg)
+{
+	assert_ptr_equal(arg, &fake);
+	assert_false(snapshot_is_taking(&snapshot));
+	fake.read++;
+	if (fake.begins_when_read)
+		fake.is_unsettled = true;
+}
+
+static const struct snapshot_ops ops = { take, offer, on_finished, on_trouble, is_unsettled, on_read };
 
 static int set_up(void **state)
 {
@@ -245,17 +254,55 @@ static void test_none_while_a_script_may_be_undone(void **state)
 	snapshot_on_open(&snapshot);
 	assert_int_equal(fake.taken, 0);
 	fake.is_unsettled = false;
-	snapshot_request(&snapshot); /* the script has ended */
+	snapshot_on_settled(&snapshot);
 	assert_int_equal(fake.taken, 1);
-	fake.is_unsettled = true; /* the next one begins meanwhile */
+	snapshot_on_settled(&snapshot); /* nobody has asked for more */
+	fake.is_unsettled = true; /* the next script begins while it is sent */
 	snapshot_request(&snapshot);
 	deliver("abc");
 	snapshot_on_offered(&snapshot, 0, true);
 	assert_int_equal(fake.taken, 1);
-	assert_int_equal(fake.finished, 1);
+	assert_int_equal(fake.finished, 0); /* who asked has to wait */
 	fake.is_unsettled = false;
-	snapshot_request(&snapshot);
+	snapshot_on_settled(&snapshot);
 	assert_int_equal(fake.taken, 2);
+	deliver("abc");
+	snapshot_on_offered(&snapshot, 0, false);
+	assert_int_equal(fake.finished, 1);
+	snapshot_on_settled(&snapshot);
+	assert_int_equal(fake.taken, 2);
+}
+
+/* What waits until the router has been read is let go at that moment, and before a snapshot that was asked for since. */
+static void test_a_script_goes_before_the_next_one(void **state)
+{
+	const struct err error = { "the session is lost" };
+
+	(void)state;
+	assert_false(snapshot_is_taking(&snapshot));
+	snapshot_on_open(&snapshot);
+	assert_true(snapshot_is_taking(&snapshot) && fake.read == 0);
+	deliver("abc");
+	assert_int_equal(fake.read, 1); /* sending it is no matter of the router's */
+	snapshot_on_offered(&snapshot, 0, true);
+	fake.begins_when_read = true;
+	for (unsigned i = 0; i < 2; i++) {
+		snapshot_request(&snapshot);
+		snapshot_request(&snapshot);
+		if (i == 0)
+			deliver("abc");
+		else
+			fake.on_done(fake.done_arg, NULL, 0, &error); /* a router that could not be read is read no more */
+		snapshot_on_offered(&snapshot, 0, false);
+		assert_true(fake.read == 2 + 2 * i && fake.taken == 2 + 2 * i);
+		fake.is_unsettled = false;
+		snapshot_on_settled(&snapshot);
+		assert_int_equal(fake.taken, 3 + 2 * i);
+		deliver("abc");
+		snapshot_on_offered(&snapshot, 0, false);
+		fake.is_unsettled = false;
+	}
+	assert_int_equal(fake.finished, 3);
 }
 
 int main(void)
@@ -263,6 +310,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	static const struct CMUnitTest tests[] = {
 		TEST(test_none_while_a_script_may_be_undone),
+		TEST(test_a_script_goes_before_the_next_one),
 		TEST(test_a_session_begins_with_one), TEST(test_a_wish_during_one_makes_another),
 		TEST(test_without_a_session),	      TEST(test_failures),
 		TEST(test_gaps_are_told_once_for_each_text), TEST(test_interval),
