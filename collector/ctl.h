@@ -33,7 +33,8 @@
  *   {"op":"doctor","device":D?}      the agent looks for traps now; level("ok"|"warning"|"fatal") id what fix; error busy when
  *                                    offline, silent, or asked by somebody else. Without device: of all, a row for each as it
  *                                    answers: device level fatal warnings(how many) worst{a finding} findings[{level,id,what,fix}];
- *                                    one that cannot look or does not answer has missing(why) instead of level
+ *                                    one that could not look at all of it has missing(why) beside what it found, and a level only
+ *                                    when that is fatal; one that does not answer has missing alone
  *   {"op":"push","device":D,"name":FILE,"script":TEXT,"interpreter":"sh"|"routeros"?,"confirm_s":N?,"rollback":TEXT?,
  *                                    "not_after_s":N?}  one row: job device state
  *   {"op":"jobs","device":D?}        job device seq name state queued_ms changed_ms not_after_ms confirm_s exit_status reason output_bytes; newest first

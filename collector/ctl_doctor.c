@@ -77,7 +77,7 @@ static enum ctl_next put_verdict(struct ctl_client *client, const struct fleet_d
 	json_row_set_text(row, "device", device->name);
 	if (error)
 		json_row_set_text(row, "missing", error);
-	else
+	if (!error || n_fatal > 0) /* what was not looked at may be worse than a warning, but not than that */
 		json_row_set_text(row, "level", n_fatal > 0 ? "fatal" : n_warnings > 0 ? "warning" : "ok");
 	json_object_set_new(row, "fatal", json_integer(n_fatal));
 	json_object_set_new(row, "warnings", json_integer(n_warnings));

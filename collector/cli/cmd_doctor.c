@@ -2,15 +2,16 @@
  * cmd_doctor: `jaga doctor DEVICE`, what would break a take-over there, or will hurt, each with what to type. The same
  * findings and words as `jaga-agent --check` on the router. With --all every router is looked at, at once: a row
  * for each, and the exit status tells whether anything is fatal anywhere.
+ *
+ * A look that broke off is two things: what it found so far, and why it knows no more. Both are told. Nothing worse than
+ * fatal can come, so that is its verdict then and the exit status; anything less is none.
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <string.h>
 
 #include "collector/cli/command.h"
 #include "collector/cli/many.h"
 #include "collector/cli/row.h"
-
 
 static void format_finding(const json_t *row, int64_t now_ms, struct buf *buf)
 {
@@ -71,56 +72,63 @@ static int append_row(void *arg, json_t *row)
 	return json_array_append(arg, row) < 0 ? -ENOMEM : 0;
 }
 
+/* looked: 0, or *failure tells what could not be looked at. */
+static int conclude(size_t n_fatal, int looked, const struct failure *failure)
+{
+	if (n_fatal == 0)
+		return looked;
+	(void)fflush(stdout); /* main() checks the stream */
+	if (looked < 0)
+		(void)failure_print(failure, looked, stderr); /* its status is replaced */
+	return EXIT_STATUS_FATAL;
+}
+
 static int look_at_one(const struct invocation *invocation, struct failure *failure)
 {
 	struct render_target target;
 	json_t *rows = json_array();
-	size_t fatal;
-	int r;
+	size_t n_fatal;
+	int looked, r = 0;
 
 	if (!rows)
 		return invocation_output_failed(failure, -ENOMEM);
-	r = invocation_call(invocation, invocation_request("doctor", invocation->operands[0]), LIMIT_CLI_TAKE_MS, append_row, rows,
-			    failure);
-	if (r < 0) {
-		json_decref(rows);
-		return r;
-	}
-	r = invocation_print_all(invocation, json_incref(rows), &shape, failure);
-	fatal = count(rows, "fatal");
+	looked = invocation_call(invocation, invocation_request("doctor", invocation->operands[0]), LIMIT_CLI_TAKE_MS, append_row,
+				 rows, failure);
+	n_fatal = count(rows, "fatal");
+	if (looked == 0 || json_array_size(rows) > 0)
+		r = invocation_print_all(invocation, json_incref(rows), &shape, failure);
 	invocation_target(invocation, &target);
-	if (r == 0 && invocation->format == RENDER_HUMAN)
-		print_verdict(fatal, count(rows, "warning"), target.out);
+	if (r == 0 && invocation->format == RENDER_HUMAN && (looked == 0 || n_fatal > 0))
+		print_verdict(n_fatal, count(rows, "warning"), target.out);
 	json_decref(rows);
-	if (r < 0)
-		return r;
-	return fatal > 0 ? EXIT_STATUS_FATAL : EXIT_STATUS_OK;
+	return r < 0 ? r : conclude(n_fatal, looked, failure);
 }
 
 /* --- of all ------------------------------------------------------------------------------------- */
 
 static void format_verdict(const json_t *row, int64_t now_ms, struct buf *buf)
 {
-	const char *missing = row_text(row, "missing");
-
 	(void)now_ms;
-	if (missing)
-		buf_puts(buf, strcmp(missing, "offline") == 0 ? missing : "unknown");
+	if (row_text(row, "level"))
+		buf_puts(buf, row_text(row, "level"));
 	else
-		buf_puts(buf, row_text_or(row, "level", "?"));
+		buf_puts(buf, row_equals(row, "missing", "offline") ? "offline" : "unknown");
 }
 
 static enum paint paint_verdict(const json_t *row)
 {
-	if (row_text(row, "missing"))
+	if (!row_text(row, "level"))
 		return PAINT_BAD;
 	return row_equals(row, "level", "ok") ? PAINT_GOOD : paint_finding(row);
 }
 
+/* None found where not all was seen is not "none". */
 static void put_count(const json_t *row, const char *path, struct buf *buf)
 {
-	if (!row_text(row, "missing"))
-		buf_printf(buf, "%" PRId64, row_number(row, path));
+	int64_t n = row_number(row, path);
+
+	if (n > 0 || !row_text(row, "missing"))
+		buf_printf(buf, "%" PRId64, n);
 }
 
 static void format_fatal(const json_t *row, int64_t now_ms, struct buf *buf)
@@ -137,12 +145,14 @@ static void format_warnings(const json_t *row, int64_t now_ms, struct buf *buf)
 
 static void format_worst(const json_t *row, int64_t now_ms, struct buf *buf)
 {
-	const char *missing = row_text(row, "missing");
+	const char *missing = row_equals(row, "missing", "offline") ? NULL : row_text(row, "missing"); /* said by the verdict */
 
 	(void)now_ms;
-	if (missing && strcmp(missing, "offline") != 0)
+	if (missing)
 		buf_puts(buf, missing);
-	else if (row_get(row, "worst"))
+	if (missing && row_get(row, "worst"))
+		buf_puts(buf, "; ");
+	if (row_get(row, "worst"))
 		buf_printf(buf, "%s: %s", row_text_or(row, "worst.id", "?"), row_text_or(row, "worst.what", "?"));
 }
 
@@ -162,12 +172,11 @@ static const struct render_shape all_shape = {
 	.empty = "no devices yet: `jaga enroll NAME --out DIR` makes the first",
 };
 
-/* Devices that did not answer are told in any case; the exit status is that of what is fatal before theirs. */
 static int look_at_all(const struct invocation *invocation, struct failure *failure)
 {
 	json_t *rows = NULL;
 	size_t n_fatal;
-	int r = many_ask(invocation, "doctor", &rows, failure);
+	int looked = 0, r = many_ask(invocation, "doctor", &rows, failure);
 
 	if (r < 0)
 		return r;
@@ -177,14 +186,9 @@ static int look_at_all(const struct invocation *invocation, struct failure *fail
 		(void)printf("\nOn %zu of %zu something is fatal: `jaga doctor DEVICE` tells what to type.\n", n_fatal,
 			     json_array_size(rows));
 	if (r == 0)
-		r = many_check_missing(rows, "see `jaga status`; on the router itself: jaga-agent --check", failure);
+		looked = many_check_missing(rows, "see `jaga status`; on the router itself: jaga-agent --check", failure);
 	json_decref(rows);
-	if (n_fatal == 0 || (r < 0 && r != -EBUSY))
-		return r;
-	(void)fflush(stdout); /* main() checks the stream */
-	if (r < 0)
-		(void)failure_print(failure, r, stderr); /* its status is replaced */
-	return EXIT_STATUS_FATAL;
+	return r < 0 ? r : conclude(n_fatal, looked, failure);
 }
 
 /* --- the command -------------------------------------------------------------------------------- */
@@ -208,10 +212,10 @@ const struct command command_doctor = {
 	.operands = "[DEVICE]",
 	.operands_max = 1,
 	.summary = "what would break a take-over there, each with its fix",
-	.details = "The router is looked at now, and nothing is changed. Exits with 3 when something is fatal,\n"
+	.details = "The router is looked at now, and nothing is changed. Exits with 6 when something is fatal,\n"
 		   "with 0 when there are only warnings. With --all a row for each router tells the verdict, how many\n"
-		   "traps there are, and the worst; it exits with 3 when anything is fatal, else with 5 when a router\n"
-		   "did not answer.",
+		   "traps there are, and the worst; it exits with 6 when anything is fatal, else with 5 when a router\n"
+		   "did not answer, or not all of it could be looked at.",
 	.example = "jaga doctor rtr1",
 	.options = options,
 	.n_options = sizeof(options) / sizeof(options[0]),

@@ -97,6 +97,7 @@ class ScriptedCollector:
         self.path = str(path)
         self.rows = dict(EXAMPLE if rows is None else rows)
         self.errors = {}
+        self.partial = {}  # an error after the rows, in the place of done
         self.requests = []
         self.raw = None  # bytes to answer with, whatever was asked
         self._parts = threading.Semaphore(0)
@@ -169,7 +170,7 @@ class ScriptedCollector:
         else:
             for row in rows:
                 send(row)
-        send({"done": True})
+        send(self.partial.get(request["op"], {"done": True}))
 
 
 if __name__ == "__main__":

@@ -51,10 +51,35 @@ def test_doctor_of_all(scripted, jaga):
     done = jaga("doctor", "--all", "--json")
     assert done.returncode == 6
     assert [row["device"] for row in json.loads(done.stdout)] == ["café-2", "rtr1", "rtr3", "rtr4", "rtr5"]
+    # Not all of it was looked at, and what was is bad enough.
+    scripted.rows["doctor"] = [VERDICTS[2], {
+        "device": "rtr6", "missing": "the router refused the password", "level": "fatal", "fatal": 2, "warnings": 0,
+        "worst": {"level": "fatal", "id": "fasttrack", "what": "takes connections past mangle"}}]
+    done = jaga("doctor", "--all")
+    assert_error(done, 6, "1 of 2 devices could not, or did not answer", "--check")
+    assert "On 1 of 2 something is fatal" in done.stdout
+    assert re.search(r"^rtr6 +fatal +2 +- +the router refused the password; fasttrack: takes connections past mangle$",
+                     done.stdout, re.M)
+    assert jaga("doctor", "--all", "--json").returncode == 6
     scripted.rows["doctor"] = []
     assert "jaga enroll" in jaga("doctor", "--all").stdout
     for line in ("doctor", "doctor --all rtr1"):
         assert_error(jaga(*line.split()), USAGE, "--all", "jaga doctor --all")
+
+
+def test_doctor_of_one_that_was_not_looked_at_in_full(scripted, jaga):
+    """What it found until then is told, and decides when it is fatal."""
+    fatal, warning = ({"level": level, "id": trap, "what": "is wrong", "fix": "/mend it"} for level, trap in (("fatal", "veth"), ("warning", "mss")))
+    scripted.partial["doctor"] = {"error": "rtr1: the router refused the password", "code": "failed", "hint": "`jaga events` tells more"}
+    for rows, status, told, verdict in (([fatal, warning], 6, 4, "1 fatal, 1 warning: "), ([warning], FAILED, 2, ""), ([], FAILED, 0, "")):
+        scripted.rows["doctor"] = rows
+        done = jaga("doctor", "rtr1")
+        assert_error(done, status, "rtr1: the router refused the password", "jaga events")
+        lines = done.stdout.splitlines()
+        assert len(lines) == told + (2 if verdict else 0) and verdict in done.stdout and "stands in the way" not in done.stdout
+        done = jaga("doctor", "rtr1", "--json")
+        assert_error(done, status, "rtr1: the router refused the password", "jaga events")
+        assert json.loads(done.stdout or "[]") == rows
 
 
 def test_progress_of_all_on_a_terminal(scripted, answering, jaga, tmp_path):

@@ -336,11 +336,11 @@ def tell_doctor(devices, name, *traps, error=""):
 
 def test_doctor_of_all_waits_for_each(collector, devices):
     assert collector.ctl(op="doctor") == []
-    keys = collector.enroll("r1", "r2", "r3", "r4")
-    devices.open({name: keys[name] for name in ("r1", "r2", "r4")})
+    keys = collector.enroll("r1", "r2", "r3", "r4", "r5")
+    devices.open({name: keys[name] for name in ("r1", "r2", "r4", "r5")})
     doctor = collector.stream(op="doctor")
     assert doctor.next() == {"device": "r3", "missing": "offline"}
-    devices.wait(lambda: {name for name, _ in devices.pushed} == {"r1", "r2", "r4"}, "all are woken")
+    devices.wait(lambda: {name for name, _ in devices.pushed} == {"r1", "r2", "r4", "r5"}, "all are woken")
     assert collector.ctl(op="doctor")[0] == {"device": "r1", "missing": "asked by somebody else just now"}
     with pytest.raises(CtlError) as busy:
         collector.ctl(op="doctor", device="r2")
@@ -356,16 +356,19 @@ def test_doctor_of_all_waits_for_each(collector, devices):
     assert tell_doctor(devices, "r4", (1, "unread"), error="the router refused the password") == 204
     row = doctor.next()
     assert (row["device"], row["missing"], row["warnings"]) == ("r4", "the router refused the password", 1) and "level" not in row
+    assert tell_doctor(devices, "r5", (1, "mss"), (2, "fasttrack"), error="the router refused the password") == 204
+    row = doctor.next()  # nothing worse can come
+    assert (row["device"], row["missing"], row["level"], row["fatal"]) == ("r5", "the router refused the password", "fatal", 1)
     assert doctor.next() is None
     doctor.close()
     # It is not kept, and who asked may go.
     assert tell_doctor(devices, "r2", (2, "late")) == 404
     devices.pushed.clear()
     gone = collector.stream(op="doctor")
-    devices.wait(lambda: len(devices.pushed) == 3, "all are woken")
+    devices.wait(lambda: len(devices.pushed) == 4, "all are woken")
     gone.close()
     one = collector.stream(op="doctor", device="r2")  # accepted after the other was seen to go
-    devices.wait(lambda: len(devices.pushed) == 4, "it is woken")
+    devices.wait(lambda: len(devices.pushed) == 5, "it is woken")
     assert tell_doctor(devices, "r2", (1, "mss")) == 204
     assert [row["id"] for row in one.rows()] == ["mss"]
     one.close()
