@@ -114,18 +114,12 @@ void ctl_limit_wait(struct ctl_client *client, int64_t ms)
 static void on_answer_late(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct ctl_client *client = timer->data;
-	/* Told also while the client is not waiting: there is no second time. */
-	bool goes_on = client->operation->late && client->operation->late(client) == CTL_MORE;
 
 	(void)loop;
 	(void)events;
-	if (!client->is_waiting)
-		return;
-	if (goes_on)
+	client->operation->late(client); /* also while it is not waiting: there is no second time */
+	if (client->is_waiting)
 		take_next(client, CTL_MORE);
-	else
-		take_next(client, ctl_fail(client, "busy", "try again, or look at `jaga status`",
-					   "no answer within %d s", LIMIT_CTL_ANSWER_MS / 1000));
 }
 
 /* It does not send its request, or it does not read its answer. */

@@ -5,7 +5,8 @@
  *   begin ─▶ ask them, 64 a turn ─▶ wait for a change ─▶ a row for each that has answered ─▶ wait ... until none is left
  *
  * Asked of all, a device that is away or does not answer in time is a row too: {"device":D,"missing":why}; asked of one,
- * that is the error of the request. Whoever is away costs the others no time.
+ * that is the error of the request. Whoever is away costs the others no time. A device that goes after it was asked is
+ * waited for: a fail-over takes its session away for a moment, and then it answers.
  */
 #include "collector/ctl_internal.h"
 
@@ -96,6 +97,17 @@ static enum ctl_next ask_some(struct ctl_client *client)
 	return next;
 }
 
+static enum ctl_next put_late(struct ctl_client *client, const struct fleet_device *device)
+{
+	static const char hint[] = "try again, or look at `jaga status`";
+
+	if (ctl_asks_all(client))
+		return ctl_put_missing(client, device, device->is_online ? "no answer in time" : ctl_explain_away(device));
+	if (device->is_online)
+		return ctl_fail(client, "busy", hint, "%s has not answered within %d s", device->name, LIMIT_CTL_ANSWER_MS / 1000);
+	return ctl_fail(client, "busy", hint, "%s was asked, and is %s now", device->name, ctl_explain_away(device));
+}
+
 enum ctl_next ctl_ask_step(struct ctl_client *client)
 {
 	struct ctl_cursor *cursor = &client->cursor;
@@ -118,7 +130,7 @@ enum ctl_next ctl_ask_step(struct ctl_client *client)
 		cursor->at = cursor->n_asked;
 		if (!has_answered && question->leave)
 			question->leave(client, &asked);
-		next = has_answered ? question->put(client, &asked) : ctl_put_missing(client, asked.device, "no answer in time");
+		next = has_answered ? question->put(client, &asked) : put_late(client, asked.device);
 	}
 	if (next != CTL_MORE)
 		return next;
@@ -137,10 +149,9 @@ bool ctl_ask_wants(const struct ctl_client *client, enum port_change what, uint6
 	return false;
 }
 
-enum ctl_next ctl_ask_late(struct ctl_client *client)
+void ctl_ask_late(struct ctl_client *client)
 {
-	client->cursor.is_late = ctl_asks_all(client);
-	return client->cursor.is_late ? CTL_MORE : CTL_FAILED;
+	client->cursor.is_late = true;
 }
 
 void ctl_ask_leave(struct ctl_client *client)

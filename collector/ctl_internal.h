@@ -35,8 +35,8 @@ struct ctl_operation {
 	enum ctl_next (*step)(struct ctl_client *client); /* NULL: begin never returns CTL_MORE */
 	/* Does this change concern the client that waits? NULL: changes never do. */
 	bool (*wants)(const struct ctl_client *client, enum port_change what, uint64_t subject);
-	/* ctl_limit_wait has run out: CTL_MORE, and step goes on; else the request fails with code busy, as without it. */
-	enum ctl_next (*late)(struct ctl_client *client);
+	/* ctl_limit_wait has run out; step is called next. NULL: it is never armed. */
+	void (*late)(struct ctl_client *client);
 };
 
 /* One for each enum ctl_op, in the file of its family. */
@@ -114,7 +114,7 @@ bool ctl_is_behind(const struct ctl_client *client);
 enum ctl_next ctl_ask_begin(struct ctl_client *client, const struct ctl_question *question);
 enum ctl_next ctl_ask_step(struct ctl_client *client);
 bool ctl_ask_wants(const struct ctl_client *client, enum port_change what, uint64_t subject);
-enum ctl_next ctl_ask_late(struct ctl_client *client);
+void ctl_ask_late(struct ctl_client *client);
 void ctl_ask_leave(struct ctl_client *client); /* it goes: those that have not answered are told to nobody */
 /* "offline", or what else a device without a session is. */
 const char *ctl_explain_away(const struct fleet_device *device);
@@ -137,7 +137,7 @@ json_t *ctl_make_snapshot(const struct store_snapshot *snapshot); /* ctl_snapsho
 struct ctl_client *ctl_find_client(struct ctl *ctl, uint64_t serial);
 /* An operation that had been waited for has ended with `next`. */
 void ctl_resume(struct ctl_client *client, enum ctl_next next);
-/* Arms a deadline for a client that waits; then the request fails with code busy, or goes on as its operation says. */
+/* Arms a deadline for a client that waits: the operation's late. */
 void ctl_limit_wait(struct ctl_client *client, int64_t ms);
 
 #endif

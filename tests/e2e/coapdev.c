@@ -77,8 +77,11 @@ static void on_message(struct device *device, const struct coap_message *message
 	char token[2 * sizeof(message->token) + 1] = "-";
 	struct coap_build build;
 
-	if (message->type == COAP_TYPE_CON) {
-		coap_begin(&build, COAP_TYPE_ACK, 0, message->mid, NULL, 0);
+	if (message->type == COAP_TYPE_CON) { /* a wake is answered in its acknowledgement, as an agent does it */
+		bool is_request = message->code != 0 && message->code < 100;
+
+		coap_begin(&build, COAP_TYPE_ACK, is_request ? 204 : 0, message->mid, message->token,
+			   is_request ? message->token_length : 0);
 		dtls_client_send(&device->dtls, build.bytes, build.length);
 	}
 	if (message->code == 0) /* an empty acknowledgement: the answer comes later */

@@ -2,6 +2,7 @@
 through coapdev, message by message. For tests of the collector alone; with agents and routers see tests/lab."""
 import collections
 import contextlib
+import hashlib
 import importlib.util
 import json
 import os
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 
 from tests.lab.lab import PATIENCE, LabError, wait_until
 from tests.lab.programs import ROOT, build_dir
@@ -256,3 +258,28 @@ def make_batch(boot, seqs, text=None):
 def read_ack(reply):
     assert reply.code == 204, reply
     return pb.Ack.FromString(reply.body).seq
+
+
+def report_events(devices, name, seqs):
+    """Sends one batch of events until it is acknowledged: the rate of one device is bounded (4.29)."""
+    reply = devices.ask(name, POST, "tm", make_batch(BOOT, seqs), con=False)
+    while reply.code == 429:
+        devices.pump(0.1)
+        reply = devices.ask(name, POST, "tm", make_batch(BOOT, seqs), con=False)
+    assert read_ack(reply) == seqs[-1]
+
+
+def hand_in(devices, name, text):
+    """As an agent does, woken for a snapshot."""
+    path = f"snap/{hashlib.sha256(text).hexdigest()}"
+    if devices.ask(name, PUT, path).code == 404:
+        assert devices.ask(name, PUT, path, zlib.compress(text), content_format=65051).code == 204
+
+
+def tell_doctor(devices, name, *traps, error="", question=-1):
+    """As an agent does, woken for its doctor; the last time, or another."""
+    runs = [pb.Wake.FromString(reply.body).run_doctor for at, reply in devices.pushed if at == name]
+    message = pb.DoctorReport(run=[run for run in runs if run][question], error=error)
+    for level, trap in traps:
+        message.traps.add(level=level, id=trap, what=f"{trap} is wrong", fix=f"/mend {trap}")
+    return devices.ask(name, PUT, "doctor", message.SerializeToString()).code

@@ -8,15 +8,9 @@ import subprocess
 import pytest
 
 from tests.e2e.devices import BOOT, POST, PUT, CtlError, Devices, LoopbackCollector, attach_strace, make_batch, pb, read_ack
+from tests.e2e.loopback import collector  # noqa: F401
 
 N_DEVICES = 100
-
-
-@pytest.fixture
-def collector(tmp_path):
-    one = LoopbackCollector(tmp_path)
-    yield one.start()
-    one.end()
 
 
 def stored_events(collector, name):
