@@ -10,7 +10,7 @@
 #include "common/buf.h"
 #include "common/limits.h"
 
-#define SECONDS_MAX INT64_C(10000000000) /* three centuries: no router runs for longer, and milliseconds of it do not overflow */
+#define SECONDS_MAX (2 * LIMIT_WATCH_UPTIME_S) /* agents count on from what routers tell */
 #define TEXT_BYTES 512
 
 static const struct {

@@ -152,6 +152,7 @@
 #define LIMIT_WATCH_MODEM_MS 20000 /* of one modem's answer: it asks its firmware, which may hang */
 #define LIMIT_WATCH_DEAF_MS 10000  /* a menu that does not tell changes is asked this often at least */
 #define LIMIT_WATCH_AGAIN_MS 1000  /* when there was no room for a command */
+#define LIMIT_WATCH_UPTIME_S INT64_C(5000000000) /* a century and a half: no router runs for longer, and milliseconds of it do not overflow */
 
 /* --- snapshot ----------------------------------------------------------------------------------- */
 #define LIMIT_SNAPSHOT_SOURCES 16 /* files (patterns) or commands named in the agent's configuration */

@@ -73,7 +73,7 @@ struct routeros_monitor {
 	struct menu_state menus[CONFIG_MONITORS];
 	struct menu_state *reading; /* NULL: none */
 	struct routeros_modems modems; /* being asked, while `reading` is that of LTE */
-	bool has_health;
+	bool has_uptime; /* it was told once */
 	int64_t booted_ms; /* on our clock */
 	struct router_health health;
 	char version[LIMIT_WATCH_NAME];
@@ -110,15 +110,20 @@ static void take_resource(struct router *router, const struct ros_sentence *row)
 
 	memcpy(previous, monitor->version, sizeof(previous));
 	routeros_read_resource(row, &health, monitor->version, sizeof(monitor->version));
+	if (health.uptime_s < 0) { /* not told this time: it runs on */
+		health.uptime_s = monitor->health.uptime_s;
+		monitor->health = health;
+		return;
+	}
 	booted_ms = clock_mono_ms() - health.uptime_s * 1000;
-	if (health.uptime_s >= 0 && monitor->has_health &&
+	if (monitor->has_uptime &&
 	    (health.uptime_s < monitor->health.uptime_s || booted_ms > monitor->booted_ms + LIMIT_WATCH_SLACK_MS)) {
 		struct router_restart restart = { health.uptime_s, monitor->version, previous };
 
 		if (router->events.on_restart)
 			router->events.on_restart(router->events_arg, &restart);
 	}
-	monitor->has_health = true;
+	monitor->has_uptime = true;
 	monitor->health = health;
 	monitor->booted_ms = booted_ms;
 }
@@ -390,7 +395,7 @@ int routeros_read_watched(struct router *router, struct router_health *ret_healt
 		return -ENODATA; /* what was read before the session was lost may be long ago */
 	*ret_health = monitor->health;
 	ret_health->version = monitor->version;
-	ret_health->uptime_s = monitor->has_health ? (now_ms - monitor->booted_ms) / 1000 : 0;
+	ret_health->uptime_s = monitor->has_uptime ? (now_ms - monitor->booted_ms) / 1000 : 0;
 	ret_health->ppp_users = ros_watch_count(monitor->watch, ROUTER_WATCH_PPP);
 	ret_health->hotspot_users = ros_watch_count(monitor->watch, ROUTER_WATCH_HOTSPOT);
 	ret_health->unwatched = ros_watch_unwatched(monitor->watch);

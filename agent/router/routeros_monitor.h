@@ -14,7 +14,7 @@
 #include "agent/router/ros_watch.h"
 #include "agent/router/routeros_modem.h"
 
-/* "1w2d3h4m5s", "1d02:03:04", "10s840ms" in seconds; -1: no such text. */
+/* "1w2d3h4m5s", "1d02:03:04", "10s840ms" in seconds; -1: no such text, or longer than anything runs. */
 int64_t routeros_uptime_s(const char *text);
 /* Of ".id", "*1A". -1: there is none. */
 int routeros_read_id(const struct ros_sentence *row, uint32_t *ret_id);

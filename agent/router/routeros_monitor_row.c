@@ -36,7 +36,7 @@ int64_t routeros_uptime_s(const char *text)
 	if (text[0] == '\0')
 		return -1;
 	while (text[0] != '\0') {
-		if (parse_leading_u32(&text, &number) < 0)
+		if (parse_leading_u32(&text, &number) < 0 || total_s + clock > LIMIT_WATCH_UPTIME_S)
 			return -1;
 		if (text[0] != '\0' && text[1] == 's') { /* ms, us */
 			text += 2;
@@ -59,18 +59,17 @@ int64_t routeros_uptime_s(const char *text)
 			total_s += number;
 			break;
 		case ':': /* hours:minutes:seconds */
-			if (clock > INT32_MAX)
-				return -1;
 			clock = (clock + number) * 60;
 			break;
 		case '\0':
-			return total_s + clock + number;
+			total_s += clock + number;
+			continue;
 		default:
 			return -1;
 		}
 		text++;
 	}
-	return total_s;
+	return total_s <= LIMIT_WATCH_UPTIME_S ? total_s : -1;
 }
 
 /* --- one function a menu ------------------------------------------------------------------------------- */
