@@ -13,11 +13,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -100,6 +102,16 @@ static int arrange_descriptors(int output, int extra, int *status)
 	return 0;
 }
 
+/* It may have died before this was asked for. */
+static int die_with(pid_t parent)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		return -errno;
+	if (getppid() != parent)
+		_exit(1);
+	return 0;
+}
+
 static void run_program(const struct child_spec *spec)
 {
 	char path[] = PATH_VARIABLE, locale[] = "LC_ALL=C";
@@ -112,14 +124,16 @@ static void run_program(const struct child_spec *spec)
 	execvpe(spec->argv[0], (char *const *)spec->argv, environment);
 }
 
-static _Noreturn void run_child(const struct child_spec *spec, int output, int status)
+static _Noreturn void run_child(const struct child_spec *spec, pid_t parent, int output, int status)
 {
 	int r;
 
 	setsid();
 	reset_signals();
 	umask(022);
-	r = arrange_descriptors(output, spec->extra_fd, &status);
+	r = spec->argv ? 0 : die_with(parent);
+	if (r == 0)
+		r = arrange_descriptors(output, spec->extra_fd, &status);
 	if (r == 0 && !spec->argv)
 		_exit(spec->function(spec->function_arg));
 	if (r == 0 && chdir("/") == 0) {
@@ -253,6 +267,7 @@ int child_start(struct child *child, struct ev_loop *loop, const struct child_sp
 		void *arg, struct err *err)
 {
 	int output[2] = { -1, -1 }, status[2] = { -1, -1 };
+	pid_t parent = getpid();
 	int r = 0;
 
 	if (child_is_running(child))
@@ -276,7 +291,7 @@ int child_start(struct child *child, struct ev_loop *loop, const struct child_sp
 				 .began_ms = clock_mono_ms() };
 	child->pid = fork();
 	if (child->pid == 0)
-		run_child(spec, output[1], status[1]);
+		run_child(spec, parent, output[1], status[1]);
 	if (child->pid < 0) {
 		child->pid = 0;
 		r = err_sys(err, -errno, "fork");
@@ -302,6 +317,16 @@ void child_kill(struct child *child)
 		return;
 	send_signal(child, SIGKILL);
 	let_go(child); /* libev reaps it */
+}
+
+void child_finish(struct child *child, int64_t timeout_ms)
+{
+	struct pollfd end = { .fd = child->status_fd }; /* closed with the function's process */
+	int64_t deadline_ms = clock_mono_ms() + timeout_ms, left_ms = timeout_ms;
+
+	while (child_is_running(child) && left_ms > 0 && poll(&end, 1, (int)left_ms) < 0 && errno == EINTR)
+		left_ms = deadline_ms - clock_mono_ms();
+	child_kill(child);
 }
 
 void child_abandon(struct child *child)

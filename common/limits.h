@@ -176,6 +176,7 @@
 #define LIMIT_CONFIRM_MAX_S 600	 /* a router that is cut off so long has been visited by somebody */
 #define LIMIT_CONFIRM_DEFAULT_S 90 /* DHCP and PPPoE are back by then, and nobody has left for the car yet */
 #define LIMIT_CONFIRM_TELL_MS 2000 /* for telling, before the session is closed, that a script has ended: a courtesy */
+#define LIMIT_JOURNAL_STOP_MS 3000 /* for a record under way when the agent ends: below the 5 s after which procd kills */
 #define LIMIT_SCRIPT_ANSWER_MS 20000 /* beyond that, of its unit: two grace periods, start and answer on a slow machine */
 #define LIMIT_COMMAND_MS 10000	 /* of one snapshot command: they only read */
 #define LIMIT_SNAPSHOT_LINES 16384 /* of one command whose lines are sorted (routes) */

@@ -57,5 +57,5 @@ void journal_writer_init(struct journal_writer *writer, struct ev_loop *loop, jo
 
 void journal_writer_stop(struct journal_writer *writer)
 {
-	child_abandon(&writer->child);
+	child_finish(&writer->child, LIMIT_JOURNAL_STOP_MS);
 }

@@ -1,7 +1,7 @@
 /*
  * journal_writer: puts the journal on the disk while the loop goes on: flash can take a second for an fsync, and the
  * probes do not wait. A child process writes; what has to be durable before the next step is told by a callback.
- * One record at a time. Loop thread only.
+ * A writer ends with its agent, however that ends: it would take the place of what the next one writes. One record at a time. Loop thread only.
  */
 #ifndef JAGA_AGENT_JOB_JOURNAL_WRITER_H
 #define JAGA_AGENT_JOB_JOURNAL_WRITER_H
@@ -31,7 +31,7 @@ void journal_writer_init(struct journal_writer *writer, struct ev_loop *loop, jo
  * follows, once; inside the call when no child can be had.
  */
 void journal_writer_save(struct journal_writer *writer, const char *dir, const struct journal_record *record, const char *output);
-/* A child that writes goes on by itself; on_written is not called. */
+/* Waits for a child that writes, LIMIT_JOURNAL_STOP_MS at most, and ends it then; on_written is not called. */
 void journal_writer_stop(struct journal_writer *writer);
 
 #endif

@@ -94,7 +94,7 @@ void runner_init(struct runner *runner, struct ev_loop *loop, const char *dir, b
 bool runner_has_to_undo(struct runner *runner, const char *dir);
 /* It is going back now; on_settled follows. */
 bool runner_is_undoing(const struct runner *runner);
-/* A running script goes on; its job will be INTERRUPTED. */
+/* A running script goes on; its job will be INTERRUPTED. Blocks until what the journal was told is written. */
 void runner_stop(struct runner *runner);
 
 /* From the link. */

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/child.h"
@@ -268,6 +270,37 @@ static void test_kill_and_abandon(void **state)
 	assert_int_equal(done, 1);
 }
 
+/* A script that restarts the agent must come to its end. (That a function does not outlive us is in test_journal_writer.c.) */
+static void test_a_program_outlives_us(void **state)
+{
+	char fifo[] = "/tmp/jaga-child-XXXXXX", script[96], said[8] = "";
+	const char *argv[] = { "sh", "-c", script, NULL };
+	struct child_spec spec = shell_spec(argv, 60000);
+	int answer[2], go, status;
+	pid_t us;
+
+	(void)state;
+	assert_int_equal(close(mkstemp(fifo)) + unlink(fifo) + mkfifo(fifo, 0600), 0);
+	snprintf(script, sizeof(script), "read line < %s && echo $line >&3", fifo);
+	go = open(fifo, O_RDWR | O_CLOEXEC);
+	assert_true(go >= 0 && pipe(answer) == 0);
+	spec.extra_fd = answer[1];
+	us = fork();
+	if (us == 0) {
+		child_init(&child);
+		ev_loop_fork(loop);
+		_exit(child_start(&child, loop, &spec, on_done, &done, NULL) == 0 ? raise(SIGKILL) : 1);
+	}
+	assert_int_equal(close(answer[1]), 0);
+	assert_true(waitpid(us, &status, 0) == us && WIFSIGNALED(status));
+	assert_int_equal(write(go, "alive\n", 6), 6);
+	assert_int_equal(read(answer[0], said, sizeof(said)), 6);
+	assert_string_equal(said, "alive\n");
+	close(answer[0]);
+	close(go);
+	assert_int_equal(unlink(fifo), 0);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -281,6 +314,7 @@ int main(void)
 		cmocka_unit_test(test_function),
 		cmocka_unit_test(test_without_dev_null),
 		cmocka_unit_test(test_kill_and_abandon),
+		cmocka_unit_test(test_a_program_outlives_us),
 	};
 
 	loop = ev_default_loop(0);
