@@ -80,10 +80,28 @@ def test_what_is_inside_goes_by_the_routers_own_routes(tmp_path):
         for address in ("172.16.5.1", "198.18.5.1"):
             lab.ip("lan", "addr", "add", f"{address}/32", "dev", "lo")
         agent.start().wait_online()
-        assert {row["address"] for row in ours(lab.configuration()["/ip/firewall/address-list"]) if row["list"] == "jaga-inside"} == {
+        assert inside(lab) == {
             "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "224.0.0.0/4", "198.18.5.0/24"}
         for address in ("172.16.5.1", "198.18.5.1"):
             assert " 1 received" in lab.on("box", "ping", "-n", "-q", "-c", "1", "-W", "1", address, check=False), address
+
+
+def inside(lab):
+    return {row["address"] for row in ours(lab.configuration()["/ip/firewall/address-list"]) if row["list"] == "jaga-inside"}
+
+
+def test_a_route_over_a_line_without_a_lease_stays_outside(tmp_path):
+    """Whether a route leads over a line does not change with its address: what is inside is configuration, written to flash."""
+    conf = [("interface = ether1\n", f"interface = ether1\n{SLOW_PROBES}")]
+    with field(tmp_path, "/ip route add dst-address=198.18.6.0/24 gateway=10.0.1.1\n", conf) as (lab, agent):
+        agent.start().wait_online()
+        before = inside(lab)
+        addresses = lab.router.connect().path("ip", "address")
+        addresses.remove(next(row[".id"] for row in addresses if row["interface"] == "ether1"))
+        wait_for("the lease is missed", lambda: "isp1 is down cause=address" in agent.log())
+        addresses.add(address="198.18.7.1/24", interface="ether5")  # which is inside, and is read behind it
+        wait_for("the plan is kept", lambda: "198.18.7.0/24" in inside(lab))
+        assert inside(lab) == before | {"198.18.7.0/24"}
 
 
 @pytest.mark.parametrize("personality", ["7.20", "6.49"])
