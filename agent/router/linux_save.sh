@@ -42,13 +42,15 @@ save_files() {
 	done < "$1/list"
 }
 
-# A link stays one; any other file is replaced as a whole.
+# What chmod and chown change.
+mode_and_owner() { ls -lnL "$1" | awk '{ print substr($1, 1, 10), $3, $4 }'; }
+is_as_saved() { cmp -s "$save/files$1" "$1" && [ "$(mode_and_owner "$save/files$1")" = "$(mode_and_owner "$1")" ]; }
+
+# Replaced as a whole; a link stays one.
 put_back_file() {
-	if [ -L "$1" ]; then
-		cat "$save/files$1" > "$1"
-	else
-		mkdir -p "${1%/*}" && cp -p "$save/files$1" "$1.jaga-new" && mv "$1.jaga-new" "$1"
-	fi
+	place=$1
+	if [ -L "$1" ]; then place=$(readlink -f "$1"); fi
+	mkdir -p "${place%/*}" && cp -p "$save/files$1" "$place.jaga-new" && mv "$place.jaga-new" "$place"
 }
 
 put_back_files() {
@@ -58,7 +60,7 @@ put_back_files() {
 		rm -f "$file" || lose "$file (still there)"
 	done < "$tmp/extra"
 	while IFS= read -r file; do
-		cmp -s "$save/files$file" "$file" || put_back_file "$file" || lose "$file"
+		is_as_saved "$file" || put_back_file "$file" || lose "$file"
 	done < "$save/list"
 }
 

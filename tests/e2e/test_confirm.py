@@ -16,6 +16,10 @@ APPLIED, ROLLED_BACK = "4", "6"	 # JobPhase
 # What a script may do to a router, in one: files, addresses, routes, rules, filters.
 MESS = """
 echo changed > {file}
+chmod 666 {secret}
+chown 12:34 {owned}
+echo changed > {link}
+chmod 4755 {link}
 ip address add 198.51.100.77/32 dev wan2
 ip address del 203.0.113.77/32 dev wan2
 ip route del 198.18.7.0/24
@@ -35,6 +39,10 @@ def worker(lab, cli):
     lab.rtr.ip("rule", "add", "pref", "500", "from", "10.98.0.0/16", "lookup", "78")
     lab.rtr.nft("table inet mine { chain in { type filter hook input priority 5; ip saddr 192.0.2.99 drop; }; }")
     (lab.dir / "router.conf").write_text("one\n")
+    for name, mode in (("secret.d", 0o600), ("owned.d", 0o640), ("behind-a-link", 0o604)):
+        (lab.dir / name).write_text(f"{name}\n")
+        (lab.dir / name).chmod(mode)
+    (lab.dir / "link.d").symlink_to("behind-a-link")
     agent = Agent(lab, collector=True, ipv6=False, agent_lines="scripts = unsigned\nsample_interval = 1d",
                   snapshot_lines=f"file = {lab.dir}/router.conf\nfile = {lab.dir}/*.d")
     agent.enroll(cli)
@@ -44,7 +52,8 @@ def worker(lab, cli):
 
 
 def mess(lab):
-    return MESS.format(file=lab.dir / "router.conf", gateway=UPLINKS[2]["gateway"]) + f"echo new > {lab.dir}/new.d\n"
+    names = {"file": "router.conf", "secret": "secret.d", "owned": "owned.d", "link": "link.d"}
+    return MESS.format(**{what: lab.dir / name for what, name in names.items()}, gateway=UPLINKS[2]["gateway"]) + f"echo new > {lab.dir}/new.d\n"
 
 
 def look(lab):
@@ -53,7 +62,8 @@ def look(lab):
     seen["nft"] = "".join(sorted(re.findall(r"^table .*?^}\n", seen["nft"], re.M | re.S)))
     seen["addresses"] = re.sub(r" +valid_lft.*", "", lab.rtr.ip("-o", "address"))
     seen["links"] = lab.rtr.ip("-br", "link")
-    seen["files"] = "".join(f"{path}: {path.read_text()}" for path in sorted(lab.dir.glob("router.conf")) + sorted(lab.dir.glob("*.d")))
+    files = sorted(lab.dir.glob("router.conf")) + sorted(lab.dir.glob("*.d"))
+    seen["files"] = "".join(f"{path} {path.is_symlink()} {(s := path.stat()).st_mode:o} {s.st_uid}:{s.st_gid} {path.read_text()}" for path in files)
     return seen
 
 

@@ -41,7 +41,11 @@ def saves(router):
 
 def test_files_come_back_and_are_applied(router):
     router.write("etc/config/a b", "blank\n")
+    router.write("etc/config/secret", "the same\n")
+    secret = router.root / "etc/config/secret"
+    secret.chmod(0o600)
     assert act(router, "save") == (0, "")
+    secret.chmod(0o666)
     assert saves(router) == ["save-5"]
     assert (router.root / "etc/jaga/state/save-5").stat().st_mode & 0o777 == 0o700
     router.write("etc/config/network", "nonsense\n")
@@ -51,6 +55,7 @@ def test_files_come_back_and_are_applied(router):
     before = router.files()
     assert act(router, "roll_back") == (0, "")
     assert router.read("etc/config/network") == NETWORK and router.read("etc/config/a b") == "blank\n"
+    assert secret.stat().st_mode & 0o7777 == 0o600 and router.read("etc/config/secret") == "the same\n"
     assert (router.root / "etc/config/firewall").exists() and not (router.root / "etc/config/new").exists()
     assert {name for name in before if name.startswith("etc/") and "jaga" not in name} - set(router.files()) == {"etc/config/new"}
     assert router.lines("tmp/told") == ["sbin/reload_config", "etc/init.d/network restart", "etc/init.d/firewall restart"]
