@@ -13,6 +13,7 @@ BUDGETS = {
     "rest_instructions_per_s": (1_500_000, "/s", "instructions at rest on a 24Kc, two uplinks, default profile"),
     "start_instructions": (40_000_000, "", "instructions from start to the first acknowledged report"),
     "flash_page_bytes_per_day": (1_000_000, "bytes", "written to flash a day, in whole pages"),
+    "flash_journal_records_per_script": (4, "", "records of the journal for a script with its way back"),
 }
 
 

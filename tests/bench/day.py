@@ -11,9 +11,9 @@ allocated at first use is there; growth is what the 24 hours after it add, looke
     heap_held_growth_bytes  what the allocator holds of the system, from the first hour to the last
     rss_growth_kb           resident memory, code and stack too
 
-Writes are those of the agent and its children below its state directory, seen by strace. flash_bytes is what they were
-asked to write, flash_page_bytes the same with each write rounded up to pages and a page for each file made, renamed
-or removed: what a file system on flash programs at least, before its own journal and garbage collection.
+Writes are those of the agent and its children below its state directory (writes.py). flash_bytes is what they were asked to write,
+flash_page_bytes the same in whole pages; apart from that the part of the journal and that of save points, and how many records of the
+journal a pushed script takes, which has a way back as by default.
 """
 import mmap
 import os
@@ -22,14 +22,13 @@ import signal
 import struct
 import time
 
+from tests.bench.writes import STRACE, read_writes
 from tests.lab.lab import Lab, LabError, wait_until
 from tests.lab.programs import Agent, Cli, Collector, build_dir, start_echo
 
 HOUR_S = 3600
-PAGE_BYTES = 4096  # of NAND; NOR flash has smaller ones
-WRITES = re.compile(r"\b(?:write|pwrite64|writev|pwritev)\(\d+<([^>]*)>.* = (\d+)$")
-NAMES = re.compile(r'\b(openat|rename\w*|unlink\w*|mkdir\w*)\(.*"(/[^"]*)"')
-TRACED = "write,pwrite64,writev,pwritev,openat,rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat"
+FLASH_FIGURES = {"bytes": "bytes", "page_bytes": "page_bytes", "writes": "operations", "journal_page_bytes": "journal_page_bytes",
+                 "savepoint_page_bytes": "savepoint_page_bytes"}  # as footprint.json names them: as writes.py does
 
 
 class Clock:
@@ -74,8 +73,7 @@ class Day:
         self.agent = Agent(lab, collector=True, agent_lines="scripts = unsigned")
         self.agent.enroll(self.cli)
         self.agent.program = lab.rtr.start(
-            self.agent.name, "strace", "-f", "--seccomp-bpf", "-qq", "-y", "-s", "0", "-e", f"trace={TRACED}", "-e",
-            "signal=none", "-o", self.trace, *self.clock.environment(lead=True), *self.agent.argv())
+            self.agent.name, *STRACE, "-o", self.trace, *self.clock.environment(lead=True), *self.agent.argv())
         wait_until(self.agent.answers, 20, "the agent answers on its socket")
         self.cli.wait_online(self.agent.name)
         self.pid = int((self.agent.state / "agent.pid").read_text())
@@ -140,6 +138,9 @@ class Day:
         self.expect_session()
         return self.measure()
 
+    def written(self):
+        return read_writes(self.trace.read_text(errors="replace"), self.agent.state)
+
     def measure(self):
         """At a moment at which nothing is under way."""
         in_use, held = self.clock.run_for(7)
@@ -151,32 +152,12 @@ def read_rss_kb(pid):
         return int(re.search(r"^VmRSS:\s+(\d+) kB", status.read(), re.M)[1])
 
 
-def read_writes(trace, state_dir):
-    """(bytes, bytes rounded up to pages, operations) that the trace shows below state_dir."""
-    total = paged = operations = 0
-    for line in trace.read_text(errors="replace").splitlines():
-        if match := WRITES.search(line):
-            path, count = match[1], int(match[2])
-        elif match := NAMES.search(line):
-            path, count = match[2], 0
-            if match[1] == "openat" and "O_CREAT" not in line:
-                continue
-        else:
-            continue
-        if not path.startswith(str(state_dir)):
-            continue
-        operations += 1
-        total += count
-        paged += max(1, -(-count // PAGE_BYTES)) * PAGE_BYTES
-    return total, paged, operations
-
-
 def simulate(hours=24, say=print):
     with Lab() as lab:
         day = Day(lab)
         began = time.monotonic()
         first = day.hour(0)
-        before, packets = read_writes(day.trace, day.agent.state), lab.carried(2)
+        before, jobs, packets = day.written(), day.jobs, lab.carried(2)
         say(f"  first hour: {first['in_use']} bytes in use, {first['rss_kb']} KB resident; {hours} more follow")
         in_use = []
         for number in range(1, hours + 1):
@@ -186,13 +167,14 @@ def simulate(hours=24, say=print):
                 f"{last['held'] - first['held']:+}, resident {last['rss_kb'] - first['rss_kb']:+} KB "
                 f"({time.monotonic() - began:.0f} s so far)")
         events = len(day.cli.rows("events", "--device", day.agent.name))
-        writes = [now - then for now, then in zip(read_writes(day.trace, day.agent.state), before)]
+        writes, jobs = day.written() - before, day.jobs - jobs
         packets = lab.carried(2) - packets
         day.stop()
     quarter = max(1, hours // 4)
     return {"heap_growth_bytes": min(in_use[-quarter:]) - min(in_use[:quarter]),
             "heap_held_growth_bytes": last["held"] - first["held"],
             "rss_growth_kb": last["rss_kb"] - first["rss_kb"], "heap_in_use_bytes": last["in_use"],
-            "flash_bytes_per_day": round(writes[0] * 24 / hours), "flash_page_bytes_per_day": round(writes[1] * 24 / hours),
-            "flash_writes_per_day": round(writes[2] * 24 / hours), "simulated_hours": hours, "events_shown": events,
+            **{f"flash_{what}_per_day": round(writes[key] * 24 / hours) for what, key in FLASH_FIGURES.items()},
+            "flash_journal_records_per_script": -(-writes["journal_records"] // max(1, jobs)), "scripts_pushed": jobs,
+            "simulated_hours": hours, "events_shown": events,
             "packets_of_one_uplink": packets, "seconds": round(time.monotonic() - began)}
