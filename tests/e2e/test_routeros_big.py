@@ -3,10 +3,8 @@
 The snapshot is what the router exports, to the line; it costs the agent the memory that docs/footprint.md states; what is
 larger than a snapshot may be is refused by name, with nothing left at the router and the session kept."""
 import concurrent.futures
-import contextlib
 import ftplib
 import json
-import os
 import re
 import socket
 import subprocess
@@ -14,12 +12,11 @@ import time
 
 import pytest
 
-from tests.e2e.devices import LoopbackCollector
+from tests.e2e.ros_site import Site
 from tests.lab.lab import wait_until
-from tests.lab.programs import Cli, build_dir
+from tests.lab.programs import build_dir
 from tests.rosim import wire
-from tests.rosim.laboratory import sh
-from tests.rosim.test_api import HOST, Rosim, enter_namespace
+from tests.rosim.test_api import HOST, enter_namespace
 
 EXPORT_BYTES = 400_000
 LIMIT_BYTES = 1024 * 1024  # of a snapshot: LIMIT_BODY_BYTES
@@ -37,47 +34,17 @@ def quoted(text):
     return '"' + re.sub(r'([\\"$?])', r"\\\1", text) + '"' if not re.fullmatch(r"[\w./:@,*+%!-]+", text) else text
 
 
-class Site:
-    """A router, the agent beside it and a collector, on the loopback of a namespace."""
-
+class BigSite(Site):
     def __init__(self, directory, personality):
-        self.dir, self.personality, self.entries = directory, personality, []
-        self.namespace, self.process, self.router, self.collector = f"jaga-big-{os.getpid()}", None, None, None
-        sh("ip", "netns", "add", self.namespace)
-        try:
-            sh("ip", "-n", self.namespace, "link", "set", "lo", "up")
-            self.lay()
-        except BaseException:
-            self.close()
-            raise
-
-    def lay(self):
-        start = self.dir / "start.rsc"
+        self.entries, start = [], directory / "start.rsc"
         start.write_text("/system identity set name=big\n")
-        self.router = Rosim(self.personality, "--ftp", f"{HOST}:21", "--import", str(start), inside=self.namespace)
-        self.collector = LoopbackCollector(self.dir).start(wrapper=["ip", "netns", "exec", self.namespace])
-        self.cli, self.log = Cli(self.collector), self.dir / "agent.log"
-        (self.dir / "agent.key").write_text(self.collector.enroll("rtr1")["rtr1"])
-        (self.dir / "agent.key").chmod(0o600)
-        (self.dir / "password").write_text("secret\n")
-        (self.dir / "agent.conf").write_text(
-            f"[agent]\nidentity = rtr1\ncollector = 127.0.0.1:{self.collector.port}\nkey_file = {self.dir}/agent.key\n"
-            f"state_dir = {self.dir}/state\nsocket = {self.dir}/agent.sock\n[router]\ndriver = routeros\n"
-            f"address = {HOST}:{self.router.port}\nuser = admin\npassword_file = {self.dir}/password\n")
-        with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(["ip", "netns", "exec", self.namespace, build_dir() / "jaga-agent", "--debug", "--config",
-                                             self.dir / "agent.conf"], stdout=log, stderr=log)
-        wait_until(lambda: self.cli.rows("snapshots", "rtr1"), 30, "the first snapshot is stored")
+        self.options = "--ftp", f"{HOST}:21", "--import", str(start)
+        super().__init__(directory, personality)
 
-    def close(self):
-        if self.process:
-            self.process.terminate()
-            self.process.wait(20)
-        if self.collector:
-            self.collector.end()
-        if self.router:
-            self.router.stop()
-        sh("ip", "netns", "del", self.namespace)
+    def start(self):
+        super().start()
+        wait_until(lambda: self.cli.rows("snapshots", "rtr1"), 30, "the first snapshot is stored")
+        return self
 
     def within(self, function):
         """What `function` returns, whose sockets are of the namespace."""
@@ -86,13 +53,6 @@ class Site:
             return function()
         with concurrent.futures.ThreadPoolExecutor(1) as thread:
             return thread.submit(run).result()
-
-    def rows(self, *path):
-        api = self.router.connect()
-        try:
-            return [dict(row) for row in api.path(*path)]
-        finally:
-            api.close()
 
     def tell_router(self, commands):
         """Many commands in one go, over a session of the test's own."""
@@ -172,8 +132,11 @@ def canonical(text):
 
 @pytest.fixture(params=("6.49", "7.16", "7.20"))
 def site(request, tmp_path):
-    with contextlib.closing(Site(tmp_path, request.param)) as site:
-        yield site
+    one = BigSite(tmp_path, request.param)
+    try:
+        yield one.start()
+    finally:
+        one.end()
 
 
 def test_a_large_configuration_is_stored_to_the_line(site):
@@ -213,7 +176,7 @@ def test_a_configuration_that_is_too_large_is_refused_by_name(site):
     size = len(export) if site.personality == "6.49" else len(export.rstrip("\r\n"))
     row, _ = site.snapshot()
     assert row["outcome"] == "failed"
-    assert row["reason"] == f"router {HOST}:{site.router.port}: the export has {size} bytes, and a snapshot at most {LIMIT_BYTES}"
+    assert row["reason"] == f"router {HOST}:{site.wire.port}: the export has {size} bytes, and a snapshot at most {LIMIT_BYTES}"
     assert len(site.cli.rows("snapshots", "rtr1")) == before
     assert site.rows("file") == []
     log = site.log.read_text()

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.e2e.test_routeros_scripts import Site
+from tests.e2e.ros_site import Site
 from tests.lab.lab import wait_until
 from tests.lab.programs import build_dir
 

@@ -9,8 +9,9 @@ import threading
 import librouteros
 import pytest
 
+from tests.e2e.ros_site import FINAL, Site, Wire
 from tests.e2e.side_by_side import SideBySide
-from tests.e2e.test_routeros_scripts import FINAL, NOT_SMALL, SAVED, Site, Wire, lines, traces
+from tests.e2e.test_routeros_scripts import NOT_SMALL, SAVED, lines, traces
 from tests.lab.lab import wait_until
 from tests.rosim.control import control
 from tests.rosim.test_api import HOST
