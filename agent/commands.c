@@ -52,7 +52,7 @@ static void put_session(struct agent *agent)
 	table_put_number(&agent->table, agent->link ? (now_ms - status.since_ms) / 1000 : 0);
 	table_put_number(&agent->table,
 			 status.phase == LINK_WAITING && status.retry_at_ms > now_ms ? (status.retry_at_ms - now_ms) / 1000 : 0);
-	table_put_text(&agent->table, "%s", status.last_error);
+	table_put_text(&agent->table, "%s", status.phase == LINK_OPEN ? "" : status.last_error); /* of the session before: settled */
 	table_put_number(&agent->table, (int64_t)status.batches_acked);
 }
 
@@ -277,7 +277,7 @@ void commands_handle(void *arg, struct local_client *client, const struct local_
 			return;
 		}
 	}
-	buf_printf(out, "the agent does not know '%s' with %u arguments; client and agent may differ in version\n",
+	buf_printf(out, "'%s' with %u arguments is not understood; see jaga-agent --help, or are client and agent of different versions?\n",
 		   request->words[0], request->n_words - 1);
 	answer_text(client, EXIT_USAGE, out);
 }

@@ -77,7 +77,9 @@ static int parse_arguments(int argc, char **argv, struct arguments *arguments)
 		case 'd': arguments->level = LOG_LEVEL_DEBUG; break;
 		case 'V': printf("jaga-agent %s\n", JAGA_VERSION); arguments->is_done = true; break;
 		case 'h': fputs(usage, stdout); arguments->is_done = true; break;
-		default: return EXIT_USAGE; /* getopt has said what is wrong */
+		default:
+			fputs("see jaga-agent --help\n", stderr); /* getopt has said what is wrong */
+			return EXIT_USAGE;
 		}
 	}
 	return EXIT_OK;

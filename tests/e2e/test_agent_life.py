@@ -306,7 +306,9 @@ def test_force_refuses_what_it_does_not_understand(lab, agent):
     unknown = agent.run("force", "isp3", "--for", "2h", check=False)
     assert unknown.returncode == EXIT_USAGE and "isp1" in unknown.stderr and "isp2" in unknown.stderr
     assert agent.run("force", "isp1", "--for", "soon", check=False).returncode == EXIT_USAGE
-    assert agent.run("force", "isp1", check=False).returncode == EXIT_USAGE
+    for line in ("force isp1", "status isp1", "--nonsense", "nonsense"):
+        wrong = agent.run(*line.split(), check=False)
+        assert wrong.returncode == EXIT_USAGE and "jaga-agent" in wrong.stderr.splitlines()[-1], line
     assert uses(Flows(lab).open(20), 1, 2)
 
 

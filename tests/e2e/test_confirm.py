@@ -92,6 +92,8 @@ def test_what_is_confirmed_stays(lab, worker, cli):
     row = cli.rows("job", cli.rows("jobs", worker.name)[0]["job"])[0]
     assert (row["state"], row["confirm_s"], row["exit_status"]) == ("confirmed", 90, 0) and "reason" not in row
     assert worker.program.read_log().count("session open") == sessions + 1  # the proof
+    status = worker.status()
+    assert (status["session"], status["session_error"]) == ("open", "")  # why the session before ended is settled
     after = look(lab)
     assert "changed" in after["files"] and "new.d" in after["files"] and "table ip other" in after["nft"]
     assert before["routes"] != after["routes"]
