@@ -60,6 +60,20 @@ def man_common(source):
     return set().union(*(mdoc_options(line) for line in source.split("\n") if line.startswith(".It Fl ")))
 
 
+def help_statuses(text):
+    """{"0", "1", ...} of "Exit status:" in columns, or of "exit status: 0 done, 1 failed"."""
+    columns = section(text, "Exit status")
+    line = re.search(r"^exit status: (.*)$", text, re.M)
+    return set(re.findall(r"(?:^|  )\s*(\d+)  \S", columns, re.M)) if columns else \
+        set(re.findall(r"(?:^|, )(\d+) ", line.group(1) if line else ""))
+
+
+def man_statuses(source):
+    """Numbers of the ".It N" lines under EXIT STATUS."""
+    found = re.search(r"^\.Sh EXIT STATUS\n(.*?)(?=^\.Sh )", source, re.M | re.S)
+    return set(re.findall(r"^\.It (\d+)$", found.group(1), re.M)) if found else set()
+
+
 def completion():
     """(common options, {command: options}) as bash sees them."""
     script = 'source "$1"; echo "$_jaga_common"; for c in "${!_jaga_options[@]}"; do echo "$c ${_jaga_options[$c]}"; done'
@@ -83,6 +97,7 @@ def check_jaga(build):
               if m.group(1) != "--follow"}
     completed_common, completed = completion()
     commands = help_commands(overview)
+    yield list(same("exit statuses", help_statuses(overview), man_statuses(man), "jaga.1"))
     yield list(same("common options", common, {o for o in man_common(man) if o.startswith("--")}, "jaga.1"))
     yield list(same("common options", common, completed_common, "the completion"))
     yield list(same("commands", set(commands), set(documented), "jaga.1"))
@@ -93,16 +108,22 @@ def check_jaga(build):
         letters = help_letters(text) - {"-h", "-V"}
         yield list(same(f"options of {command}", own | letters, documented.get(command, set()), "jaga.1"))
         yield list(same(f"options of {command}", own, completed.get(command, set()), "the completion"))
+        yield list(same(f"exit statuses of {command}", help_statuses(text), man_statuses(man), "jaga.1"))
         yield [] if "Example:" in text else [f"{command} --help has no example"]
         usage = re.search(r"^Usage: jaga (\S+)(.*) \[OPTION\]...$", text, re.M)
         yield [] if usage and usage.group(1) == command else [f"{command} --help has no usage line"]
 
 
 def check_daemon(build, name):
-    """The daemons' usage texts are short: every option in it and in the .It lines of the man page."""
-    printed = set(OPTION.findall(help_of(build / name)))
-    documented = {o for o in man_common(man_source(f"{name}.8")) if o.startswith("--")}
-    yield list(same(f"options of {name}", printed, documented, f"{name}.8"))
+    """The daemons' usage texts are short: every option, command and exit status in it and in the .It lines of the man page."""
+    text, source = help_of(build / name), man_source(f"{name}.8")
+    documented = man_common(source) | set().union(*man_commands(source).values())
+    yield list(same(f"options of {name}", set(OPTION.findall(text)), {o for o in documented if o.startswith("--")}, f"{name}.8"))
+    printed = set(re.findall(r"^  ([a-z]+) ", text, re.M))
+    sections = re.search(r"^\.Ss Commands\n(.*?)(?=^\.S[sh] )", source, re.M | re.S)
+    yield list(same(f"commands of {name}", printed, set(man_commands(sections.group(1))) if sections else set(), f"{name}.8"))
+    if "exit status: " in text:
+        yield list(same(f"exit statuses of {name}", help_statuses(text), man_statuses(source), f"{name}.8"))
 
 
 def check_mentions(build):

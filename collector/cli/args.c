@@ -256,9 +256,10 @@ static void print_option(const struct option_spec *spec, FILE *out)
 }
 
 static const char exit_statuses[] = "Exit status:\n"
-				    "  0  done                      3  not found\n"
-				    "  1  failed                    4  the collector is not reachable\n"
-				    "  2  wrong use                 5  the device is offline, or no answer in time\n";
+				    "  0  done                      4  the collector is not reachable\n"
+				    "  1  failed                    5  the device is offline, or no answer in time\n"
+				    "  2  wrong use                 6  doctor: something is fatal\n"
+				    "  3  not found                 125  push --wait: the script has no status of its own\n";
 
 void args_print_overview(const struct command *const *commands, FILE *out)
 {

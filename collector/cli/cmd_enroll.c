@@ -80,8 +80,11 @@ static int prepare(const struct invocation *invocation, struct enrolment *enrolm
 	if (!parse_is_name(enrolment->device))
 		return failure_set(failure, -EINVAL, "letters, digits, . _ and -, at most 31, a letter or digit first",
 				   "\"%s\" is no name for a device", enrolment->device);
-	if (!enrolment->directory)
-		return failure_set(failure, -EINVAL, "as in `jaga enroll rtr1 --out rtr1/`", "where to? --out DIR is missing");
+	if (!enrolment->directory) {
+		r = failure_set(failure, -EINVAL, NULL, "where to? --out DIR is missing");
+		failure_set_next(failure, "as in `jaga enroll %s --out %s/`", enrolment->device, enrolment->device);
+		return r;
+	}
 	if (collector && parse_address(collector, 5684, &address) < 0)
 		return failure_set(failure, -EINVAL, "a numeric address, as in 192.0.2.1 or [2001:db8::1]:5684",
 				   "\"%s\" is no address for --collector", collector);
@@ -207,7 +210,7 @@ static const struct option_spec options[] = {
 
 const struct command command_enroll = {
 	.name = "enroll",
-	.operands = "NAME",
+	.operands = "NAME --out DIR",
 	.operands_min = 1,
 	.operands_max = 1,
 	.summary = "let a router in: make its agent.conf and agent.key",

@@ -60,7 +60,7 @@ _jaga_value()
 _jaga_operand()
 {
 	case $1:$2 in
-	show:0 | doctor:0 | status:0 | snapshots:0 | diff:0 | cat:0 | push:0 | jobs:0 | remove:0) _jaga_offer -W "$(_jaga_ask name devices)" ;;
+	show:0 | doctor:0 | status:0 | events:0 | snapshots:0 | diff:0 | cat:0 | push:0 | jobs:0 | remove:0) _jaga_offer -W "$(_jaga_ask name devices)" ;;
 	diff:1 | diff:2 | cat:1) _jaga_offer -W "$(_jaga_ask n snapshots "$3")" ;;
 	push:1) compopt -o filenames 2>/dev/null; _jaga_offer -f ;;
 	job:0) _jaga_offer -W "$(_jaga_ask job jobs)" ;;

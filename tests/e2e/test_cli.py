@@ -95,7 +95,8 @@ def test_sentence_of_an_event(jaga):
 def test_requests_say_what_was_typed(scripted, jaga, tmp_path):
     script = tmp_path / "fix.sh"
     script.write_text("#!/bin/sh\necho ü\n")
-    assert jaga("events", "--device", "rtr1", "-n", "7").returncode == 0
+    for line in ("--device rtr1", "rtr1", "rtr1 -d rtr1"):
+        assert jaga("events", *line.split(), "-n", "7").returncode == 0
     assert jaga("push", "rtr1", script, "--expires", "2h").returncode == 0
     assert jaga("push", "rtr1", "-", "--no-confirm", stdin="true\n").returncode == 0
     export = tmp_path / "fix.rsc"
@@ -103,7 +104,7 @@ def test_requests_say_what_was_typed(scripted, jaga, tmp_path):
     assert jaga("push", "rtr1", export, "--rollback", script, "-c", "600").returncode == 0
     assert jaga("cat", "rtr1", "3").returncode == 0
     assert jaga("jobs", "rtr1").returncode == 0
-    wanted = [{"op": "events", "device": "rtr1", "limit": 7},
+    wanted = [*3 * [{"op": "events", "device": "rtr1", "limit": 7}],
               {"op": "push", "device": "rtr1", "name": "fix.sh", "script": "#!/bin/sh\necho ü\n", "interpreter": "sh",
                "not_after_s": 7200, "confirm_s": 90},
               {"op": "push", "device": "rtr1", "name": "stdin", "script": "true\n", "confirm_s": 0},
@@ -189,11 +190,12 @@ def test_confirming_is_neither_offline_nor_wrong(scripted, jaga):
     ("show", "too few arguments", "jaga show DEVICE"),
     ("events --limit many", "many", "--limit"),
     ("events --limit 0", "0", "--limit"),
+    ("events rtr1 --device rtr2", "contradict", "one of them"),
     ("cat rtr1 zero", "zero", "jaga snapshots"),
     ("diff rtr1 0", "0", "jaga snapshots"),
     ("job last", "last", "jaga jobs"),
     ("push rtr1 - --expires soon", "soon", "2h"),
-    ("enroll rtr1", "--out", "jaga enroll"),
+    ("enroll rtr7", "--out", "jaga enroll rtr7 --out rtr7/"),
     ("enroll bad/name --out /tmp/x", "bad/name", "letters"),
     ("enroll rtr1 --out /tmp/x --collector example", "example", "192.0.2.1"),
     ("devices --json --kv", "--json and --kv", "--help"),
