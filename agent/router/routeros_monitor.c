@@ -27,34 +27,34 @@
 struct menu {
 	const char *paths[2]; /* of version 6, of version 7 and later */
 	const char *proplist;
-	const char *query; /* NULL: all rows */
+	const char *query[2]; /* words; none: all rows */
 	enum router_watch watch;
 	bool can_listen;
 };
 
-/* In the order of enum config_monitor. Dynamic interfaces are users', of whom /ppp/active tells. */
+/* In the order of enum config_monitor. Dynamic interfaces are users', of whom /ppp/active tells; a port of the board has no `dynamic`. */
 static const struct menu menus[CONFIG_MONITORS] = {
 	[CONFIG_MONITOR_RESOURCES] = { { "/system/resource", "/system/resource" },
 				       "version,uptime,cpu-load,free-memory,total-memory,free-hdd-space,total-hdd-space",
-				       NULL, ROUTER_WATCH_NONE, false },
+				       { NULL }, ROUTER_WATCH_NONE, false },
 	[CONFIG_MONITOR_PPP] = { { "/ppp/active", "/ppp/active" },
-				 ".id,name,service,caller-id,address,uptime", NULL, ROUTER_WATCH_PPP, true },
+				 ".id,name,service,caller-id,address,uptime", { NULL }, ROUTER_WATCH_PPP, true },
 	[CONFIG_MONITOR_HOTSPOT] = { { "/ip/hotspot/active", "/ip/hotspot/active" },
-				     ".id,user,address,mac-address,login-by,uptime", NULL, ROUTER_WATCH_HOTSPOT, true },
+				     ".id,user,address,mac-address,login-by,uptime", { NULL }, ROUTER_WATCH_HOTSPOT, true },
 	[CONFIG_MONITOR_OSPF] = { { "/routing/ospf/neighbor", "/routing/ospf/neighbor" },
-				  ".id,router-id,address,state,adjacency", NULL, ROUTER_WATCH_OSPF, true },
+				  ".id,router-id,address,state,adjacency", { NULL }, ROUTER_WATCH_OSPF, true },
 	[CONFIG_MONITOR_BGP] = { { "/routing/bgp/peer", "/routing/bgp/session" },
 				 ".id,name,disabled,state,established,remote-address,remote-as,remote.address,remote.as,"
 				 "prefix-count,uptime",
-				 NULL, ROUTER_WATCH_BGP, true },
+				 { NULL }, ROUTER_WATCH_BGP, true },
 	[CONFIG_MONITOR_L2TP] = { { "/interface/l2tp-client", "/interface/l2tp-client" },
-				  ".id,name,running,disabled,connect-to", NULL, ROUTER_WATCH_L2TP, true },
+				  ".id,name,running,disabled,connect-to", { NULL }, ROUTER_WATCH_L2TP, true },
 	[CONFIG_MONITOR_INTERFACES] = { { "/interface", "/interface" },
-					".id,name,running,disabled,link-downs,rx-byte,tx-byte", "?dynamic=false",
+					".id,name,running,disabled,link-downs,rx-byte,tx-byte", { "?dynamic=true", "?#!" },
 					ROUTER_WATCH_INTERFACE, false }, /* routeros_read.c listens */
 	[CONFIG_MONITOR_NETWATCH] = { { "/tool/netwatch", "/tool/netwatch" },
-				      ".id,host,comment,status,disabled", NULL, ROUTER_WATCH_NETWATCH, true },
-	[CONFIG_MONITOR_LTE] = { { "/interface/lte", "/interface/lte" }, ".id,name,disabled", NULL, ROUTER_WATCH_LTE, false },
+				      ".id,host,comment,status,disabled", { NULL }, ROUTER_WATCH_NETWATCH, true },
+	[CONFIG_MONITOR_LTE] = { { "/interface/lte", "/interface/lte" }, ".id,name,disabled", { NULL }, ROUTER_WATCH_LTE, false },
 };
 
 struct menu_state {
@@ -222,8 +222,8 @@ static void send_print(struct menu_state *state)
 	snprintf(path, sizeof(path), "%s/print", state->menu->paths[generation(router)]);
 	out = ros_api_begin(router->api, path);
 	ros_put_text(out, ".proplist", state->menu->proplist);
-	if (state->menu->query)
-		ros_put_word(out, state->menu->query);
+	for (size_t i = 0; i < 2 && state->menu->query[i]; i++)
+		ros_put_word(out, state->menu->query[i]);
 	if (ros_api_send(router->api, LIMIT_ROS_PRINT_MS, &answer, state, NULL, &err) < 0) {
 		log_debug("router", "not read: %s", err.text);
 		state->due_ms = clock_mono_ms() + LIMIT_WATCH_AGAIN_MS;

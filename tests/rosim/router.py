@@ -136,11 +136,7 @@ class Router:
         if path == "/interface":
             if self.forwarding:
                 self.forwarding.read_counters()
-            return [dict({".id": item.id, "name": item["name"], "type": interface_type(owner),
-                          "mtu": item.get("mtu", "1500"), "actual-mtu": self.actual_mtu(owner, item), **self.counters(item), "link-downs": item.get("link-downs", "0"), "running": self.dynamic_value(owner, item, "running"),
-                          "dynamic": "true" if item.dynamic else "false",
-                          "disabled": "true" if item.get("disabled") == "yes" else "false"},
-                         **({"comment": item["comment"]} if item.get("comment") else {})) for owner, item in self.interfaces()]
+            return [self.interface_row(owner, item) for owner, item in self.interfaces()]
         if path == "/file":
             flash = [{".id": "*F1A54", "name": "flash", "type": "disk"}] if self.has_flash else []
             return flash + [{".id": f"*{number:X}", "name": name, "type": file_type(name), "size": str(len(data)),
@@ -167,6 +163,17 @@ class Router:
         if menu.is_single:
             return [{name: as_api(menu, name, value) for name, value in self.settings[path].items()}]
         return [{name: as_api(menu, name, value) for name, value in self.show(path, item).items()} for item in self.items(path)]
+
+    def interface_row(self, owner, item):
+        """A port of the board, which cannot be dynamic, says nothing about it."""
+        row = {".id": item.id, "name": item["name"], "type": interface_type(owner), "mtu": item.get("mtu", "1500"),
+               "actual-mtu": self.actual_mtu(owner, item), **self.counters(item), "link-downs": item.get("link-downs", "0"),
+               "running": self.dynamic_value(owner, item, "running"), "disabled": "true" if item.get("disabled") == "yes" else "false"}
+        if self.menus[owner].kind != "fixed":
+            row["dynamic"] = "true" if item.dynamic else "false"
+        if item.get("comment"):
+            row["comment"] = item["comment"]
+        return row
 
     def actual_mtu(self, owner, item):
         mtu = item.get("max-mtu", item.get("mtu", "auto"))
