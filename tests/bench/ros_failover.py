@@ -3,9 +3,9 @@
 The laboratory of bench-failover (tests/lab) with tests/rosim in the router's place and the agent on a machine beside it; the
 same instrument in the LAN (lanprobe), the same fault: the provider forwards nothing any more, its gateway still answers.
 
-    jaga        the agent steers: 20 runs on 7.20, 5 on 6.49; each fault at a random phase of its probes
-    native      the agent has installed its plan, was killed, and nothing of Jaga runs: 10 on 7.20 (check-gateway of 1 s), 4 on 6.49
-    contender   a set-up made by hand, without Jaga: PCC, recursive routes, check-gateway of 1 s: 10 on 7.20
+    jaga        the agent steers: 20 runs on 7.21, 5 on 6.49; each fault at a random phase of its probes
+    native      the agent has installed its plan, was killed, and nothing of Jaga runs: 10 on 7.21 (check-gateway of 1 s), 4 on 6.49
+    contender   a set-up made by hand, without Jaga: PCC, recursive routes, check-gateway of 1 s: 10 on 7.21
     killed      the agent is killed while it steers, the line is mended: how long until both lines carry flows again, 2 on each
 
 Of every run with the agent the configuration before and after is compared (/export), and the router's own count of changes
@@ -46,7 +46,7 @@ TARGETS = {"jaga_v7_outage_p95_ms": 1000, "native_v7_outage_max_ms": 5000, "nati
 ADDRESSES = "/ip address\n" + "".join(
     f"add address={UPLINKS[n]['address']}/24 interface=ether{n}\n" for n in UPLINKS) + (
     f"add address=10.0.0.1/24 interface=ether3\nadd address={ROUTER}/24 interface=ether4\n")
-TUNED = "/routing settings set check-gateway-interval=1s check-gateway-timeout=1s check-gateway-attempts=2\n"
+TUNED = "/routing settings set check-gateway-ping-interval=1s check-gateway-ping-timeout=1s check-gateway-ping-count=2\n"
 BY_HAND = "/routing table\nadd fib name=to-ISP1\nadd fib name=to-ISP2\n/ip route\n" + "".join(
     f"add dst-address={CHECK_HOSTS[n]}/32 gateway={UPLINKS[n]['gateway']} scope=10\n"
     f"add check-gateway=ping distance={n} gateway={CHECK_HOSTS[n]} target-scope=11\n"
@@ -235,8 +235,8 @@ def run_killed(personality):
 
 
 RUNS = {"jaga": run_jaga, "native": run_native, "contender": run_contender, "killed": run_killed}
-ALONE = (("jaga", "7.20", 20), ("jaga", "6.49", 5))
-TOGETHER = (("native", "6.49", 4), ("killed", "7.20", 2), ("killed", "6.49", 2), ("native", "7.20", 10), ("contender", "7.20", 10))
+ALONE = (("jaga", "7.21", 20), ("jaga", "6.49", 5))
+TOGETHER = (("native", "6.49", 4), ("killed", "7.21", 2), ("killed", "6.49", 2), ("native", "7.21", 10), ("contender", "7.21", 10))
 
 
 # --- the benchmark ---------------------------------------------------------------------------------------
@@ -292,8 +292,8 @@ def figures(rows, n_voided):
 
 def print_figures(values):
     print(f"\n  {SIMULATED}\n  {'outage (ms)':16} {'p50':>8} {'p95':>8} {'max':>8}   runs")
-    for prefix, name in (("jaga_v7", "Jaga, 7.20"), ("jaga_v6", "Jaga, 6.49"), ("native_v7", "no agent, 7.20"),
-                         ("native_v6", "no agent, 6.49"), ("contender_v7", "by hand, 7.20")):
+    for prefix, name in (("jaga_v7", "Jaga, 7.21"), ("jaga_v6", "Jaga, 6.49"), ("native_v7", "no agent, 7.21"),
+                         ("native_v6", "no agent, 6.49"), ("contender_v7", "by hand, 7.21")):
         print(f"  {name:16}" + "".join(f" {values[f'{prefix}_outage_{what}_ms']:8.0f}" for what in ("p50", "p95", "max"))
               + f"   {values[f'{prefix}_runs']}")
     for key, target in TARGETS.items():

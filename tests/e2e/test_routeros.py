@@ -23,7 +23,7 @@ add action=accept chain=prerouting dst-address=198.51.100.1
 /ip firewall address-list
 add address=198.51.100.0/24 list=jaga-inside
 """
-TUNED = "/routing settings set check-gateway-interval=500ms check-gateway-timeout=500ms check-gateway-attempts=2\n"
+TUNED = "/routing settings set check-gateway-ping-interval=500ms check-gateway-ping-timeout=500ms check-gateway-ping-count=2\n"
 SLOW_PROBES = "probe_interval = 500ms\n"  # of a line whose carrier is to be missed: on a busy machine they might be the first
 STEERING = {"0.0.0.0/0"}, {"0.0.0.0/1", "128.0.0.0/1"}
 
@@ -82,8 +82,8 @@ class Agent:
 
 @pytest.fixture
 def lab(request, tmp_path):
-    personality, *options = getattr(request, "param", "7.20").split()
-    script = ADDRESSES + "add address=192.168.89.1/24 interface=ether4\n" + (TUNED if personality == "7.20" else "") + OTHERS
+    personality, *options = getattr(request, "param", "7.21").split()
+    script = ADDRESSES + "add address=192.168.89.1/24 interface=ether4\n" + (TUNED if personality == "7.21" else "") + OTHERS
     with contextlib.closing(CompanionLab(tmp_path, personality, script, *options)) as lab:
         yield lab
 
@@ -166,7 +166,7 @@ def test_no_change_of_a_carrier_is_missed(lab, agent):
     assert agent.log().count("isp2 is down") == 0  # the other line was never in doubt
 
 
-@pytest.mark.parametrize("lab", ["7.20 --untold /interface"], indirect=True)
+@pytest.mark.parametrize("lab", ["7.21 --untold /interface"], indirect=True)
 def test_a_change_that_was_not_told_is_seen(lab, agent):
     """A real router may lose one; here none is ever told."""
     agent.start().wait_online()
@@ -314,7 +314,7 @@ def take_large_snapshot(lab, agent):
     assert files(lab) == []
 
 
-@pytest.mark.parametrize("lab", ["7.20 --tag-last"], indirect=True)
+@pytest.mark.parametrize("lab", ["7.21 --tag-last"], indirect=True)
 def test_a_router_that_says_last_whose_an_answer_is(lab, agent):
     agent.start().wait_online()
     take_large_snapshot(lab, agent)

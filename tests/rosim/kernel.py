@@ -16,10 +16,11 @@ class Gateways:
         self.misses = {}
 
     def settings(self):
-        """(interval, time-out, attempts): fixed but on versions that let them be tuned."""
+        """(interval, time-out, attempts): fixed before 7.21."""
         tuned = self.forwarding.router.settings.get("/routing/settings", {})
-        return (values.seconds(tuned.get("check-gateway-interval", "10s")), values.seconds(tuned.get("check-gateway-timeout", "1s")),
-                int(tuned.get("check-gateway-attempts", "2")))
+        interval, timeout, count = (tuned.get(f"check-gateway-ping-{name}", fixed) for name, fixed in (
+            ("interval", "10s"), ("timeout", "1s"), ("count", "2")))
+        return values.seconds(interval), values.seconds(timeout), int(count)
 
     def checked(self):
         return sorted({item["gateway"] for item in self.forwarding.active("/ip/route") if item.get("check-gateway", "none") != "none"

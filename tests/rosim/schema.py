@@ -80,7 +80,7 @@ MENUS = """
 
 /routing/table            list@7    name! fib:flag comment=~ disabled:bool=no -dynamic
 /routing/rule             ordered@7 src-address:prefix dst-address:prefix interface:interface routing-mark:table action:rule-action=lookup table:table=main min-prefix:int(0..128) comment=~ disabled:bool=no
-/routing/settings         settings@7.20+ check-gateway-interval:time=10s check-gateway-timeout:time=1s check-gateway-attempts:int=2
+/routing/settings         settings@7.15+ single-process:bool=no check-gateway-ping-interval:time=10s@7.21+ check-gateway-ping-timeout:time=1s@7.21+ check-gateway-ping-count:int(0..65535)=2@7.21+
 /routing/ospf/instance    list      name! version:int=2@7 router-id=0.0.0.0@6 router-id=main@7 redistribute=~@7 redistribute-connected=no@6 comment=~ disabled:bool=no
 /routing/ospf/area        list      name! instance=default area-id=0.0.0.0 type=default comment=~ disabled:bool=no
 /routing/ospf/network     list@6    network:prefix! area! comment=~ disabled:bool=no
@@ -112,7 +112,7 @@ connection-mark packet-mark routing-mark connection-type connection-nat-state pe
 packet-size ttl jump-target address-list address-list-timeout:time hw-offload:bool ipsec-policy:enumeration(in,ipsec|in,none|out,ipsec|out,none)
 reject-with""".replace("ADDRESS-TYPES", "unicast|local|broadcast|multicast|blackhole|prohibit|unreachable")
 
-PERSONALITIES = {"6.49": (6, 49, 13), "7.16": (7, 16, 2), "7.20": (7, 20, 4)}
+PERSONALITIES = {"6.49": (6, 49, 13), "7.16": (7, 16, 2), "7.20": (7, 20, 4), "7.21": (7, 21, 2)}
 
 PROPERTY = re.compile(r"^(-?)([\w.-]+?)(?::([\w-]+)(?:\(([^)]*)\))?)?(?:=(.*?))?(!?)(?:@([\d.]+\+?))?$")
 

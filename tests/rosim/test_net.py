@@ -4,7 +4,7 @@ import pytest
 
 from tests.rosim.laboratory import ADDRESSES, MANGLE, NAT, Lab, routes, wait_for
 
-TUNED = "/routing settings set check-gateway-interval=200ms check-gateway-timeout=200ms check-gateway-attempts=2\n"
+TUNED = "/routing settings set check-gateway-ping-interval=200ms check-gateway-ping-timeout=200ms check-gateway-ping-count=2\n"
 
 
 @pytest.fixture
@@ -16,17 +16,17 @@ def net(request, tmp_path):
 
 
 SIX = ("6.49", ADDRESSES + routes("routing-mark") + MANGLE + NAT)
-SEVEN = ("7.20", ADDRESSES + TUNED + routes("routing-table") + MANGLE + NAT)
+SEVEN = ("7.21", ADDRESSES + TUNED + routes("routing-table") + MANGLE + NAT)
 
 
-@pytest.mark.parametrize("net", [SIX, SEVEN], indirect=True, ids=["6.49", "7.20"])
+@pytest.mark.parametrize("net", [SIX, SEVEN], indirect=True, ids=["6.49", "7.21"])
 def test_connections_are_shared(net):
     wait_for("a way to the internet", lambda: net.answers("10.9.1.1"))
     used = net.providers_of(24)
     assert len(used) == 24 and 4 <= used.count(1) <= 20
 
 
-@pytest.mark.parametrize("net", [SEVEN], indirect=True, ids=["7.20"])
+@pytest.mark.parametrize("net", [SEVEN], indirect=True, ids=["7.21"])
 def test_recursive_routes_fail_over_by_themselves(net):
     wait_for("a way to the internet", lambda: net.answers("10.9.2.1"))
     api = net.router.connect()
@@ -38,7 +38,7 @@ def test_recursive_routes_fail_over_by_themselves(net):
     wait_for("both are used again", lambda: set(net.providers_of(8)) == {1, 2})
 
 
-@pytest.mark.parametrize("net", [SEVEN], indirect=True, ids=["7.20"])
+@pytest.mark.parametrize("net", [SEVEN], indirect=True, ids=["7.21"])
 def test_an_address_list_steers_until_it_expires(net):
     wait_for("both are used", lambda: set(net.providers_of(8)) == {1, 2})
     api = net.router.connect()
@@ -50,7 +50,7 @@ def test_an_address_list_steers_until_it_expires(net):
     wait_for("both are used again", lambda: set(net.providers_of(8)) == {1, 2})
 
 
-@pytest.mark.parametrize("net", [SEVEN], indirect=True, ids=["7.20"])
+@pytest.mark.parametrize("net", [SEVEN], indirect=True, ids=["7.21"])
 def test_connections_are_seen_and_forgotten(net):
     wait_for("a way to the internet", lambda: net.answers("10.9.1.1"))
     api = net.router.connect()
@@ -64,7 +64,7 @@ def test_connections_are_seen_and_forgotten(net):
     assert not any(row["dst-address"] == "10.9.1.1:9" for row in api.path("ip", "firewall", "connection"))
 
 
-@pytest.mark.parametrize("net", [SEVEN], indirect=True, ids=["7.20"])
+@pytest.mark.parametrize("net", [SEVEN], indirect=True, ids=["7.21"])
 def test_what_cannot_be_forwarded_is_refused(net):
     mangle = net.router.connect().path("ip", "firewall", "mangle")
     count = len(list(mangle))
