@@ -23,9 +23,9 @@ class PppoeLab(CompanionLab):
 
 
 @contextlib.contextmanager
-def field(tmp_path, script="", conf=(), personality="7.20", kind=CompanionLab, addresses=ADDRESSES):
+def field(tmp_path, script="", conf=(), personality="7.21", kind=CompanionLab, addresses=ADDRESSES):
     """A laboratory with an agent that has not been started; conf: (old, new) texts of its configuration."""
-    whole = addresses + "/ip address add address=192.168.89.1/24 interface=ether4\n" + (TUNED if personality == "7.20" else "") + script
+    whole = addresses + "/ip address add address=192.168.89.1/24 interface=ether4\n" + (TUNED if personality == "7.21" else "") + script
     with contextlib.closing(kind(tmp_path, personality, whole, "--control", str(tmp_path / "control"))) as lab:
         agent = Agent(lab, tmp_path)
         for old, new in conf:
@@ -43,7 +43,7 @@ def wait_steered(lab):
     wait_for("new flows leave over the other line", lambda: set(lab.providers_of(4)) == {2}, 5)
 
 
-@pytest.mark.parametrize("personality", ["7.20", "6.49"])
+@pytest.mark.parametrize("personality", ["7.21", "6.49"])
 def test_interfaces_have_any_name(tmp_path, personality):
     script = f'/interface ethernet set ether1 name="{LINE}"\n/interface ethernet set ether3 name="{LAN}"\n'
     with field(tmp_path, script, [("= ether1\n", f"= {LINE}\n{SLOW_PROBES}"), ("= ether3,", f"= {LAN},")], personality) as (lab, agent):
@@ -104,10 +104,10 @@ def test_a_route_over_a_line_without_a_lease_stays_outside(tmp_path):
         assert inside(lab) == before | {"198.18.7.0/24"}
 
 
-@pytest.mark.parametrize("personality", ["7.20", "6.49"])
+@pytest.mark.parametrize("personality", ["7.21", "6.49"])
 def test_routing_marks_of_others_win(tmp_path, personality):
     """One host always over line 2, whatever the plan says of its connections."""
-    key, table = ("routing-table", "/routing table add name=always fib\n") if personality == "7.20" else ("routing-mark", "")
+    key, table = ("routing-table", "/routing table add name=always fib\n") if personality == "7.21" else ("routing-mark", "")
     script = (f"{table}/ip route add gateway=10.0.2.1 {key}=always\n/ip firewall mangle add chain=prerouting action=mark-routing "
               "new-routing-mark=always src-address=192.168.88.77\n")
     with field(tmp_path, script, personality=personality) as (lab, agent):
@@ -176,7 +176,7 @@ def test_others_take_our_entries_away(tmp_path):
         wait_for("and are renewed as ever", lambda: all(len(found) == 2 for found in lab.entries().values()), 25)
 
 
-@pytest.mark.parametrize("personality", ["7.20", "7.16", "6.49"])
+@pytest.mark.parametrize("personality", ["7.21", "7.16", "6.49"])
 def test_the_router_reboots_while_it_is_changed(tmp_path, personality):
     with field(tmp_path, personality=personality) as (lab, agent):
         agent.start()
