@@ -151,7 +151,10 @@ class Process:
         return self.returncode() is None
 
     def signal(self, name):
-        self.guest.run(f"kill -{name} {self.pid}")
+        """LabError when it runs and did not get the signal."""
+        status, output = self.guest.run(f"kill -{name} {self.pid}")
+        if status != 0 and self.is_running():
+            raise LabError(f"{self.name} ({self.pid}) in the guest: no SIG{name}: {output.strip()}")
 
     def wait(self, timeout_s=10):
         wait_until(lambda: not self.is_running(), timeout_s, f"{self.name} ends in the guest", poll_s=0.1)

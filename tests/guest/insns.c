@@ -5,7 +5,7 @@
  *   qemu-system-mips ... -plugin insns.so,out=FILE
  *
  * FILE is mapped and always up to date, so that whoever measures reads it twice and subtracts
- * (tests/guest/insns.py). A waiting guest executes nothing. A block of instructions that an interrupt
+ * (tests/bench/emulated.py). A waiting guest executes nothing. A block of instructions that an interrupt
  * or a fault leaves in the middle counts whole; that overstates by less than a hundredth.
  * One processor only: the counters are not atomic. Debian ships no qemu-plugin.h: what is used of
  * the interface (version 1, QEMU 4.2 to 8) is declared here after QEMU's documentation.

@@ -160,8 +160,13 @@ def test_a_bad_line_is_not_a_dead_line(lab, reporting_agent, measure):
     downs = count_downs(agent)
     for number in UPLINKS:
         lab.guest.sh(f"guestctl netem {UPLINKS[number]['dev']} 30 10")
-    probes = [count_probes(lab, number) for number in UPLINKS]
-    wait_until(lambda: min(count() for count in probes) >= 400, 200, "400 probes by each uplink", poll_s=1)
+    probes, lossy = [count_probes(lab, number) for number in UPLINKS], set()
+
+    def has_seen_enough():
+        lossy.update(name for name, row in agent.uplinks().items() if row["loss_permille"] > 0)
+        return lossy and min(count() for count in probes) >= 400
+
+    wait_until(has_seen_enough, 200, "400 probes by each uplink, and some lost", poll_s=1)
     rows = agent.uplinks().values()
     assert all(row["rtt_us"] > 25_000 for row in rows), f"netem does nothing: {rows}"
     assert "is down" not in agent.program.read_log()[said:]
