@@ -279,7 +279,7 @@ int ros_piece_next(const char *text, size_t length, size_t limit, struct ros_pie
 	struct ros_piece next = follow(text, piece);
 	size_t menu_start = next.menu_start, menu_end = next.menu_end, marks = 0;
 	uint32_t declared = piece->declared;
-	struct ros_statement statement;
+	struct ros_statement statement = { .line = next.line }; /* there may be none */
 	struct ros_scan scan;
 	int r;
 

@@ -125,6 +125,7 @@ static void test_what_cannot_be_cut(void **state)
 		{ "/a set b=c\nadd x=1\nadd x=2\nadd x=3\nadd x=4\n", -E2BIG, "line 2: the script is too long" },
 		{ "{\nadd x=1\nadd x=2\nadd x=3\nadd x=4\nadd x=5\nadd x=6\nadd x=7\nadd x=8\n}\n", -E2BIG, "line 1: the script is too long" },
 		{ "/a b\nadd x=1\nadd x=2\nadd x=3\nadd x=4\n}", -EILSEQ, "line 6: a bracket" },
+		{ "# nothing but a comment, which is longer than what the router takes in one go, all in all\n", -E2BIG, "line 1: the script is too long" },
 		{ "/a b\n}", 1, "" }, /* it fits: RouterOS says what is wrong */
 	};
 
