@@ -169,7 +169,7 @@ class Session:
         else:
             wanted = hashlib.md5(b"\0" + known.get(user, "").encode() + (self.challenge or b"")).hexdigest()
             is_right = user in known and self.challenge is not None and attributes["response"] == "00" + wanted
-        if is_right:
+        if is_right and "api" in self.router.policies_of(user):
             self.user = user
             self.done(tag)
         else:
@@ -183,7 +183,7 @@ class Session:
             if verb in ("print", "getall"):
                 self.print(path, attributes, queries, tag)
                 return
-            interpreter = Interpreter(self.router, self.commands)
+            interpreter = Interpreter(self.router, self.commands, self.policies)
             keys = [key for name in (".id", "numbers") for key in attributes.pop(name, "").split(",") if key]
             if verb in ("set", "remove", "enable", "disable") and not keys and not self.is_single(path):
                 raise Trap("no such item" if verb != "set" else "missing =.id=")
@@ -208,9 +208,15 @@ class Session:
             raise Trap("no such command" if path in self.commands.prefixes else "no such command prefix")
         unknown = set(attributes) - self.commands.parameters(path, verb)
         if unknown and path != "/interface":
-            raise Trap("unknown parameter" if self.router.version[0] == 7 else f"unknown parameter {min(unknown)}")
+            raise Trap("unknown parameter")
+
+    @property
+    def policies(self):
+        return self.router.policies_of(self.user)
 
     def print(self, path, attributes, queries, tag):
+        if "read" not in self.policies:
+            raise Trap("not enough permissions (9)")
         if not self.commands.is_verb(path, "print"):
             raise Trap("no such command prefix" if path not in self.commands.prefixes else "no such command")
         wanted = attributes.get(".proplist")
@@ -238,7 +244,7 @@ class Session:
             self.trap(tag, trap.message, trap.category)
             return
         text = attributes.get("script", "")
-        job = Job(self.commands, self.server.loop)
+        job = Job(self.commands, self.server.loop, self.policies)
         if "as-string" in attributes:
             self.jobs[tag] = job
             self.tasks[tag] = asyncio.ensure_future(self.answer(job, text, tag))

@@ -14,7 +14,7 @@ from .script import Ended, Interpreter, text_of
 
 GENERAL = {"print", "find", "get", "set", "add", "remove", "enable", "disable", "move", "comment", "export", "unset", "edit"}
 
-# (path, verb): parameters, first version. Positional values are allowed where the name says so.
+# (path, verb): parameters, first version, first version without it.
 SPECIAL = {
     ("/", "import"): ({"file-name", "verbose", "from-line", "dry-run"}, (6, 0)),
     ("/", "execute"): ({"script", "file", "as-string"}, (6, 0)),
@@ -27,14 +27,28 @@ SPECIAL = {
     ("/system/device-mode", "update"): ({"mode", "scheduler", "fetch", "container"}, (7, 0)),
     ("/system/backup", "save"): ({"name", "password", "dont-encrypt", "encryption"}, (6, 0)),
     ("/system/backup", "load"): ({"name", "password"}, (6, 0)),
-    ("/system/script", "run"): ({"numbers"}, (6, 0)),
+    ("/system/script", "run"): ({"number"}, (6, 0)),
     ("/file", "read"): ({"file", "offset", "chunk-size"}, (7, 0)),
     ("/file", "set"): ({"numbers", "contents", "name"}, (6, 0)),
     ("/interface/lte", "monitor"): ({"numbers", "once"}, (7, 0)),
-    ("/interface/lte", "info"): ({"number", "numbers", "once"}, (6, 0)),
+    ("/interface/lte", "info"): ({"number", "numbers", "once"}, (6, 0), (7, 0)),
     ("/interface", "monitor-traffic"): ({"interface", "once"}, (6, 0)),
     ("/ppp/active", "remove"): ({"numbers"}, (6, 0)),
 }
+
+
+CHANGES = {"add", "set", "remove", "enable", "disable", "move", "comment", "unset", "import"}
+
+
+def policies(path, verb):
+    """What the group of a user must have for a command."""
+    if (path, verb) in (("/system", "reboot"), ("/system/backup", "load")):
+        return {"reboot"}
+    if (path, verb) == ("/system/backup", "save") or (path == "/file" and verb in CHANGES):
+        return {"write", "ftp"}
+    if verb in CHANGES:
+        return {"write", "policy"} if path.startswith("/user") else {"write"}
+    return {"read"}
 
 
 class Rebooted(Exception):
@@ -55,7 +69,10 @@ class Commands:
     # --- what there is ----------------------------------------------------------------------------
 
     def has_special(self, path, verb):
-        return (path, verb) in SPECIAL and self.router.version >= SPECIAL[path, verb][1]
+        if (path, verb) not in SPECIAL:
+            return False
+        _, first, *without = SPECIAL[path, verb]
+        return self.router.version >= first and not (without and self.router.version >= without[0])
 
     def is_verb(self, path, word):
         if self.has_special(path, word):
@@ -95,6 +112,8 @@ class Commands:
 
     def run(self, interpreter, path, verb, arguments, keys=()):
         """keys: ids, names or numbers that stand before the parameters ("set 0 name=x")."""
+        if interpreter.policies is not None and not policies(path, verb) <= interpreter.policies:
+            raise Trap("not enough permissions (9)")
         if self.has_special(path, verb):  # a script's lines take their own time
             self.spend(self.service_time_s, time.monotonic())
             return self.carry_out(interpreter, path, verb, arguments, keys)
@@ -170,13 +189,16 @@ class Commands:
         if name not in self.router.menu(path).properties and path != "/interface":
             raise Trap(f"unknown value name {name}")
         value = rows[0].get(name)
-        return value == "true" if value in ("true", "false") else value
+        if value in ("true", "false"):
+            return value == "true"
+        is_time = name == "uptime" or getattr(self.router.menu(path).properties.get(name), "kind", "") == "time"
+        return values.Time(values.seconds(value)) if is_time and value else value
 
     # --- scripts, files -----------------------------------------------------------------------------
 
-    def execute_text(self, text):
+    def execute_text(self, text, allowed=None):
         """A whole script in a terminal of its own. Returns what it printed; a failure is its last line."""
-        interpreter = Interpreter(self.router, self)
+        interpreter = Interpreter(self.router, self, allowed)
         try:
             interpreter.run(text)
         except Ended:
@@ -189,13 +211,13 @@ class Commands:
         if len(arguments.get("script", "")) > 64 * 1024:
             raise Trap("failure: script is too long")
         if "as-string" in arguments and self.router.version < (7, 8):
-            raise Trap("unknown parameter as-string" if self.router.version[0] == 6 else "unknown parameter")
+            raise Trap("unknown parameter")
 
-    def run_execute(self, _interpreter, arguments, keys):
+    def run_execute(self, interpreter, arguments, keys):
         """Within a script or a terminal, which wait for it; the API's is api.py's."""
         arguments.setdefault("script", keys[0] if keys else "")
         self.check_execute(arguments)
-        output = self.execute_text(arguments["script"])
+        output = self.execute_text(arguments["script"], interpreter.policies)
         if "as-string" in arguments:
             return output
         if "file" in arguments:
@@ -213,7 +235,7 @@ class Commands:
             Parser(self.router, self, text).statements()
             return None
         verbose = text_of(arguments.get("verbose", "no")) in ("yes", "true")
-        runner = Interpreter(self.router, self)
+        runner = Interpreter(self.router, self, interpreter.policies)
         runner.output = interpreter.output
         try:
             runner.run_lines(text, (lambda line, words: interpreter.put(f"#line {line}\r\n{words}")) if verbose else None)
@@ -230,12 +252,14 @@ class Commands:
         is_six = self.router.version[0] == 6
         unknown = words - {"compact", "verbose", "terse", "hide-sensitive" if is_six else "show-sensitive"}
         if unknown:
-            raise Trap(f"unknown parameter {min(unknown)}" if is_six else "unknown parameter")
+            raise Trap("unknown parameter")
         began = time.monotonic()
         text = exporting.export(self.router, self.now_text(), path, "hide-sensitive" in words if is_six
                                 else "show-sensitive" not in words, "verbose" in words)
         self.spend(self.export_time_s, began)
         if "file" in arguments:
+            if interpreter.policies is not None and "ftp" not in interpreter.policies:
+                raise Trap("not enough permissions (9)")
             self.router.write_file(arguments["file"] + ("" if arguments["file"].endswith(".rsc") else ".rsc"), text.encode())
         else:
             interpreter.put(text.rstrip("\r\n"))
@@ -243,9 +267,7 @@ class Commands:
 
     def now_text(self):
         now = self.wall()
-        if self.router.version < (7, 10):
-            return time.strftime("%b/%d/%Y %H:%M:%S", now).lower()
-        return time.strftime("%Y-%m-%d %H:%M:%S", now)
+        return time.strftime("%b/%d/%Y %H:%M:%S" if self.router.version < (7, 10) else "%Y-%m-%d %H:%M:%S", now).lower()
 
     def run_file_set(self, _interpreter, arguments, keys):
         names = {row[".id"]: row["name"] for row in self.router.rows("/file")}
@@ -271,11 +293,11 @@ class Commands:
         offset = int(arguments.get("offset", "0"))
         return {"data": self.router.files[name][offset:offset + size].decode("utf-8", "surrogateescape")}
 
-    def run_system_script_run(self, _interpreter, _arguments, keys):
-        for key in keys:
+    def run_system_script_run(self, interpreter, arguments, keys):
+        for key in [*keys, *filter(None, [arguments.get("number")])]:
             item = self.router.find("/system/script", self.key("/system/script", key))
             item["run-count"] = str(int(item.get("run-count", "0")) + 1)
-            Interpreter(self.router, self).run(item["source"])
+            Interpreter(self.router, self, interpreter.policies).run(item["source"])
 
     # --- modems ---------------------------------------------------------------------------------------
 

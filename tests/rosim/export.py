@@ -9,7 +9,7 @@ FIRST = ["/interface/bridge", "/interface/ethernet", "/interface/veth", "/interf
          "/interface/l2tp-client", "/interface/list", "/ip/pool", "/ip/dhcp-server", "/ppp/profile", "/routing/table",
          "/routing/ospf/instance", "/routing/ospf/area", "/routing/bgp/template", "/interface/bridge/port"]
 LAST = ["/system/clock", "/system/identity", "/system/scheduler", "/system/script", "/tool/netwatch"]
-NOT_EXPORTED = {"/user", "/file", "/log", "/certificate"}
+NOT_EXPORTED = {"/user", "/user/group", "/file", "/log", "/certificate"}
 
 
 def quote(value):

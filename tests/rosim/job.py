@@ -16,8 +16,8 @@ from .values import seconds
 class Job:
     """An Interpreter takes it for Commands."""
 
-    def __init__(self, commands, loop):
-        self.commands, self.loop = commands, loop
+    def __init__(self, commands, loop, policies=None):
+        self.commands, self.loop, self.policies = commands, loop, policies
         self.stopped = threading.Event()
         self.id = commands.router.new_id()
         commands.router.jobs[self.id] = self
@@ -64,7 +64,7 @@ class Job:
 
     def execute(self, text):
         """What it printed; a failure is its last line."""
-        interpreter = Interpreter(self.commands.router, self)
+        interpreter = Interpreter(self.commands.router, self, self.policies)
         try:
             interpreter.run(text)
         except Ended:

@@ -22,6 +22,8 @@ TOUCHES = {  # menu -> what of the kernel it is; any other: all of it
     "/routing/table": ("routes", "rules"), "/ip/firewall/mangle": ("rules", "firewall"), "/ip/firewall/nat": ("firewall",),
     "/ip/firewall/filter": ("firewall",), "/ip/firewall/address-list": ("firewall",), "/interface/list": (),
     "/interface/list/member": ("firewall",), "/log": (), "/file": ()}
+# Rules of the kernel, by preference: 7 looks a mark up first, even before its own addresses; 6 behind the rules of people.
+LOCAL, RULES_OF_PEOPLE, MARKS = 1000, 2000, {6: 20000, 7: 10}
 TABLES_FROM = 1000  # routing tables by name: numbers of our own
 MATCHED = {"chain", "action", "comment", "disabled", "log", "log-prefix", "passthrough", "place-before"}
 
@@ -59,8 +61,8 @@ class Forwarding:
         self.forgetter = Forgetter(netns)
         run(netns, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.default.rp_filter=0")
         # What another one left here. The kernel says "nothing to do" when there was none.
-        self.batch(["addr flush scope global", "route flush table all proto 250", "rule flush", "rule add pref 32766 lookup main",
-                    "rule add pref 32767 lookup default"], "-4", "-force", check=False)
+        self.batch(["addr flush scope global", "route flush table all proto 250", "rule flush", f"rule add pref {LOCAL} lookup local",
+                    "rule add pref 32766 lookup main", "rule add pref 32767 lookup default", "rule del pref 0"], "-4", "-force", check=False)
 
     # --- interfaces and addresses ---------------------------------------------------------------------
 
@@ -189,7 +191,7 @@ class Forwarding:
     def sync_rules(self):
         desired = {}
         rules = self.active("/routing/rule" if self.router.version[0] == 7 else "/ip/route/rule")
-        for preference, item in enumerate(rules, 100):
+        for preference, item in enumerate(rules, RULES_OF_PEOPLE // 2):
             words = "".join(f" {key} {item[name]}" for key, name in (("from", "src-address"), ("to", "dst-address")) if item.get(name))
             if item.get("routing-mark"):
                 words += f" fwmark {self.routing_marks.number(item['routing-mark'])}"
@@ -201,7 +203,8 @@ class Forwarding:
         marks = {item["new-routing-mark"] for item in self.active("/ip/firewall/mangle") if "new-routing-mark" in item}
         for mark in sorted(marks):
             number = self.routing_marks.number(mark)
-            desired[10000 + number] = f"pref {10000 + number} fwmark {number} lookup {self.number_of_table(mark)}"
+            preference = MARKS[self.router.version[0]] + number
+            desired[preference] = f"pref {preference} fwmark {number} lookup {self.number_of_table(mark)}"
         self.reconcile("rules", desired, "rule")
 
     # --- firewall -------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from .errors import Trap
 
 WORD_END = set(" \t\r\n;{}[]()\"$")
 COLONS = {"local", "global", "set", "put", "error", "if", "foreach", "for", "while", "do", "delay", "log", "parse", "onerror",
-          "len", "tostr", "tonum", "pick", "typeof", "return", "resolve", "nothing", "environment"}
+          "len", "tostr", "tonum", "totime", "pick", "typeof", "return", "resolve", "nothing", "environment"}
 ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "$": "$", "?": "?", "_": " ", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
 
 
@@ -184,6 +184,8 @@ class Parser:
             words = self.word("=").strip("/").split("/")
             if self.at == at:
                 self.fail("syntax error", at)
+            if len(words) > 1 and self.router.version[0] == 6:
+                self.fail("expected end of command", at + len(words[0]))  # menus between slashes came with 7
             for index, word in enumerate(words):
                 if word == "..":
                     path = path.rsplit("/", 1)[0] or "/"

@@ -14,6 +14,8 @@ from . import rules, schema, values
 from .errors import Trap
 from .values import text_of
 
+POLICIES = "local telnet ssh ftp reboot read write policy test winbox password web sniff sensitive api romon".split()
+GROUPS = {"read": ("ftp", "write", "policy"), "write": ("ftp", "policy"), "full": ()}  # what they do not have from the factory
 BOARDS = {6: "RB951Ui-2nD", 7: "CHR"}
 
 
@@ -60,6 +62,8 @@ class Router:
         for name, port in (("telnet", 23), ("ftp", 21), ("www", 80), ("ssh", 22), ("www-ssl", 443), ("api", 8728),
                            ("winbox", 8291), ("api-ssl", 8729)):
             self._insert("/ip/service", {"name": name, "port": str(port), "disabled": "no"})
+        for name, without in GROUPS.items():
+            self._insert("/user/group", {"name": name, "policy": ",".join(("!" if policy in without else "") + policy for policy in POLICIES)})
         self._insert("/user", {"name": "admin", "group": "full", "password": ""})
         self._insert("/ppp/profile", {"name": "default"})
         self._insert("/ppp/profile", {"name": "default-encryption", "use-encryption": "yes"})
@@ -140,7 +144,7 @@ class Router:
         if path == "/file":
             flash = [{".id": "*F1A54", "name": "flash", "type": "disk"}] if self.has_flash else []
             return flash + [{".id": f"*{number:X}", "name": name, "type": file_type(name), "size": str(len(data)),
-                     "creation-time": "jan/02/1970 00:00:00", **({"contents": data.decode("utf-8", "replace")}
+                     "creation-time": self.long_ago, **({"contents": data.decode("utf-8", "replace")}
                      if len(data) <= self.contents_limit else {})}
                     for name, data in sorted(self.files.items()) for number in [self.number_of(path, name)]]
         if path == "/system/resource":
@@ -154,7 +158,7 @@ class Router:
             return [{".id": f"*{number:X}", "name": name, "user": "admin", "value": text_of(value)}
                     for name, value in sorted(self.globals.items()) for number in [self.number_of(path, name)]]
         if path == "/system/script/job":
-            return [{".id": id_, "owner": "admin", "script": "", "type": "command", "started": "jan/02/1970 00:00:00"} for id_ in self.jobs]
+            return [{".id": id_, "owner": "admin", "script": "", "type": "command", "started": self.long_ago} for id_ in self.jobs]
         if path == "/system/routerboard":
             return [{"routerboard": "true", "model": BOARDS[6]} if self.version[0] == 6 else {"routerboard": "false"}]
         if path == "/ip/firewall/connection" and self.forwarding:
@@ -201,6 +205,11 @@ class Router:
                 "free-hdd-space": str(self.FLASH_BYTES - sum(map(len, self.files.values()))), "total-hdd-space": "16777216",
                 "architecture-name": "mipsbe" if self.version[0] == 6 else "x86_64", "board-name": BOARDS[self.version[0]],
                 "platform": "MikroTik", "write-sect-since-reboot": str(self.config_writes), **self.reported}
+
+    @property
+    def long_ago(self):
+        """A date, as this version writes it."""
+        return "jan/02/1970 00:00:00" if self.version < (7, 10) else "1970-01-02 00:00:00"
 
     @property
     def version_text(self):
@@ -254,7 +263,7 @@ class Router:
         for name, text in arguments.items():
             property_ = menu.properties.get(name)
             if property_ is None or property_.readonly:
-                raise Trap("unknown parameter" if self.version[0] == 7 else f"unknown parameter {name}")
+                raise Trap("unknown parameter")
             checked[name] = text if text == "" and property_.kind != "flag" else values.check(property_, text, self)
         return checked
 
@@ -297,7 +306,7 @@ class Router:
         timeout = properties.get("timeout") if path == "/ip/firewall/address-list" else None
         expires = None
         if timeout is not None:
-            properties["creation-time"] = "jan/02/1970 00:00:00"
+            properties["creation-time"] = self.long_ago
             if not timeout.startswith("none"):
                 expires = self.clock() + values.seconds(timeout)
         return self._insert(path, properties, timeout is not None and timeout != "none-static", expires,
@@ -312,8 +321,8 @@ class Router:
             self._changed(path, None)
             return
         items = [self.find(path, key) for key in keys]
-        if path == "/ip/firewall/address-list" and any(item.dynamic for item in items):
-            raise Trap("failure: can not change dynamic entry")
+        if path != "/ip/firewall/address-list" and any(item.dynamic for item in items):
+            raise Trap("failure: can not change dynamic")
         for item in items:
             checked = self._check(path, arguments)
             self._check_unique(path, {**item, **checked} if "name" in checked or "address" in checked else {}, item)
@@ -323,6 +332,8 @@ class Router:
             for name, value in checked.items():  # a matcher that is set to nothing is gone
                 if value == "" and menu.properties[name].default is None and menu.properties[name].kind != "flag":
                     del item[name]
+            if path == "/ip/firewall/address-list" and item.dynamic and "timeout" in checked:
+                item.expires = self.clock() + values.seconds(checked["timeout"])
             if path == "/ip/address" and "address" in checked and "network" not in checked:
                 item["network"] = network_of(item["address"])
             if path.startswith("/interface/") and checked.get("name", old_name) != old_name:
@@ -385,7 +396,7 @@ class Router:
         self.files[name] = data
 
     def log(self, topics, message):
-        self._insert("/log", {"time": "jan/02/1970 00:00:00", "topics": topics, "message": message}, dynamic=True)
+        self._insert("/log", {"time": self.long_ago, "topics": topics, "message": message}, dynamic=True)
         del self.config["/log"][:-1000]
 
     # --- whole states -------------------------------------------------------------------------------
@@ -395,6 +406,10 @@ class Router:
         for number in range(count):
             self._insert("/ip/firewall/connection", {"protocol": "udp", "src-address": f"192.0.2.1:{1024 + number}",
                                                      "dst-address": "198.51.100.1:53", "seen-reply": "false"}, dynamic=True)
+
+    def policies_of(self, user):
+        group = next((item.get("group") for item in self.items("/user") if item["name"] == user), None)
+        return {policy for item in self.items("/user/group") if item["name"] == group for policy in item["policy"].split(",")}
 
     def update_device_mode(self, arguments):
         """Confirmed at once: there is no button."""

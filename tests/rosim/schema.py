@@ -25,10 +25,11 @@ MENUS = """
 /system/routerboard       status    -routerboard -model -serial-number
 /system/device-mode       status@7  -mode -scheduler -fetch -container
 /system/script            list      name! source=~ owner=admin policy=ftp,reboot,read,write,policy,test,password,sniff,sensitive,romon dont-require-permissions:bool=no comment=~ -run-count
-/system/scheduler         list      name! start-date:text start-time=startup interval:time=0s on-event=~ owner=admin policy=ftp,reboot,read,write,policy,test,password,sniff,sensitive,romon disabled:bool=no comment=~ -run-count -next-run
+/system/scheduler         list      name! start-date:text start-time=startup interval:time=0s on-event=~ -owner policy=ftp,reboot,read,write,policy,test,password,sniff,sensitive,romon disabled:bool=no comment=~ -run-count -next-run
 /system/script/environment view     -name -user -value
 /system/script/job        view      -owner -script -started -type
 /system/package           view      -name -version
+/user/group               list      name! policy=~ comment=~
 /user                     list      name! group=full password:secret=~ address=~ disabled:bool=no comment=~
 /file                     view      -name -type -size -creation-time contents
 /log                      view      -time -topics -message
@@ -50,7 +51,7 @@ MENUS = """
 /interface/wireless       fixed     name! -default-name mode=station ssid=MikroTik band=2ghz-b/g frequency=2412 security-profile=default comment=~ disabled:bool=yes -running
 
 /ip/address               list      address:prefix! interface:interface! network:address comment=~ disabled:bool=no -actual-interface -dynamic -invalid
-/ip/route                 list      dst-address:prefix=0.0.0.0/0 gateway! distance:int(1..255)=1 scope:int(0..255)=30 target-scope:int(0..255)=10 check-gateway:enumeration(none|ping|arp)=none@6 check-gateway:enumeration(none|ping|arp|bfd)=none@7 routing-mark@6 routing-table:table=main@7 suppress-hw-offload:bool=no@7 pref-src type comment=~ disabled:bool=no -active -dynamic -inactive -static -gateway-status
+/ip/route                 list      dst-address:prefix=0.0.0.0/0 gateway! distance:int(1..255)=1 scope:int(0..255)=30 target-scope:int(0..255)=10 check-gateway:enumeration(none|ping|arp)=none@6 check-gateway:enumeration(none|ping|arp|bfd)=none@7 routing-mark@6 routing-table:table=main@7 suppress-hw-offload:bool=no@7 pref-src type@6 blackhole:flag@7 comment=~ disabled:bool=no -active -dynamic -inactive -static -gateway-status
 /ip/route/rule            ordered@6 src-address:prefix dst-address:prefix interface routing-mark action:rule-action=lookup table=main comment=~ disabled:bool=no
 /ip/dns                   settings  servers=~ allow-remote-requests:bool=no cache-size=2048KiB max-udp-packet-size:int=4096 -dynamic-servers
 /ip/dns/static            list      name! address:address ttl:time=1d comment=~ disabled:bool=no
@@ -62,9 +63,9 @@ MENUS = """
 /ip/dhcp-server           list      name! interface:interface! address-pool=static-only lease-time:time=10m authoritative=yes comment=~ disabled:bool=no
 /ip/dhcp-server/network   list      address:prefix! gateway=~ dns-server=~ netmask=0 comment=~
 /ip/dhcp-server/lease     list      address! mac-address! server=all comment=~ disabled:bool=no
-/ip/firewall/filter       ordered   chain! action:filter-action=accept RULE log:bool=no log-prefix=~ comment=~ disabled:bool=no -bytes -packets -dynamic -invalid
-/ip/firewall/nat          ordered   chain! action:nat-action=accept RULE to-addresses to-ports log:bool=no log-prefix=~ comment=~ disabled:bool=no -bytes -packets -dynamic -invalid
-/ip/firewall/mangle       ordered   chain! action:mangle-action=accept RULE new-connection-mark new-packet-mark new-routing-mark@6 new-routing-mark:table@7 new-mss passthrough:bool=yes log:bool=no log-prefix=~ comment=~ disabled:bool=no -bytes -packets -dynamic -invalid
+/ip/firewall/filter       ordered   chain! action:filter-action=accept RULE CONNECTION TRACKED hw-offload:bool reject-with log:bool=no log-prefix=~ comment=~ disabled:bool=no -bytes -packets -dynamic -invalid
+/ip/firewall/nat          ordered   chain! action:nat-action=accept RULE CONNECTION to-addresses to-ports log:bool=no log-prefix=~ comment=~ disabled:bool=no -bytes -packets -dynamic -invalid
+/ip/firewall/mangle       ordered   chain! action:mangle-action=accept RULE CONNECTION TRACKED new-connection-mark new-packet-mark new-routing-mark@6 new-routing-mark:table@7 new-mss passthrough:bool=yes log:bool=no log-prefix=~ comment=~ disabled:bool=no -bytes -packets -dynamic -invalid
 /ip/firewall/raw          ordered   chain! action:raw-action=accept RULE comment=~ disabled:bool=no -bytes -packets -dynamic -invalid
 /ip/firewall/address-list list      list! address! timeout:time comment=~ disabled:bool=no -dynamic -creation-time
 /ip/firewall/connection   view      -protocol -src-address -dst-address -reply-src-address -reply-dst-address -connection-mark -timeout -tcp-state -assured -confirmed -seen-reply
@@ -88,9 +89,10 @@ MENUS = """
 /routing/ospf/neighbor    view      -instance -address -router-id -interface -state -adjacency -state-changes
 /routing/bgp/instance     list@6    name! as:int=65530 router-id=0.0.0.0 redistribute-connected:bool=no comment=~ disabled:bool=no
 /routing/bgp/peer         list@6    name! instance=default remote-address:address! remote-as:int(1..4294967295)! hold-time:time=3m keepalive-time:time update-source=none comment=~ disabled:bool=no -state -prefix-count -established -uptime
+/routing/bgp/instance     list@7.20+ name! as:int! router-id=~ comment=~ disabled:bool=no
 /routing/bgp/network      list@6    network:prefix! synchronize:bool=yes comment=~ disabled:bool=no
 /routing/bgp/template     list@7    name! as:int router-id=~ keepalive-time:time hold-time:time comment=~ disabled:bool=no
-/routing/bgp/connection   list@7    name! remote.address! remote.as:int local.role! local.address as:int templates=default keepalive-time:time hold-time:time output.network=~ comment=~ disabled:bool=no
+/routing/bgp/connection   list@7    name! instance@7.20+ remote.address! remote.as:int local.role! local.address as:int templates=default keepalive-time:time hold-time:time output.network=~ comment=~ disabled:bool=no
 /routing/bgp/session      view@7    -name -remote.address -remote.as -established -uptime -prefix-count
 
 /ppp/profile              list      name! local-address=~ remote-address=~ rate-limit=~ dns-server=~ bridge=~ only-one=default use-encryption=default comment=~
@@ -104,13 +106,17 @@ MENUS = """
 /snmp                     settings  enabled:bool=no contact=~ location=~
 """
 
-# What every rule of a firewall can match.
-RULE = """protocol src-address:addresses dst-address:addresses src-address-list dst-address-list src-address-type:choice(ADDRESS-TYPES) dst-address-type:choice(ADDRESS-TYPES)
-src-port:ports dst-port:ports in-interface:interface out-interface:interface in-interface-list:interface-list out-interface-list:interface-list
-in-bridge-port connection-state:choice(established|related|new|invalid|untracked)
-connection-mark packet-mark routing-mark connection-type connection-nat-state per-connection-classifier:pcc tcp-flags tcp-mss hotspot:choice(auth|from-client|http|local-dst|to-client) limit
-packet-size ttl jump-target address-list address-list-timeout:time hw-offload:bool ipsec-policy:enumeration(in,ipsec|in,none|out,ipsec|out,none)
-reject-with""".replace("ADDRESS-TYPES", "unicast|local|broadcast|multicast|blackhole|prohibit|unreachable")
+# What rules of a firewall can match: all; all but raw, which comes before connections are tracked; filter and mangle.
+WORDS = {
+    "RULE": """protocol src-address:addresses dst-address:addresses src-address-list dst-address-list src-address-type:choice(ADDRESS-TYPES)
+dst-address-type:choice(ADDRESS-TYPES) src-port:ports dst-port:ports in-interface:interface out-interface:interface
+in-interface-list:interface-list out-interface-list:interface-list in-bridge-port packet-mark per-connection-classifier:pcc tcp-mss
+hotspot:choice(auth|from-client|http|local-dst|to-client) limit packet-size ttl jump-target address-list address-list-timeout:time
+ipsec-policy:enumeration(in,ipsec|in,none|out,ipsec|out,none)""".replace(
+        "ADDRESS-TYPES", "unicast|local|broadcast|multicast|blackhole|prohibit|unreachable"),
+    "CONNECTION": "connection-mark routing-mark connection-type",
+    "TRACKED": "connection-state:choice(established|related|new|invalid|untracked) connection-nat-state tcp-flags",
+}
 
 PERSONALITIES = {"6.49": (6, 49, 13), "7.16": (7, 16, 2), "7.20": (7, 20, 4), "7.21": (7, 21, 2)}
 
@@ -158,7 +164,7 @@ def menus(version):
     for line in MENUS.strip().splitlines():
         if not line:
             continue
-        path, kind, *words = line.replace("RULE", " ".join(RULE.split())).split()
+        path, kind, *words = " ".join(WORDS.get(word, word) for word in line.split()).split()
         kind, _, wanted = kind.partition("@")
         if not has_version(wanted or None, version):
             continue

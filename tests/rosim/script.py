@@ -9,7 +9,7 @@ import re
 
 from .errors import Trap
 from .parser import Parser
-from .values import seconds, text_of, time_text
+from .values import TIME_LITERAL, Time, seconds, text_of
 
 
 class Ended(Exception):
@@ -17,17 +17,20 @@ class Ended(Exception):
 
 
 def typed(text):
-    """A bare word is a number or a truth where it looks like one."""
+    """A bare word is a number, a truth or a time where it looks like one."""
     if text in ("true", "false"):
         return text == "true"
-    return int(text) if re.fullmatch(r"-?\d+", text) else text
+    if re.fullmatch(r"-?\d+", text):
+        return int(text)
+    return Time(seconds(text)) if TIME_LITERAL.fullmatch(text) else text
 
 
 class Interpreter:
     MAX_STEPS = 100_000
 
-    def __init__(self, router, commands):
-        self.router, self.commands = router, commands
+    def __init__(self, router, commands, policies=None):
+        """policies: of the user whose script it is; None: all."""
+        self.router, self.commands, self.policies = router, commands, policies
         self.variables = {}
         self.globals = set()  # names that are declared here; their values are the router's
         self.output = []
@@ -85,10 +88,10 @@ class Interpreter:
         return self.evaluate(value)
 
     def do_command(self, path, verb, named, positional, position):
-        arguments = {name: text_of(self.evaluate(value)) for name, value in named.items()}
+        arguments = {name: self.text(value) for name, value in named.items()}
         keys = []
         for value in positional:
-            got = self.evaluate(value)
+            got = value[1] if value[0] == "text" else self.evaluate(value)
             keys += [text_of(part) for part in got] if isinstance(got, list) else text_of(got).split(",")
         try:
             return self.commands.run(self, path, verb, arguments, keys)
@@ -96,7 +99,7 @@ class Interpreter:
             self.locate(trap, path, verb, position)
 
     def matching(self, path, conditions):
-        wanted = [(name, operator, text_of(self.evaluate(value))) for name, operator, value in conditions]
+        wanted = [(name, operator, self.text(value)) for name, operator, value in conditions]
         return [row for row in self.commands.rows(path) if all(matches(row, *one) for one in wanted)]
 
     def do_find(self, path, conditions, _flags, _named, _position):
@@ -123,7 +126,7 @@ class Interpreter:
         return None
 
     def do_export(self, path, _conditions, flags, named, position):
-        arguments = {name: text_of(self.evaluate(value)) for name, value in named.items()}
+        arguments = {name: self.text(value) for name, value in named.items()}
         try:
             return self.commands.export(self, path, flags, arguments)
         except Trap as trap:
@@ -226,9 +229,15 @@ class Interpreter:
         text = text_of(self.evaluate(arguments[0]))
         return int(text) if re.fullmatch(r"-?\d+", text) else None
 
+    def do_totime(self, arguments, _position):
+        try:
+            return Time(seconds(text_of(self.evaluate(arguments[0]))))
+        except ValueError:
+            return None
+
     def do_typeof(self, arguments, _position):
         value = self.evaluate(arguments[0])
-        return {bool: "bool", int: "num", list: "array", dict: "array", type(None): "nothing"}.get(type(value), "str")
+        return {bool: "bool", int: "num", list: "array", dict: "array", Time: "time", type(None): "nothing"}.get(type(value), "str")
 
     def do_pick(self, arguments, _position):
         value, *bounds = [self.evaluate(argument) for argument in arguments]
@@ -245,6 +254,10 @@ class Interpreter:
         return None
 
     # --- values ---------------------------------------------------------------------------------
+
+    def text(self, node):
+        """Of an argument: a bare word is what the argument takes it for."""
+        return node[1] if node[0] == "text" else text_of(self.evaluate(node))
 
     def evaluate(self, node):
         kind = node[0]
@@ -282,13 +295,12 @@ class Interpreter:
             return text_of(a) in [text_of(part) for part in (b if isinstance(b, list) else [b])]
         if operator in ("=", "!="):
             return (text_of(a) == text_of(b)) == (operator == "=")
-        is_time = not isinstance(a, int) or not isinstance(b, int)
-        try:
-            a, b = (value if isinstance(value, int) else seconds(text_of(value)) for value in (a, b))
-        except ValueError:
-            raise Trap("Script Error: cannot compare or compute with what is no number") from None
+        is_time = isinstance(a, Time) or isinstance(b, Time)
+        if not all(isinstance(value, (int, Time)) for value in (a, b)):
+            raise Trap("Script Error: cannot compare or compute with what is no number")
+        a, b = (value.total_s if isinstance(value, Time) else value for value in (a, b))
         if is_time and operator in ("+", "-"):
-            return time_text(a + b if operator == "+" else a - b)
+            return Time(a + b if operator == "+" else a - b)
         if is_time and operator not in ("<", ">", "<=", ">="):
             raise Trap("Script Error: cannot compare or compute with what is no number")
         if operator in ("/", "%") and b == 0:

@@ -39,12 +39,12 @@ class Rosim:
              "--password", "secret", *options], stdout=subprocess.PIPE, text=True)
         assert self.process.stdout.readline() == "ready\n"
 
-    def connect(self, password="secret", **options):
+    def connect(self, password="secret", username="admin", **options):
         """A socket belongs to the namespace in which it was made, wherever it is used."""
         def connect():
             if self.inside:
                 enter_namespace(self.inside)
-            return librouteros.connect(host=self.host, port=self.port, username="admin", password=password, timeout=10, **options)
+            return librouteros.connect(host=self.host, port=self.port, username=username, password=password, timeout=10, **options)
         with concurrent.futures.ThreadPoolExecutor(1) as thread:
             return thread.submit(connect).result()
 
@@ -81,6 +81,32 @@ def test_refusals(rosim):
         addresses.add(address="10.1.1.1/24", interface="ether1", color="red")
     with pytest.raises(librouteros.exceptions.TrapError, match="no such command"):
         list(rosim.connect().path("ip", "nothing"))
+
+
+def test_a_user_does_what_his_group_may(rosim):
+    api = rosim.connect()
+    for name, group in (("looker", "read"), ("writer", "write")):
+        api.path("user").add(name=name, group=group, password="secret")
+    looker, writer = (rosim.connect(username=name) for name in ("looker", "writer"))
+    assert [row["name"] for row in looker.path("system", "identity")] == ["MikroTik"]
+    with pytest.raises(librouteros.exceptions.TrapError, match="not enough permissions"):
+        looker.path("ip", "address").add(address="10.1.1.1/24", interface="ether1")
+    writer.path("ip", "address").add(address="10.1.1.1/24", interface="ether1")
+    with pytest.raises(librouteros.exceptions.TrapError, match="not enough permissions"):
+        writer.path("user").add(name="another", group="full")
+    with pytest.raises(librouteros.exceptions.TrapError, match="not enough permissions"):
+        list(writer.rawCmd("/system/backup/save", "=name=x"))
+    if rosim.personality != "6.49":
+        (reply,) = looker.rawCmd("/execute", "=script=/ip address remove [find]", "=as-string=")
+        assert reply["ret"].startswith("not enough permissions (9)")
+    assert len(list(api.path("ip", "address"))) == 1
+
+
+def test_an_entry_with_a_time_out_takes_another(rosim):
+    entries = rosim.connect().path("ip", "firewall", "address-list")
+    number = entries.add(list="x", address="10.0.0.0/8", timeout="1m")
+    entries.update(**{".id": number, "timeout": "1h"})
+    assert [(row["address"], row["dynamic"], row["timeout"]) for row in entries] == [("10.0.0.0/8", True, "1h")]
 
 
 def test_wrong_password(rosim):

@@ -71,3 +71,12 @@ def test_what_cannot_be_forwarded_is_refused(net):
     with pytest.raises(librouteros.exceptions.TrapError, match="forwards no packets by hotspot"):
         mangle.add(chain="prerouting", action="mark-connection", **{"new-connection-mark": "x", "hotspot": "auth"})
     assert len(list(mangle)) == count
+
+
+MARK_ALL = ("/ip firewall mangle\nadd action=mark-routing chain=prerouting in-interface=ether3 new-routing-mark=to-ISP1\n")
+
+
+@pytest.mark.parametrize("net", [(SIX[0], SIX[1] + MARK_ALL), (SEVEN[0], SEVEN[1] + MARK_ALL)], indirect=True, ids=["6.49", "7.21"])
+def test_with_7_a_mark_goes_before_the_router_itself(net):
+    wait_for("a way to the internet", lambda: net.answers("10.9.1.1"))
+    assert net.answers("192.168.88.1") == (net.personality == "6.49")

@@ -36,7 +36,13 @@ def terminal(request):
     (":put [:len \"four\"]", "4"),
     (":put [:pick \"abcdef\" 1 3]", "bc"),
     ("/system identity set name=R1\n:put [/system identity get name]", "R1"),
-    ("/system/identity/set name=R2\n/system identity\n:put [get name]", "R2"),
+    ("/system identity set name=R2\n/system identity\n:put [get name]", "R2"),
+    (":put 2d11h12m", "2d11:12:00"),
+    (":put (1w2d03:04:05 + 90s)", "1w2d03:05:35"),
+    (":local t 1500ms; :put \"$t is a $[:typeof $t]\"", "00:00:01.500 is a time"),
+    (":put ([:totime \"1d00:00:10\"] > 23h)", "true"),
+    (":put [/system resource get uptime]", "00:00:00"),
+    ("/system scheduler add name=5m interval=90s\n:put [/system scheduler get 5m interval]", "00:01:30"),
     (":put (\"10.0.0.1\" ~ \"^10\\\\.\")", "true"),
 ])
 def test_language(terminal, text, output):
@@ -103,6 +109,17 @@ def test_with_7_a_table_is_made_before_it_is_named(command, name):
     seven = Terminal("7.16")
     assert seven.type(command) == f"input does not match any value of {name}"
     assert seven.type("/routing table add name=nowhere fib\n" + command) == ""
+
+
+def test_slashes_between_menus_came_with_7():
+    assert Terminal("6.49").type("/system/identity/set name=R2") == "expected end of command (line 1 column 8)"
+    assert Terminal("7.16").type("/system/identity/set name=R2") == ""
+
+
+def test_check_gateway_is_tuned_from_7_21_on():
+    tune = "/routing settings set check-gateway-ping-interval=500ms check-gateway-ping-count=3"
+    assert "expected end of command" in Terminal("7.20").type(tune)
+    assert Terminal("7.21").type(tune) == ""
 
 
 def test_menus_differ_by_version():

@@ -10,19 +10,37 @@ HASHES = [f"{where}-{what}" for where in ("src", "dst") for what in ("address", 
 
 
 def seconds(text):
-    """Of "1d2h", "00:10:00", "10", "300ms", "none"."""
+    """Of "1d2h", "00:10:00", "1w2d03:04:05", "10", "300ms", "none"."""
     if text in ("none", "none-dynamic", ""):
         return 0
-    clock = re.fullmatch(r"(\d+):(\d\d):(\d\d)", text)
+    clock = re.fullmatch(r"(?:(\d+)w)?(?:(\d+)d)?(\d+):(\d\d):(\d\d(?:\.\d+)?)", text)
     if clock:
-        hours, minutes, rest = map(int, clock.groups())
-        return hours * 3600 + minutes * 60 + rest
+        weeks, days, hours, minutes, rest = (float(part or 0) for part in clock.groups())
+        return ((weeks * 7 + days) * 24 + hours) * 3600 + minutes * 60 + rest
     if text.isdigit():
         return int(text)
     parts = re.findall(r"(\d+)(ms|[wdhms])", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise ValueError(text)
     return sum(int(number) * TIME_UNITS[unit] for number, unit in parts)
+
+
+class Time:
+    """Of a script. As text it is "00:01:30" or "1w2d03:04:05", not "1m30s" as print and the API have it."""
+
+    def __init__(self, total_s):
+        self.total_s = total_s
+
+    def __str__(self):
+        sign, rest = ("-", -self.total_s) if self.total_s < 0 else ("", self.total_s)
+        weeks, rest = divmod(rest, TIME_UNITS["w"])
+        days, rest = divmod(rest, TIME_UNITS["d"])
+        minutes, rest = divmod(rest, 60)
+        clock = f"{minutes // 60:02.0f}:{minutes % 60:02.0f}:" + (f"{rest:06.3f}" if rest % 1 else f"{rest:02.0f}")
+        return sign + "".join(f"{count:.0f}{unit}" for count, unit in ((weeks, "w"), (days, "d")) if count) + clock
+
+
+TIME_LITERAL = re.compile(r"(?=\d)(\d+w)?(\d+d)?(\d+h)?(\d+m)?(\d+s)?(\d+ms)?|(\d+w)?(\d+d)?\d+:\d\d:\d\d(\.\d+)?")
 
 
 def time_text(total):
