@@ -209,6 +209,12 @@ static void connect_session(struct link *link)
 
 /* --- hello ----------------------------------------------------------------------------------------- */
 
+/* What the collector says that the time is; 0: what no clock shows, so not known. */
+static int64_t believe_time(int64_t wall_ms)
+{
+	return wall_ms > 0 && wall_ms < LIMIT_WALL_MS ? wall_ms : 0;
+}
+
 static void on_hello_answer(struct link *link, const struct link_response *response)
 {
 	const Jaga__V1__HelloAck *ack;
@@ -245,7 +251,7 @@ static void on_hello_answer(struct link *link, const struct link_response *respo
 		take_rtt(link, took_ms);
 	set_phase(link, LINK_OPEN);
 	link_report_open(link, link->since_ms);
-	link->events->on_open(link->arg, ack->time_ms);
+	link->events->on_open(link->arg, believe_time(ack->time_ms));
 }
 
 static int pack_hello(struct link *link, uint8_t *ret_bytes, size_t size)
@@ -336,7 +342,7 @@ int link_on_wake(struct link *link, const uint8_t *body, size_t length)
 		return -EBADMSG;
 	wake = (const Jaga__V1__Wake *)message;
 	if (link->phase == LINK_OPEN)
-		link->events->on_wake(link->arg, wake->job_seq, wake->take_snapshot, wake->time_ms);
+		link->events->on_wake(link->arg, wake->job_seq, wake->take_snapshot, believe_time(wake->time_ms));
 	if (link->phase == LINK_OPEN && wake->run_doctor)
 		link->events->on_run_doctor(link->arg, wake->run_doctor);
 	return 0;

@@ -59,7 +59,7 @@ struct link_identity { /* what hello tells; pointers outlive the link */
 };
 
 struct link_events {
-	/* The session is up and hello answered. wall_ms: the collector's authenticated time. */
+	/* The session is up and hello answered. wall_ms: the collector's authenticated time; 0: it tells none that can be. */
 	void (*on_open)(void *arg, int64_t wall_ms);
 	void (*on_closed)(void *arg, const char *reason);
 	/* wall_ms: as on_open; 0: the collector did not tell. */

@@ -61,6 +61,7 @@
 #define LIMIT_ACK_MIN_MS 300	     /* a datagram that is not acknowledged goes again after twice the round trip, at least this */
 #define LIMIT_ACK_MAX_MS 2000	     /* ... at most RFC 7252's ACK_TIMEOUT, which stands for round trips that are not known */
 #define LIMIT_ANSWER_BYTES 4096	     /* answers other than jobs: HelloAck and Ack are 30 bytes, diagnostics 100 */
+#define LIMIT_WALL_MS INT64_C(253402300800000) /* what a collector may say that it is: before the year 10000 */
 #define LIMIT_MAX_AGE_S 300	     /* a collector that sends us away for longer is not believed */
 #define LIMIT_BATCHES_PER_S 17	     /* the agent's own pace, under LIMIT_REQUESTS_PER_S: room for jobs and snapshots */
 #define LIMIT_BATCHES_BURST 40

@@ -51,7 +51,8 @@ static void on_open(void *arg, int64_t wall_ms)
 	struct link *link = *(struct link **)arg;
 	static const char text[] = "config interface\n";
 
-	(void)wall_ms;
+	if (wall_ms < 0 || wall_ms >= LIMIT_WALL_MS)
+		abort(); /* times are reckoned with it */
 	(void)link_ask_job(link, 0); /* an earlier one may be under way */
 	(void)link_offer_snapshot(link, text, sizeof(text) - 1);
 	(void)link_confirm_job(link, "J1");
