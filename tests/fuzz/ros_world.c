@@ -1,4 +1,4 @@
-/* ros_world: see ros_world.h. Called by fuzz_ros_session.c and fuzz_ros_ftp.c, into which it brings what it stands in for. */
+/* ros_world: see ros_world.h. Called by fuzz_ros_session.c, fuzz_ros_ftp.c and fuzz_routeros.c, into which it brings what it stands in for. */
 #include "tests/fuzz/ros_world.h"
 
 #include <errno.h>
@@ -8,7 +8,7 @@
 #include "common/clock.h"
 
 #define STREAMS 4
-#define TIMERS	4
+#define TIMERS	16
 #define FD	1000 /* of all: nobody may use it */
 
 static struct {
@@ -41,6 +41,11 @@ void world_begin(world_sent_fn *on_sent, void *arg)
 int64_t clock_mono_ms(void)
 {
 	return world.now_ms;
+}
+
+void ev_now_update(struct ev_loop *loop)
+{
+	(void)loop;
 }
 
 void ev_timer_start(struct ev_loop *loop, ev_timer *timer)
@@ -88,6 +93,10 @@ void world_pass(int64_t ms)
 		if (++fired > 100)
 			abort(); /* it turns without end */
 		ev_timer_stop(NULL, timer);
+		if (timer->repeat > 0) {
+			timer->at = timer->repeat;
+			ev_timer_start(NULL, timer);
+		}
 		timer->cb(NULL, timer, EV_TIMER);
 	}
 }
