@@ -12,7 +12,7 @@ static const ProtobufCMessageDescriptor *const messages[] = {
 	&jaga__v1__ack__descriptor,	    &jaga__v1__wake__descriptor,      &jaga__v1__signed_job__descriptor,
 	&jaga__v1__job__descriptor,	    &jaga__v1__job_state__descriptor, &jaga__v1__event__descriptor,
 	&jaga__v1__sample__descriptor,	    &jaga__v1__enroll_req__descriptor, &jaga__v1__enroll_rsp__descriptor,
-	&jaga__v1__confirm_ack__descriptor,
+	&jaga__v1__confirm_ack__descriptor, &jaga__v1__doctor_report__descriptor,
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
