@@ -111,7 +111,10 @@ static void take_reason(struct ros_outcome *outcome, const struct ros_verdict *v
 		while (length > 0 && (verdict->reason[length - 1] == '(' || verdict->reason[length - 1] == ' '))
 			length--;
 	}
-	err_set(&outcome->why, 0, "%.*s", (int)length, verdict->reason);
+	if (length > 0)
+		err_set(&outcome->why, 0, "%.*s", (int)length, verdict->reason);
+	else
+		err_set(&outcome->why, 0, "the router does not say why");
 }
 
 static void take_place(struct ros_execution *execution, const struct ros_verdict *verdict)

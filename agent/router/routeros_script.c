@@ -70,14 +70,13 @@ static void fail(struct routeros_script_job *job, const struct ros_outcome *outc
 {
 	bool is_untouched = !outcome->has_begun && !job->has_changed;
 	char reason[LIMIT_JOB_REASON], place[48] = "";
-	const char *why = outcome->why.text[0] ? outcome->why.text : "the router does not say why";
 
 	job->router->saved.is_touched = !is_untouched;
 	if (outcome->line > 0 && outcome->column > 0)
 		snprintf(place, sizeof(place), "line %" PRIu32 " column %" PRIu32 ": ", outcome->line, outcome->column);
 	else if (outcome->line > 0)
 		snprintf(place, sizeof(place), "line %" PRIu32 ": ", outcome->line);
-	snprintf(reason, sizeof(reason), "%s%.100s%s", place, why, is_untouched ? "; nothing was done" : "");
+	snprintf(reason, sizeof(reason), "%s%.100s%s", place, outcome->why.text, is_untouched ? "; nothing was done" : "");
 	finish(job, -1, false, reason);
 }
 
