@@ -3,7 +3,8 @@
  *
  * The entry goes by the uptime, not by the clock, which routers lose: less than when it was made means a power cut, after which
  * what is unchanged and what is not need not have reached the flash in this order. So then it goes back from either.
- * What the entry runs is made of two parts: what is known here, quoted; and what only the router knows, put before it there.
+ * What the entry runs is made of two parts: what is known here, quoted; and what only the router knows, put before it there. Its
+ * times are written as texts ("1w2d03:04:05") and read by :totime: that a script takes them as they stand is documented nowhere.
  */
 #include "agent/router/ros_way_back.h"
 
@@ -91,7 +92,8 @@ void ros_put_prepare(struct buf *out, const struct ros_way_back *way)
 		   "  :put \"" ROS_ALONE "\"\n"
 		   "} else={\n"
 		   "  /system scheduler add name=\"%s\" comment=\"%s\" start-time=startup interval=10s "
-		   "on-event=(\":local jagaNow \" . $now . \";:local jagaEnd \" . ($now + %" PRIu32 "s) . \"\\r\\n\" . $when . $load . \"}\\r\\n\")\n"
+		   "on-event=(\":local jagaNow [:totime \\\"\" . $now . \"\\\"];:local jagaEnd [:totime \\\"\" . ($now + %" PRIu32 "s) . \"\\\"]\\r\\n\" . "
+		   "$when . $load . \"}\\r\\n\")\n"
 		   "}\n",
 		   way->name, comment, way->name, comment, way->wait_s);
 }

@@ -53,7 +53,8 @@ static void test_prepare(void **state)
 
 		strcat(added, rows[i].comment);
 		expect(text, added, true);
-		expect(text, "($now + 77s)", true);
+		expect(text, "jagaNow [:totime \\\"\" . $now . \"\\\"]", true); /* as the router writes it: 1w2d03:04:05 */
+		expect(text, "jagaEnd [:totime \\\"\" . ($now + 77s) . \"\\\"]", true);
 		expect(text, "/system backup save name=$file password=secret\n", rows[i].has_backup);
 		expect(text, "/system backup load password=secret name=", rows[i].has_backup);
 		expect(text, ":error \"device-mode", rows[i].is_refused);
