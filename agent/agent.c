@@ -142,8 +142,9 @@ static void on_trap(void *arg, const struct router_trap *trap)
 	struct agent *agent = arg;
 	char text[LIMIT_ERR_TEXT];
 
-	if (trap->level == ROUTER_TRAP_OK)
-		return;
+	if (trap->level == ROUTER_TRAP_OK || strcmp(trap->id, ROUTER_TRAP_OTHER_AGENT) == 0)
+		return; /* of the other agent on_rival() tells, and when it is over */
+	agent->is_take_over_refused |= trap->level == ROUTER_TRAP_FATAL;
 	snprintf(text, sizeof(text), "%s: %s; %s", trap->id, trap->what, trap->fix);
 	agent_notice(agent, trap->level == ROUTER_TRAP_FATAL ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "doctor", text);
 }
@@ -159,12 +160,12 @@ static void watch(struct agent *agent)
 			     "away");
 }
 
-static int take_over(struct agent *agent, enum router_trap_level worst, struct err *err)
+static int take_over(struct agent *agent, struct err *err)
 {
 	struct forwarding_plan observed;
 
 	/* A plan that is in force already is adopted all the same: a router without fail-over is no safer. */
-	if (worst == ROUTER_TRAP_FATAL && agent->router_ops->read_plan(agent->router, &observed, NULL) < 0) {
+	if (agent->is_take_over_refused && agent->router_ops->read_plan(agent->router, &observed, NULL) < 0) {
 		err_set(err, -EPERM, "not taking over while what the doctor found would break it (above); nothing was changed");
 		return EXIT_REFUSED;
 	}
@@ -238,13 +239,13 @@ static void serve(struct agent *agent)
 }
 
 /* The router is known, and the doctor has been there if his findings matter. */
-static int begin(struct agent *agent, enum router_trap_level worst, struct err *err)
+static int begin(struct agent *agent, struct err *err)
 {
 	const struct agent_config *config = agent->config;
 	int r = EXIT_OK;
 
 	if (config->take_over)
-		r = take_over(agent, worst, err);
+		r = take_over(agent, err);
 	else
 		watch(agent);
 	if (r != EXIT_OK)
@@ -277,10 +278,11 @@ static void on_checked(void *arg, enum router_trap_level worst, const struct err
 	struct err err = { "" };
 	int exit_status = EXIT_FAILED;
 
+	(void)worst; /* of what matters here on_trap() was told */
 	if (error)
 		err_set(&err, 0, "the router cannot be read: %s", error->text);
 	else
-		exit_status = begin(agent, worst, &err);
+		exit_status = begin(agent, &err);
 	if (exit_status != EXIT_OK)
 		give_up(agent, exit_status, &err);
 }
@@ -289,6 +291,7 @@ void agent_look(struct agent *agent)
 {
 	struct err err = { "" };
 
+	agent->is_take_over_refused = false;
 	if (!agent->config->take_over) {
 		on_checked(agent, ROUTER_TRAP_OK, NULL);
 		return;
@@ -333,6 +336,16 @@ static void on_applied(void *arg, uint32_t flows_moved)
 	steer_on_applied(&agent->steer, flows_moved);
 }
 
+static void on_rival(void *arg, const struct err *who)
+{
+	struct agent *agent = arg;
+
+	if (who)
+		condition_set(&agent->conditions, CONDITION_RIVAL, LOG_LEVEL_ERROR, "%s", who->text);
+	else
+		condition_clear(&agent->conditions, CONDITION_RIVAL, "no other agent steers the router any more: this one does");
+}
+
 static void on_watch(void *arg, const struct router_change *change)
 {
 	struct agent *agent = arg;
@@ -355,6 +368,7 @@ static const struct router_events router_events = {
 	.on_watch = on_watch,
 	.on_restart = on_restart,
 	.on_reach = on_reach,
+	.on_rival = on_rival,
 	.on_trouble = on_trouble,
 };
 

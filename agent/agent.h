@@ -68,6 +68,7 @@ struct agent {
 	int64_t wall_offset_ms; /* from the monotonic clock to the collector's, as the session began */
 	struct agent_late_undo late_undo;
 	bool adopted;
+	bool is_take_over_refused; /* the doctor found what would break it */
 	bool is_router_known; /* on_ready came: its operations may be called */
 	bool has_begun;	      /* and it is steered, or watched */
 	bool is_serving;      /* socket, session and all */

@@ -65,6 +65,7 @@ static void answer_status(struct agent *agent, struct local_client *client, cons
 		"spool_records", "spool_bytes", "dropped_events", "dropped_samples", "job", "job_phase", "snapshot",
 		"trouble",
 	};
+	bool is_another_steering = condition_is_set(&agent->conditions, CONDITION_RIVAL);
 	char memory[N_CONDITIONS * CONDITION_TEXT + 16];
 	struct spool_stats spool;
 	struct buf trouble;
@@ -73,9 +74,9 @@ static void answer_status(struct agent *agent, struct local_client *client, cons
 	table_put_text(&agent->table, "%s", JAGA_VERSION);
 	table_put_text(&agent->table, "%s", agent->config->identity);
 	table_put_number(&agent->table, (clock_mono_ms() - agent->started_ms) / 1000);
-	table_put_text(&agent->table, "%s", !agent->has_begun ? "waits" : agent->config->take_over ? "steers" : "watches");
+	table_put_text(&agent->table, "%s", !agent->has_begun || is_another_steering ? "waits" : agent->config->take_over ? "steers" : "watches");
 	table_put_bool(&agent->table, agent->adopted);
-	table_put_bool(&agent->table, steer_is_plan_in_force(&agent->steer));
+	table_put_bool(&agent->table, steer_is_plan_in_force(&agent->steer) && !is_another_steering);
 	table_put_text(&agent->table, "%s", agent->config->scripts_unsigned ? "unsigned" : "off");
 	put_session(agent);
 	spool_read_stats(agent->spool, &spool);

@@ -8,7 +8,7 @@
 static const char *const subsystems[N_CONDITIONS] = {
 	[CONDITION_STATE] = "state", [CONDITION_SOCKET] = "local", [CONDITION_CLOCK] = "clock",
 	[CONDITION_KEY] = "key",     [CONDITION_RANDOM] = "random", [CONDITION_ROUTER] = "router",
-	[CONDITION_TABLE] = "conntrack",
+	[CONDITION_TABLE] = "conntrack", [CONDITION_RIVAL] = "other-agent",
 };
 
 void conditions_init(struct conditions *conditions, condition_tell_fn *tell, void *arg)

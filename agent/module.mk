@@ -24,6 +24,7 @@ AGENT_SRCS += agent/router/ros_api.c agent/router/ros_codec.c agent/router/ros_e
 	agent/router/routeros_doctor_routes.c agent/router/routeros_keep.c \
 	agent/router/routeros_live.c agent/router/routeros_read.c agent/router/routeros_site.c agent/router/routeros_snapshot.c agent/router/routeros_steer.c
 AGENT_SRCS += agent/router/ros_watch.c agent/router/routeros_modem.c agent/router/routeros_monitor.c agent/router/routeros_monitor_row.c
+AGENT_SRCS += agent/router/ros_lease.c agent/router/routeros_lease.c
 AGENT_SRCS += agent/router/ros_actions.c agent/router/ros_scan.c agent/router/ros_way_back.c agent/router/routeros_execute.c agent/router/routeros_prove.c agent/router/routeros_save.c agent/router/routeros_script.c agent/router/routeros_undo.c
 endif
 AGENT_SRCS += agent/link.c agent/link_exchange.c agent/link_report.c agent/link_session.c agent/link_transfer.c

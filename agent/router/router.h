@@ -34,6 +34,8 @@ struct router_trap {
 	const char *what; /* what was seen, naming rule, interface or file */
 	const char *fix;  /* what to type or change; "" with ROUTER_TRAP_OK */
 };
+/* The id of a fatal one by which a take-over does not break: another agent steers here, and on_rival tells when it does no more. */
+#define ROUTER_TRAP_OTHER_AGENT "other-agent"
 typedef void router_trap_fn(void *arg, const struct router_trap *trap);
 /* The doctor has told every trap; `worst` is the worst level of them. error: it could not look, and worst means nothing. */
 typedef void router_check_fn(void *arg, enum router_trap_level worst, const struct err *error);
@@ -111,7 +113,7 @@ struct router_events { /* callbacks into the agent, from the loop; arg is events
 	/* Once: the device has been read. Nothing but close may be called before. */
 	void (*on_ready)(void *arg);
 	/*
-	 * All that take_over, apply, flush or remove was told of and called ROUTER_TOLD is in force, or refused and on_trouble said so. flows_moved:
+	 * All that take_over, apply, flush or remove was told of and called ROUTER_TOLD is in force, or refused and on_trouble or on_rival said so. flows_moved:
 	 * how many were forgotten by it; 0 where the device does not say.
 	 */
 	void (*on_applied)(void *arg, uint32_t flows_moved);
@@ -122,6 +124,11 @@ struct router_events { /* callbacks into the agent, from the loop; arg is events
 	/* The device cannot be reached, and why, at every attempt; or can be again (NULL). Also before on_ready. Without it the
 	 * driver logs. */
 	void (*on_reach)(void *arg, const struct err *why);
+	/*
+	 * Another agent steers the device, and who: nothing that take_over, apply and flush tell is carried out until it does no more
+	 * (NULL), then the last of it. Said again when it is so again. Without it the driver logs.
+	 */
+	void (*on_rival)(void *arg, const struct err *who);
 	/* Something that a person should know, said once: who receives it logs it. Without it the driver logs. */
 	void (*on_trouble)(void *arg, enum log_level level, const char *text);
 };

@@ -1,9 +1,9 @@
 /*
  * routeros: the driver for a RouterOS router beside us, spoken to over its API: the session and the table of operations.
  *
- *   open -> session -> read -> on_ready -> take_over: change what differs, steer -> kept
- *                 ^                                                            |
- *                 `------ session lost; some minutes; a change of addresses ---'
+ *   open -> session -> read -> on_ready -> take_over: is it ours? -> change what differs, steer -> kept
+ *                 ^                                                                           |
+ *                 `----------- session lost; some minutes; a change of addresses -------------'
  *
  * Two kinds of influence, see ros_plan.h. The native plan is configuration: written once, by take_over, and again only
  * where somebody has changed it. Steering writes none: a fail-over is entries of address-lists that end by themselves.
@@ -74,6 +74,7 @@ static void on_round(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)revents;
 	if (!ros_api_is_open(router->api))
 		return;
+	routeros_lease_next_round(router);
 	routeros_next_round(router);
 	routeros_poll(router);
 }
@@ -85,17 +86,26 @@ void routeros_on_read(struct router *router)
 	router->steering.is_known = true;
 	router->keeper.unread.text[0] = '\0';
 	routeros_report_uplinks(router);
-	if (router->is_installed || router->is_removed) {
+	if (router->claim.is_held) {
 		routeros_change(router);
 	} else {
 		router->keeper.state = ROS_KEPT;
-		routeros_verify_in(router, LIMIT_ROS_VERIFY_MS);
+		routeros_on_kept(router);
 	}
 	routeros_steer(router);
 	router->is_ready = true;
 	routeros_monitor_begin(router);
 	if (is_first && router->events.on_ready)
 		router->events.on_ready(router->events_arg);
+}
+
+void routeros_on_held(struct router *router, bool has_yielded)
+{
+	if (has_yielded || router->is_removed)
+		routeros_read(router);
+	else if (router->keeper.state == ROS_KEPT)
+		routeros_change(router);
+	routeros_steer(router);
 }
 
 void routeros_on_kept(struct router *router)
@@ -114,8 +124,11 @@ static bool is_settled(const struct router *router)
 {
 	const struct ros_steering *steering = &router->steering;
 
-	return steering->is_told && (routeros_is_steered(router) || steering->is_stuck) &&
-	       (!steering->is_plan_told || routeros_is_kept(router));
+	if (!steering->is_told)
+		return false;
+	if (!router->claim.is_held) /* another steers, as was told; the removal has ended with that */
+		return router->is_installed && router->claim.lease.state == ROS_LEASE_OTHERS;
+	return (routeros_is_steered(router) || steering->is_stuck) && (!steering->is_plan_told || routeros_is_kept(router));
 }
 
 void routeros_settle(struct router *router)
@@ -152,6 +165,7 @@ static void on_open(void *arg)
 	router->keeper.state = ROS_UNREAD;
 	router->keeper.is_due = false;
 	routeros_forget_entries(router);
+	routeros_lease_look(router);
 	if (routeros_listen(router, &err) < 0)
 		routeros_trouble(router, LOG_LEVEL_WARNING, "does not tell changes: %s", err.text);
 	routeros_read(router);
@@ -165,6 +179,7 @@ static void on_lost(void *arg, int64_t retry_ms, const struct err *why)
 
 	router->keeper.state = ROS_UNREAD;
 	routeros_forget_entries(router);
+	routeros_lease_forget(router);
 	routeros_monitor_lost(router);
 	log_debug("router", "trying again in_ms=%lld", (long long)retry_ms);
 	if (router->events.on_reach)
@@ -212,7 +227,7 @@ static void routeros_close(struct router *router)
 	ev_timer_stop(router->loop, &router->verify);
 	ev_timer_stop(router->loop, &router->round);
 	ev_timer_stop(router->loop, &router->applied);
-	router->is_installed = router->is_removed = false; /* commands that end now send nothing */
+	router->is_installed = router->is_removed = router->claim.is_held = false; /* commands that end now send nothing */
 	routeros_snapshot_close(router);
 	routeros_script_close(router);
 	routeros_save_close(router);
@@ -254,6 +269,7 @@ static int routeros_open(struct ev_loop *loop, const struct agent_config *config
 	router->config = config;
 	router->events = *events;
 	router->events_arg = events_arg;
+	routeros_lease_init(router);
 	ev_init(&router->verify, on_verify);
 	router->verify.data = router;
 	ev_timer_init(&router->applied, on_settled, 0, 0);
@@ -289,9 +305,7 @@ static int routeros_take_over(struct router *router, const struct forwarding_pla
 	router->is_installed = true;
 	router->steering.plan = *plan;
 	router->steering.is_told = router->steering.is_plan_told = true;
-	if (router->keeper.state == ROS_KEPT)
-		routeros_change(router);
-	routeros_steer(router);
+	routeros_lease_want(router);
 	return ROUTER_TOLD;
 }
 
@@ -311,11 +325,13 @@ static int routeros_flush(struct router *router, unsigned uplink, enum router_fl
 			  struct err *err)
 {
 	(void)err;
+	*ret_flows = 0;
+	if (router->claim.lease.state == ROS_LEASE_OTHERS)
+		return 0;
 	if (what == ROUTER_FLUSH_ALL)
 		router->steering.flush_all |= 1u << uplink;
 	else
 		router->steering.flush_unreplied |= 1u << uplink;
-	*ret_flows = 0;
 	routeros_steer(router);
 	return 0;
 }
@@ -338,8 +354,8 @@ static int routeros_remove(struct router *router, struct err *err)
 	router->is_removed = true;
 	router->is_installed = false;
 	router->steering.is_told = router->steering.is_plan_told = true;
-	routeros_read(router);
-	routeros_steer(router);
+	router->claim.is_held = false;
+	routeros_lease_want(router);
 	return ROUTER_TOLD;
 }
 

@@ -5,6 +5,7 @@
  *   routeros_live.c    what is told and polled between two readings
  *   routeros_keep.c    what differs -> commands: the native plan as it should be
  *   routeros_steer.c   entries of address-lists with a time-out, flushes
+ *   routeros_lease.c   is it us who steers, or another agent?
  *   routeros_execute.c one script at the router's interpreter, and how it ended
  *   routeros_save.c    the way back from them; routeros_undo.c: going it; routeros_prove.c: would we be let in again?
  *   routeros_script.c  scripts of the collector, in as many pieces as RouterOS needs
@@ -25,6 +26,7 @@
 #include <stdint.h>
 
 #include "agent/router/ros_api.h"
+#include "agent/router/ros_lease.h"
 #include "agent/router/ros_plan.h"
 #include "agent/router/ros_row.h"
 #include "agent/router/router.h"
@@ -108,6 +110,15 @@ struct ros_steering {
 	uint32_t flows_moved; /* by flushes, since on_applied */
 };
 
+struct ros_claim { /* to be the agent that steers */
+	struct ros_lease lease;
+	bool is_held;	   /* the router is ours to change */
+	bool is_under_way; /* a look, and what follows from it */
+	bool has_written;  /* in this one */
+	bool has_yielded;  /* another has had it since we read the router */
+	bool is_mute;	   /* the router takes no entry of ours; that was told */
+};
+
 struct routeros_snapshot_job; /* routeros_snapshot.c */
 struct routeros_monitor;      /* routeros_monitor.c */
 struct routeros_doctor_job;   /* routeros_doctor.c */
@@ -129,6 +140,7 @@ struct router {
 	uint32_t printed, polled; /* bit per uplink: its interface was there */
 	struct ros_keeper keeper;
 	struct ros_steering steering;
+	struct ros_claim claim;
 	struct routeros_snapshot_job *snapshot_job; /* NULL: none runs */
 	struct routeros_doctor_job *doctor_job;	    /* likewise */
 	struct routeros_monitor *monitor;
@@ -158,6 +170,8 @@ int routeros_read_password(const struct agent_config *config, char ret_password[
 int routeros_settings(const struct agent_config *config, struct ros_api_settings *ret_settings, struct err *err);
 /* The router has been read, for the first time in this session or again. */
 void routeros_on_read(struct router *router);
+/* It is ours to change; `has_yielded`: another has done so since it was read. */
+void routeros_on_held(struct router *router, bool has_yielded);
 /* The native plan stands as far as the router lets it. */
 void routeros_on_kept(struct router *router);
 /* Something may have come to its end: tells on_applied when everything has. */
@@ -204,6 +218,17 @@ void routeros_read_plan(struct router *router, struct forwarding_plan *ret_plan)
 void routeros_steer(struct router *router);
 void routeros_next_round(struct router *router);
 bool routeros_is_steered(const struct router *router);
+
+/* routeros_lease.c */
+/* The id that an earlier agent left in the state directory, if any. Writes nothing. */
+void routeros_lease_init(struct router *router);
+/* take_over or remove was called: an agent that had no id makes one. */
+void routeros_lease_want(struct router *router);
+/* Looks who steers, unless that is being done, or nobody wants to know. What comes of it: routeros_on_held(), or the agent is told. */
+void routeros_lease_look(struct router *router);
+void routeros_lease_next_round(struct router *router);
+/* The session is lost, or begins. */
+void routeros_lease_forget(struct router *router);
 
 /* routeros_doctor.c, routeros_snapshot.c, routeros_script.c: as in struct router_ops. */
 int routeros_check(struct router *router, router_trap_fn *on_trap, router_check_fn *on_done, void *arg, struct err *err);

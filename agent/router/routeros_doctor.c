@@ -116,6 +116,7 @@ static const struct {
 	{ "marks", "marks and routes of others fit together", ros_check_marks },
 	{ "pcc", "classes of others are whole", ros_check_pcc },
 	{ "bypass", "others let every network inside by", ros_check_bypass },
+	{ ROUTER_TRAP_OTHER_AGENT, NULL, ros_check_other_agent },
 	{ "balancer", "nobody else balances the lines", ros_check_balancer },
 	{ "connection-mark", "nobody else marks what the plan marks", ros_check_shared_marks },
 	{ "ipv6", "no IPv6 leaves by chance", ros_check_ipv6 },
@@ -174,6 +175,7 @@ static const struct look looks[] = {
 	  "?action=fasttrack-connection ?chain=input ?#|", ros_take_filter },
 	{ "/ip/firewall/nat", "/ip/firewall/nat", "action,out-interface,out-interface-list,comment,disabled", "?chain=srcnat",
 	  ros_take_nat },
+	{ "/ip/firewall/address-list", "/ip/firewall/address-list", "list,comment,dynamic", "?list=" ROS_LEASE_LIST, ros_take_lease },
 	{ "/ip/firewall/mangle", "/ip/firewall/mangle",
 	  ".id,chain,action,in-interface,in-interface-list,src-address,src-address-list,dst-address,dst-address-list,dst-address-type,"
 	  "dst-port,src-port,limit,connection-mark,new-connection-mark,new-routing-mark,per-connection-classifier,hotspot,protocol,"
@@ -312,6 +314,7 @@ void routeros_doctor_begin(struct router *router)
 	job->looking = 0;
 	memset(&job->facts, 0, sizeof(job->facts));
 	job->facts.config = router->config;
+	job->facts.agent_id = router->claim.lease.self.id;
 	look_on(job);
 }
 

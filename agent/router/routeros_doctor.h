@@ -108,6 +108,7 @@ struct ros_fact_table {
 
 struct ros_facts {
 	const struct agent_config *config;
+	const char *agent_id; /* ours; "": none yet */
 	uint32_t without_gateway; /* bit per uplink of the configuration: none is known */
 	unsigned major, minor;
 	bool is_x86;
@@ -120,6 +121,8 @@ struct ros_facts {
 	unsigned n_unread;	/* menus that the router refused to show */
 	char unread[LIMIT_ERR_TEXT]; /* the first of them, and why */
 
+	bool has_other_agent; /* that steers */
+	struct ros_lease_holder other_agent;
 	unsigned n_interfaces;
 	struct ros_fact_interface interfaces[LIMIT_ROS_FACTS];
 	unsigned n_members; /* of interface lists */
@@ -163,7 +166,8 @@ typedef void ros_take_fn(struct ros_facts *facts, const struct ros_sentence *row
 ros_take_fn ros_take_resource, ros_take_device_mode, ros_take_file, ros_take_interface, ros_take_bridge, ros_take_port,
 	ros_take_member, ros_take_address, ros_take_server, ros_take_hotspot, ros_take_dhcp_client, ros_take_pppoe_client,
 	ros_take_l2tp_client, ros_take_settings, ros_take_tracking, ros_take_settings6, ros_take_address6, ros_take_route6,
-	ros_take_table, ros_take_route, ros_take_rule, ros_take_filter, ros_take_nat, ros_take_mangle;
+	ros_take_table, ros_take_route, ros_take_rule, ros_take_filter, ros_take_nat, ros_take_mangle,
+	ros_take_lease;
 /* When all rows were taken: which interfaces are uplinks and LANs. */
 void ros_facts_settle(struct ros_facts *facts);
 
@@ -219,7 +223,7 @@ ros_check_fn ros_check_interfaces, ros_check_defaults, ros_check_subnets, ros_ch
 /* routeros_doctor_marks.c */
 ros_check_fn ros_check_fasttrack, ros_check_local, ros_check_hotspot, ros_check_marks, ros_check_pcc, ros_check_bypass;
 /* routeros_doctor_rivals.c */
-ros_check_fn ros_check_balancer, ros_check_shared_marks;
+ros_check_fn ros_check_other_agent, ros_check_balancer, ros_check_shared_marks;
 
 /* All of them; the worst level found. */
 enum router_trap_level ros_examine(const struct ros_facts *facts, router_trap_fn *on_trap, void *arg);

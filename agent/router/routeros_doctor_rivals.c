@@ -1,10 +1,41 @@
 /*
- * routeros_doctor_rivals: the doctor's look at rules of others that cannot stand beside those of the plan: a balancer, and marks
- * of connections for another purpose, since a connection has one mark only. Pure: facts in, traps out. See routeros_doctor.h.
+ * routeros_doctor_rivals: the doctor's look at what cannot stand beside the plan: another agent that steers, rules of others that
+ * balance, and marks of connections for another purpose, since a connection has one mark only. Pure: facts in, traps out. See
+ * routeros_doctor.h.
  */
 #include "agent/router/routeros_doctor.h"
 
 #include <stdio.h>
+#include <string.h>
+
+/* --- two agents -------------------------------------------------------------------------------------- */
+
+void ros_take_lease(struct ros_facts *facts, const struct ros_sentence *row)
+{
+	struct ros_lease_holder holder;
+
+	if (!ros_lease_parse(row, &holder) || strcmp(holder.id, facts->agent_id) == 0)
+		return;
+	facts->has_other_agent = true;
+	facts->other_agent = holder;
+}
+
+/* Beside one that steers others may watch. */
+void ros_check_other_agent(struct ros_doctor *doctor)
+{
+	const struct ros_lease_holder *other = &doctor->facts->other_agent;
+	bool is_trap = doctor->facts->has_other_agent && ros_facts_wants_plan(doctor->facts);
+	struct ros_fix fix;
+
+	ros_fix_init(&fix);
+	if (is_trap)
+		ros_fix_add(&fix, "systemctl disable --now jaga-agent, at %s, or stop its container; or write take_over = no in [agent] of one of the two", other->address);
+	if (doctor->facts->has_other_agent)
+		ros_trap(doctor, is_trap ? ROUTER_TRAP_FATAL : ROUTER_TRAP_OK, ROUTER_TRAP_OTHER_AGENT, fix.text,
+			 "another agent steers this router: %s (%.8s) at %s", other->name, other->id, other->address);
+	else
+		ros_trap(doctor, ROUTER_TRAP_OK, ROUTER_TRAP_OTHER_AGENT, "", "no other agent steers this router");
+}
 
 /* --- two balancers ---------------------------------------------------------------------------------- */
 

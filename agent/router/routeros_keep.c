@@ -280,6 +280,10 @@ static void step(struct router *router)
 {
 	struct ros_keeper *keeper = &router->keeper;
 
+	if (!router->claim.is_held) { /* any more: it is another's to change */
+		finish(router);
+		return;
+	}
 	if (keeper->n_surplus > 0) {
 		take_away(router);
 		return;

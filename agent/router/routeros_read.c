@@ -335,6 +335,8 @@ void routeros_read(struct router *router)
 	router->keeper.state = ROS_READING;
 	router->keeper.reading = 0;
 	router->printed = 0;
+	if (router->claim.has_yielded && router->steering.n_under_way == 0)
+		routeros_forget_entries(router); /* they are another's now */
 	*next = router->model;
 	next->n_networks = next->n_more_networks = 0;
 	memset(next->has_lan, 0, sizeof(next->has_lan));

@@ -344,7 +344,11 @@ void routeros_steer(struct router *router)
 	struct ros_steering *steering = &router->steering;
 	struct ros_site site;
 
-	if (!(router->is_installed || router->is_removed) || !steering->is_known || !ros_api_is_open(router->api))
+	if (!router->claim.is_held) {
+		routeros_settle(router);
+		return;
+	}
+	if (!steering->is_known || !ros_api_is_open(router->api))
 		return;
 	steering->n_lists = 0;
 	routeros_site(router, &site);

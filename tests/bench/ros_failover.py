@@ -118,7 +118,7 @@ class RosLab(Lab):
 
     def entries(self):
         with self.api() as api:
-            return [row for row in api.path("ip", "firewall", "address-list") if row.get("dynamic")]
+            return [row for row in api.path("ip", "firewall", "address-list") if row.get("comment") == "jaga: steering"]
 
 
 class Agent:

@@ -114,17 +114,42 @@ def read_status(argv):
     return json.loads(subprocess.run([*argv, "--json", "status"], check=True, capture_output=True, text=True).stdout)
 
 
+def problems_of(cli, device):
+    return {row["problem"]: row for row in cli.rows("status") if "problem" in row and row.get("device") == device}
+
+
+def test_another_agent_is_told_and_waited_for(router, companion):
+    entries = router.router.connect().path("ip", "firewall", "address-list")
+    number = entries.add(list="jaga-agent", address="240.0.0.1", timeout="1h",
+                         comment="jaga: agent 0123456789abcdef at 192.168.88.77: forgotten")
+    before = router.configuration()
+    argv, cli = companion("[lan]\ninterfaces = ether3\n" + "".join(
+        f"[uplink isp{n}]\ninterface = ether{n}\ngateway = 10.0.{n}.1\nsource = 192.168.89.1{n}\ntargets = 10.9.{n}.1\n"
+        f"check_host = 203.0.113.{n}\n" for n in (1, 2)))
+    cli.wait_online("rtr1")
+    problem = wait_until(lambda: problems_of(cli, "rtr1").get("trouble"), 20, "the collector is told")
+    told = "another agent steers the router: forgotten (01234567) at 192.168.88.77; stop one of the two, or write take_over = no"
+    assert problem["text"].startswith(told)
+    assert any(row["text"].startswith(told) for row in cli.rows("events", "--device", "rtr1"))
+    looked = cli.run("doctor", "rtr1", check=False)
+    assert looked.returncode == 6 and "other-agent" in looked.stdout
+    wait_until(lambda: cli.rows("snapshots", "rtr1"), 40, "a snapshot is stored all the same")
+    assert read_status(argv)["mode"] == "waits" and router.configuration() == before
+    entries.remove(number)
+    wait_until(lambda: not problems_of(cli, "rtr1"), 40, "the collector is told that it is over")
+    assert read_status(argv)["mode"] == "steers"
+    wait_until(lambda: read_status(argv)["plan_in_force"], 20, "the plan stands")
+    assert router.configuration() != before
+
+
 def test_a_router_that_cannot_be_reached_is_told_and_waited_for(router, companion):
     router.on("rtr", "nft", "add table ip shut; add chain ip shut in { type filter hook input priority -200; }; "
               f"add rule ip shut in tcp dport {router.router.port} reject with tcp reset")
     argv, cli = companion("")
     cli.wait_online("rtr1")
 
-    def problems():
-        return {row["problem"]: row for row in cli.rows("status") if "problem" in row and row.get("device") == "rtr1"}
-
     refused = f"router {router.ROUTER}:{router.router.port}: connect: Connection refused"
-    problem = wait_until(lambda: problems().get("trouble"), 20, "the collector is told")
+    problem = wait_until(lambda: problems_of(cli, "rtr1").get("trouble"), 20, "the collector is told")
     assert refused in problem["text"] and cli.run("status", "--check", check=False).returncode == 1
     assert any(row["text"].startswith(refused) for row in cli.rows("events", "--device", "rtr1"))
     status = read_status(argv)
@@ -136,7 +161,7 @@ def test_a_router_that_cannot_be_reached_is_told_and_waited_for(router, companio
     assert looked.returncode == 1 and "rtr1: the router has not been reached yet" in looked.stderr
     router.on("rtr", "nft", "delete table ip shut")
     wait_until(lambda: cli.rows("snapshots", "rtr1"), 40, "a snapshot is stored")
-    wait_until(lambda: not problems(), 20, "the collector is told that it is over")
+    wait_until(lambda: not problems_of(cli, "rtr1"), 20, "the collector is told that it is over")
     status = read_status(argv)
     assert (status["mode"], status["trouble"]) == ("watches", "")
 

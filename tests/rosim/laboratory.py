@@ -191,10 +191,11 @@ class CompanionLab(Lab):
         return configuration_of(self.router, self.personality)
 
     def entries(self):
-        """{address-list that steers: its addresses}"""
+        """{address-list with a time-out at which a rule of mangle looks: its addresses}"""
         api, found = self.router.connect(), {}
+        looked_at = {row.get(key) for row in api.path("ip", "firewall", "mangle") for key in ("src-address-list", "dst-address-list")}
         for row in api.path("ip", "firewall", "address-list"):
-            if row["dynamic"]:
+            if row["dynamic"] and row["list"] in looked_at:
                 found.setdefault(row["list"], set()).add(row["address"])
         api.close()
         return found

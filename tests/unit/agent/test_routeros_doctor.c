@@ -47,6 +47,7 @@ static int begin(void **state)
 	(void)state;
 	memset(&facts, 0, sizeof(facts));
 	facts.config = &config;
+	facts.agent_id = "5c0c2d55fbd4bd4a";
 	config.take_over = true;
 	take(ros_take_resource, "version=7.20.4 (stable);free-hdd-space=8388608;total-hdd-space=16777216;architecture-name=arm");
 	take(ros_take_interface, "name=wan1;type=ether;actual-mtu=1500");
@@ -129,6 +130,9 @@ static void test_no_traps(void **state)
 		{ ros_take_route, ".id=*7;dst-address=0.0.0.0/0;gateway=10.0.1.1;distance=1;comment=jaga: main over isp1" },
 		{ ros_take_route, "dst-address=0.0.0.0/0;gateway=10.0.1.1;distance=1;dynamic=true" },
 		{ ros_take_mangle, ".id=*6;chain=prerouting;action=accept;dst-address=198.51.100.0/24" },
+		{ ros_take_lease, "list=jaga-agent;dynamic=true;comment=jaga: agent 5c0c2d55fbd4bd4a at 192.168.88.11: ours" },
+		{ ros_take_lease, "list=jaga-agent;dynamic=false;comment=jaga: agent 0c0c2d55fbd4bd4a at 192.168.88.12: left over" },
+		{ ros_take_lease, "list=agents;dynamic=true;comment=jaga: agent 0c0c2d55fbd4bd4a at 192.168.88.12: other" },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -169,6 +173,8 @@ static void test_traps(void **state)
 		{ ros_take_resource, "version=7.20;free-hdd-space=1048575;total-hdd-space=16777216", "flash", ROUTER_TRAP_WARNING },
 		{ ros_take_mangle, ".id=*1;chain=prerouting;action=mark-connection;new-connection-mark=a;per-connection-classifier=src-address:1/0",
 		  "balancer", ROUTER_TRAP_FATAL },
+		{ ros_take_lease, "list=jaga-agent;dynamic=true;comment=jaga: agent 0c0c2d55fbd4bd4a at 192.168.88.12: other", "other-agent",
+		  ROUTER_TRAP_FATAL },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
