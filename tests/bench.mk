@@ -48,8 +48,9 @@ bench-fleet: setup-bench ready
 
 .PHONY: bench-fleet
 
-# Budgets of small routers (tests/bench/budgets.py). The package that is measured holds the agent that is measured.
-size: packages-openwrt
+# Budgets of small routers (tests/bench/budgets.py). The package that is measured holds the agent that is measured, and
+# both agents that have a budget are of these sources.
+size: packages-openwrt build/arm64/jaga-agent
 	@$(PYTHON) -m tests.bench.size
 
 FOOTPRINT_TOOLS := $(B)/tests/lab/skipclock.so $(B)/tests/guest/insns.so
@@ -58,7 +59,7 @@ $(FOOTPRINT_TOOLS): $(B)/%.so: %.c
 	$(Q)mkdir -p $(@D) && $(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -O2 -g -fPIC -shared -o $@ $<
 
 bench-footprint: ready setup-cross
-	@$(MAKE) --no-print-directory $(QUIET) $(PARALLEL) packages-openwrt guest-mips $(FOOTPRINT_TOOLS)
+	@$(MAKE) --no-print-directory $(QUIET) $(PARALLEL) packages-openwrt build/arm64/jaga-agent guest-mips $(FOOTPRINT_TOOLS)
 	@$(PYTHON) -m tests.bench.footprint --build $(B)
 
 .PHONY: size bench-footprint
