@@ -160,7 +160,7 @@ static void take_default_route(struct router *router, const struct ros_sentence 
 
 static void take_item(struct router *router, enum ros_menu menu, const struct ros_sentence *row)
 {
-	bool is_dynamic = ros_row_is(row, "dynamic");
+	bool is_dynamic = ros_row_is(row, "dynamic") || ros_row_is(row, "default"); /* the router's own: no place before them */
 	unsigned position = ++router->keeper.n_rows;
 
 	if (menu == ROS_NETWORKS && is_dynamic && strcmp(ros_row_text(row, "comment"), ROS_TAG "steering") == 0) {
@@ -200,7 +200,7 @@ static const struct print menus[ROS_MENUS] = {
 			 ".id,comment,dst-address,gateway,check-gateway,scope,target-scope,distance,routing-mark,routing-table,"
 			 "disabled,dynamic",
 			 "?comment", NULL },
-	[ROS_RULES] = { NULL, ".id,comment,src-address,action,table,disabled,dynamic", NULL, NULL },
+	[ROS_RULES] = { NULL, ".id,comment,src-address,action,table,disabled,dynamic,default", NULL, NULL },
 	[ROS_MANGLE] = { NULL,
 			 ".id,comment,chain,action,jump-target,in-interface,in-interface-list,src-address-list,dst-address-list,"
 			 "dst-address-type,hotspot,connection-mark,new-connection-mark,new-routing-mark,passthrough,"

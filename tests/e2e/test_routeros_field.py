@@ -117,6 +117,17 @@ def test_routing_marks_of_others_win(tmp_path, personality):
         assert set(lab.providers_of(12)) == {2}
 
 
+def test_routing_rules_that_the_router_has_itself(tmp_path):
+    """From 7.22 on they are listed, too: no place for ours is before them, and they are not ours to touch."""
+    with field(tmp_path, personality="7.22") as (lab, agent):
+        control(tmp_path / "control", *({"do": "add", "menu": "/routing/rule", "values": {"action": "lookup", "table": table, "default": "true"}}
+                                        for table in ("local", "main")))
+        agent.start().wait_online()
+        rules = lab.configuration()["/routing/rule"]
+        assert [rule["table"] for rule in rules if not rule.get("comment")] == ["local", "main"]
+        assert {rule["comment"] for rule in ours(rules)} == {"jaga: probes over isp1", "jaga: probes over isp2"}
+
+
 def test_a_lease_brings_another_gateway(tmp_path):
     """With the same address: RouterOS tells no change of addresses then."""
     script = "/ip dhcp-client add interface=ether1 add-default-route=no\n"

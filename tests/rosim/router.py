@@ -310,7 +310,14 @@ class Router:
             if not timeout.startswith("none"):
                 expires = self.clock() + values.seconds(timeout)
         return self._insert(path, properties, timeout is not None and timeout != "none-static", expires,
-                            self.find(path, before) if before else None)
+                            self.place(path, before))
+
+    def place(self, path, key):
+        """Where something is to stand: not before what RouterOS has there itself."""
+        item = self.find(path, key) if key else None
+        if item is not None and item.get("default") == "true":
+            raise Trap("failure: can not place before default item")
+        return item
 
     def set(self, path, keys, arguments):
         menu = self.menu(path)
@@ -382,7 +389,7 @@ class Router:
         if self.menu(path).kind != "ordered":
             raise Trap("no such command")
         item, found = self.find(path, key), self.config[path]
-        target = self.find(path, before) if before else None
+        target = self.place(path, before)
         if item is not target:
             found.remove(item)
             found.insert(found.index(target) if target is not None else len(found), item)

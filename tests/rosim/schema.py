@@ -80,8 +80,8 @@ MENUS = """
 /ipv6/settings            settings  disable-ipv6:bool=no@7 forward:bool=yes accept-redirects=yes-if-forwarding-disabled accept-router-advertisements=yes-if-forwarding-disabled
 
 /routing/table            list@7    name! fib:flag comment=~ disabled:bool=no -dynamic
-/routing/rule             ordered@7 src-address:prefix dst-address:prefix interface:interface routing-mark:table action:rule-action=lookup table:table=main min-prefix:int(0..128) comment=~ disabled:bool=no
-/routing/settings         settings@7.15+ single-process:bool=no check-gateway-ping-interval:time=10s@7.21+ check-gateway-ping-timeout:time=1s@7.21+ check-gateway-ping-count:int(0..65535)=2@7.21+
+/routing/rule             ordered@7 src-address:prefix dst-address:prefix interface:interface routing-mark:table action:rule-action=lookup table:table=main min-prefix:int(0..128) chain@7.22+ comment=~ disabled:bool=no -default@7.22+
+/routing/settings         settings@7.15+ single-process:bool=no check-gateway-ping-interval:time=10s@7.21+ check-gateway-ping-timeout:time=1s@7.21+ check-gateway-ping-count:int(0..65535)=2@7.21+ policy-rules=mangle,vrf-lookup,vrf-unreach,local,user,main@7.22+
 /routing/ospf/instance    list      name! version:int=2@7 router-id=0.0.0.0@6 router-id=main@7 redistribute=~@7 redistribute-connected=no@6 comment=~ disabled:bool=no
 /routing/ospf/area        list      name! instance=default area-id=0.0.0.0 type=default comment=~ disabled:bool=no
 /routing/ospf/network     list@6    network:prefix! area! comment=~ disabled:bool=no
@@ -118,7 +118,7 @@ ipsec-policy:enumeration(in,ipsec|in,none|out,ipsec|out,none)""".replace(
     "TRACKED": "connection-state:choice(established|related|new|invalid|untracked) connection-nat-state tcp-flags",
 }
 
-PERSONALITIES = {"6.49": (6, 49, 13), "7.16": (7, 16, 2), "7.20": (7, 20, 4), "7.21": (7, 21, 2)}
+PERSONALITIES = {"6.49": (6, 49, 13), "7.16": (7, 16, 2), "7.20": (7, 20, 4), "7.21": (7, 21, 2), "7.22": (7, 22, 1)}
 
 PROPERTY = re.compile(r"^(-?)([\w.-]+?)(?::([\w-]+)(?:\(([^)]*)\))?)?(?:=(.*?))?(!?)(?:@([\d.]+\+?))?$")
 
