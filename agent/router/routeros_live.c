@@ -29,8 +29,12 @@ static void take_counter(const struct ros_sentence *row, const char *key, uint64
 		*ret_bytes = ros_row_number(row, key);
 }
 
-static void lose_interface(struct ros_model_uplink *uplink)
+static void lose_interface(struct router *router, struct ros_model_uplink *uplink)
 {
+	const struct config_uplink *config = &router->config->uplinks[uplink - router->model.uplinks];
+
+	if (uplink->id[0] != '\0')
+		routeros_trouble(router, LOG_LEVEL_WARNING, "has no interface %s any more (uplink %s)", config->interface, config->name);
 	uplink->id[0] = '\0';
 	uplink->is_running = false;
 }
@@ -50,7 +54,7 @@ static struct ros_model_uplink *uplink_of_interface(struct router *router, const
 	if (!name)
 		return uplink;
 	if (uplink && uplink != routeros_uplink_by_interface(router, &router->model, name))
-		lose_interface(uplink);
+		lose_interface(router, uplink);
 	return routeros_uplink_by_interface(router, &router->model, name);
 }
 
@@ -61,7 +65,7 @@ uint32_t routeros_take_running(struct router *router, const struct ros_sentence 
 	if (!uplink)
 		return 0;
 	if (ros_find(row, ".dead")) {
-		lose_interface(uplink);
+		lose_interface(router, uplink);
 		return 0;
 	}
 	routeros_copy(uplink->id, sizeof(uplink->id), ros_row_text(row, ".id"));
@@ -78,7 +82,7 @@ void routeros_lose_others(struct router *router, uint32_t seen)
 {
 	for (unsigned i = 0; i < router->config->n_uplinks; i++)
 		if (!(seen & 1u << i))
-			lose_interface(&router->model.uplinks[i]);
+			lose_interface(router, &router->model.uplinks[i]);
 	routeros_report_uplinks(router);
 }
 

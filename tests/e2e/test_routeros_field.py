@@ -56,6 +56,24 @@ def test_interfaces_have_any_name(tmp_path, personality):
         assert agent.run("--remove").returncode == 0 and lab.configuration() == before
 
 
+def test_an_interface_gets_another_name_while_traffic_is_steered(tmp_path):
+    """The line is gone, for the agent; it says why, and the others go on. With its old name it is the line again."""
+    with field(tmp_path) as (lab, agent):
+        agent.start().wait_online()
+        lab.cut(1)
+        wait_steered(lab)
+        with contextlib.closing(lab.router.connect()) as api:
+            ports = api.path("interface", "ethernet")
+            number = next(row[".id"] for row in ports if row["name"] == "ether1")
+            ports.update(**{".id": number, "name": LINE})
+            wait_for("it is told", lambda: "has no interface ether1 any more (uplink isp1)" in agent.log(), 15)
+            lab.mend(1)
+            assert set(lab.providers_of(8)) == {2}
+            ports.update(**{".id": number, "name": "ether1"})
+        wait_for("both carry flows again", lambda: set(lab.providers_of(8)) == {1, 2}, 30)
+        assert agent.log().count("any more") == 1
+
+
 def test_a_line_without_a_gateway(tmp_path):
     addresses = ADDRESSES.replace("add address=10.0.2.2/24 interface=ether2\n", "")
     script = ("/interface pppoe-client add name=pppoe-out1 interface=ether5 user=x password=y disabled=no\n"
