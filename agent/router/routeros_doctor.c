@@ -15,6 +15,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "agent/router/ros_script.h"
 
@@ -104,6 +106,7 @@ static const struct {
 } checks[] = {
 	{ "version", NULL, ros_check_version },
 	{ "interface", "the interfaces of the configuration are there", ros_check_interfaces },
+	{ "source", "each line has an address here from which it is probed", ros_check_sources },
 	{ "default-route", "no default route fights", ros_check_defaults },
 	{ "subnet", "every line has a network of its own", ros_check_subnets },
 	{ "fib", "every routing table moves packets", ros_check_fib },
@@ -212,6 +215,28 @@ static uint32_t uplinks_without_gateway(const struct router *router)
 	return without;
 }
 
+static bool is_of_this_machine(const struct parse_address *address)
+{
+	struct sockaddr_storage name;
+	socklen_t length = parse_address_to_sockaddr(address, &name);
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool is_ours = fd < 0 || bind(fd, (const struct sockaddr *)&name, length) == 0 || errno != EADDRNOTAVAIL;
+
+	if (fd >= 0)
+		close(fd);
+	return is_ours;
+}
+
+static uint32_t uplinks_without_source(const struct agent_config *config)
+{
+	uint32_t without = 0;
+
+	for (unsigned i = 0; i < config->n_uplinks; i++)
+		if (config->uplinks[i].has_source && !is_of_this_machine(&config->uplinks[i].source))
+			without |= 1u << i;
+	return without;
+}
+
 static void finish(struct routeros_doctor_job *job, const struct err *error)
 {
 	enum router_trap_level worst = ROUTER_TRAP_OK;
@@ -219,6 +244,7 @@ static void finish(struct routeros_doctor_job *job, const struct err *error)
 	job->router->doctor_job = NULL; /* on_done may ask again */
 	if (!error) {
 		job->facts.without_gateway = uplinks_without_gateway(job->router);
+		job->facts.without_source = uplinks_without_source(job->router->config);
 		ros_facts_settle(&job->facts);
 		worst = ros_examine(&job->facts, job->on_trap, job->arg);
 	}

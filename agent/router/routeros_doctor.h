@@ -110,6 +110,7 @@ struct ros_facts {
 	const struct agent_config *config;
 	const char *agent_id; /* ours; "": none yet */
 	uint32_t without_gateway; /* bit per uplink of the configuration: none is known */
+	uint32_t without_source;  /* the same: the agent's machine lacks that address */
 	unsigned major, minor;
 	bool is_x86;
 	uint64_t free_bytes, total_bytes, largest_bytes; /* of flash; total 0: not told */
@@ -218,7 +219,7 @@ typedef void ros_check_fn(struct ros_doctor *doctor);
 ros_check_fn ros_check_version, ros_check_device_mode, ros_check_flash, ros_check_connections, ros_check_offload,
 	ros_check_veth;
 /* routeros_doctor_lines.c */
-ros_check_fn ros_check_interfaces, ros_check_defaults, ros_check_subnets, ros_check_fib, ros_check_lookup, ros_check_rp_filter,
+ros_check_fn ros_check_interfaces, ros_check_sources, ros_check_defaults, ros_check_subnets, ros_check_fib, ros_check_lookup, ros_check_rp_filter,
 	ros_check_mss, ros_check_ipv6;
 /* routeros_doctor_marks.c */
 ros_check_fn ros_check_fasttrack, ros_check_local, ros_check_hotspot, ros_check_marks, ros_check_pcc, ros_check_bypass;

@@ -76,6 +76,23 @@ void ros_check_interfaces(struct ros_doctor *doctor)
 	}
 }
 
+/* A warning: at the start of its machine an agent may be there before the addresses are. */
+void ros_check_sources(struct ros_doctor *doctor)
+{
+	const struct agent_config *config = doctor->facts->config;
+	char address[INET_ADDRSTRLEN];
+
+	for (unsigned i = 0; i < config->n_uplinks; i++) {
+		if (!(doctor->facts->without_source & 1u << i))
+			continue;
+		inet_ntop(AF_INET, &config->uplinks[i].source.v4, address, sizeof(address));
+		ros_trap(doctor, ROUTER_TRAP_WARNING, "source",
+			 "give the machine on which the agent runs that address too (in a container: its veth), or correct source in agent.conf",
+			 "uplink %s: the agent's machine has no address %s, so no probe leaves and the line looks dead",
+			 config->uplinks[i].name, address);
+	}
+}
+
 /* --- default routes ---------------------------------------------------------------------------------- */
 
 /* The plan's own defaults in main have the distances 1 to n; without a plan it is about what others wrote. */

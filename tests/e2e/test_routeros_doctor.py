@@ -174,7 +174,7 @@ CASES = [
 
 
 class Doctor:
-    def __init__(self, tmp_path, personality, script, options=(), interfaces=("ether1", "ether2", "ether3")):
+    def __init__(self, tmp_path, personality, script, options=(), interfaces=("ether1", "ether2", "ether3"), source="127.0.1"):
         self.personality, self.conf = personality, tmp_path / "agent.conf"
         (tmp_path / "start.rsc").write_text(script)
         (tmp_path / "password").write_text("secret\n")
@@ -183,7 +183,7 @@ class Doctor:
         self.head = (f"[agent]\nstate_dir = {tmp_path}/state\nsocket = {tmp_path}/agent.sock\n{{}}[router]\ndriver = routeros\n"
                      f"address = {HOST}:{self.router.port}\nuser = admin\npassword_file = {tmp_path}/password\n")
         self.plan = f"[lan]\ninterfaces = {lan}\n" + "".join(
-            f"[uplink isp{n}]\ninterface = {name}\ngateway = 10.0.{n}.1\nsource = 192.168.88.1{n}\ntargets = 10.9.{n}.1\ncheck_host = 203.0.113.{n}\n"
+            f"[uplink isp{n}]\ninterface = {name}\ngateway = 10.0.{n}.1\nsource = {source}.1{n}\ntargets = 10.9.{n}.1\ncheck_host = 203.0.113.{n}\n"
             for n, name in enumerate(uplinks, 1))
 
     def check(self, is_planned):
@@ -253,6 +253,14 @@ def test_nothing_is_wrong(doctor, personality):
 def test_nothing_is_wrong_with_a_balancer_made_by_hand(doctor, personality):
     status, rows = doctor(personality, by_hand(personality)).check(False)
     assert status == 0 and [row for row in rows if row["level"] != "ok"] == []
+
+
+def test_an_address_that_its_own_machine_lacks(doctor):
+    """It may come later, when the machine starts: no reason to refuse for ever."""
+    status, rows = doctor("7.20", BASE, source="203.0.113").check(True)
+    found = traps(rows, "source")
+    assert status == 0 and [row["level"] for row in found] == ["warning", "warning"]
+    assert "isp1: " in found[0]["what"] and "203.0.113.11," in found[0]["what"] and "source in agent.conf" in found[0]["fix"]
 
 
 def test_what_is_not_there_is_refused(doctor):
