@@ -47,20 +47,22 @@ static void give_back(struct cookies *cookies, const struct sockaddr *from, cons
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct cookies *cookies;
-	struct sockaddr_in6 from = { .sin6_family = AF_INET6, .sin6_port = 7 };
+	static const struct sockaddr_in6 from6 = { .sin6_family = AF_INET6, .sin6_port = 7 };
+	static const struct sockaddr_in from4 = { .sin_family = AF_INET, .sin_port = 7 };
+	const struct sockaddr *from = size % 2 ? (const struct sockaddr *)&from4 : (const struct sockaddr *)&from6;
 	uint8_t reply[COOKIE_REPLY_BYTES];
 	size_t length = 0;
 	enum cookie_verdict verdict;
 
 	if (!cookies && cookies_create(&cookies) < 0)
 		abort();
-	verdict = cookies_examine(cookies, (const struct sockaddr *)&from, data, size, reply, &length);
+	verdict = cookies_examine(cookies, from, data, size, reply, &length);
 	if (verdict == COOKIE_RETURNED || (length != 0) != (verdict == COOKIE_ASKED))
 		abort(); /* nobody guesses a cookie */
 	if (verdict != COOKIE_ASKED)
 		return 0;
 	if (length > size || length != REPLY_COOKIE + (size_t)reply[REPLY_COOKIE - 1] || memcmp(reply + 5, data + 5, 6) != 0)
 		abort();
-	give_back(cookies, (const struct sockaddr *)&from, data, size, reply + REPLY_COOKIE, length - REPLY_COOKIE);
+	give_back(cookies, from, data, size, reply + REPLY_COOKIE, length - REPLY_COOKIE);
 	return 0;
 }
