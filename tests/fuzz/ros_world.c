@@ -1,4 +1,4 @@
-/* ros_world: see ros_world.h. Called by fuzz_ros_session.c, fuzz_ros_ftp.c and fuzz_routeros.c, into which it brings what it stands in for. */
+/* ros_world: see ros_world.h. Called by fuzz_ros_session.c, fuzz_ros_ftp.c, fuzz_routeros.c and ros_menus.c, into which it brings what it stands in for. */
 #include "tests/fuzz/ros_world.h"
 
 #include <errno.h>
