@@ -40,11 +40,19 @@ static const struct render_shape shape = {
 	.n_columns = 1,
 };
 
+/* Editors of Windows begin a text with a mark that a router takes for the name of a command. */
+static size_t mark_length(const char *text, size_t length)
+{
+	static const char mark[] = "\xef\xbb\xbf";
+
+	return length >= sizeof(mark) - 1 && memcmp(text, mark, sizeof(mark) - 1) == 0 ? sizeof(mark) - 1 : 0;
+}
+
 int push_read_script(const char *path, json_t **ret_script, struct failure *failure)
 {
 	FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
 	char *text = malloc(LIMIT_JOB_BYTES + 1);
-	size_t length = 0;
+	size_t length = 0, mark;
 	int r = 0;
 
 	if (!file)
@@ -62,10 +70,11 @@ int push_read_script(const char *path, json_t **ret_script, struct failure *fail
 	else if (r == 0 && length > LIMIT_JOB_BYTES)
 		r = failure_set(failure, -E2BIG, "let the script fetch what is big", "%s is longer than %d kB", path,
 				LIMIT_JOB_BYTES / 1024);
-	else if (r == 0 && length == 0)
+	mark = r == 0 ? mark_length(text, length) : 0;
+	if (r == 0 && length == mark)
 		r = failure_set(failure, -ENODATA, "is it the right file?", "%s is empty", path);
 	if (r == 0) {
-		*ret_script = memchr(text, '\0', length) ? NULL : json_stringn(text, length); /* NULL: not UTF-8 */
+		*ret_script = memchr(text, '\0', length) ? NULL : json_stringn(text + mark, length - mark); /* NULL: not UTF-8 */
 		if (!*ret_script)
 			r = failure_set(failure, -EILSEQ, "scripts are text: let it fetch or unpack what is not",
 					"%s is not a text in UTF-8", path);

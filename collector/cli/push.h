@@ -6,7 +6,7 @@
 
 #include "collector/cli/command.h"
 
-/* The file, or standard input when path is "-". *ret_script is a JSON string, the caller's. */
+/* The file, or standard input when path is "-", without a byte order mark. *ret_script is a JSON string, the caller's. */
 int push_read_script(const char *path, json_t **ret_script, struct failure *failure);
 
 /* The request that queues the file for the device, with the command's options, but for the "script". */
