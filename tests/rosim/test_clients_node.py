@@ -41,7 +41,7 @@ def test_sentences(rosim):
     assert found["or"] == [{"name": "ether1"}, {"name": "ether3"}]
     assert found["not"] == ["ether2", "ether3", "ether4", "ether5"] and found["none"] == []
     assert found["unknown_value"] == "input does not match any value of interface"
-    assert found["unknown_parameter"] == ("unknown parameter color" if rosim.personality == "6.49" else "unknown parameter")
+    assert found["unknown_parameter"] == "unknown parameter"
     assert found["unknown_menu"] == "no such command prefix" and found["unknown_item"] == "no such item"
     assert found["tags"] is True
     added, changed, dead = found["listen"]["told"]
