@@ -67,7 +67,7 @@ enum router_watch {
 };
 enum router_state { ROUTER_STATE_UNKNOWN, ROUTER_STATE_UP, ROUTER_STATE_DOWN };
 
-/* Something watched went up or down. All strings are others' bytes, cut to LIMIT_WATCH_NAME: no text for a terminal. */
+/* Something watched went up or down. All strings are others' bytes: no text for a terminal. Names are cut to LIMIT_WATCH_NAME. */
 struct router_change {
 	enum router_watch watch;
 	enum router_state to;

@@ -87,8 +87,7 @@ static void on_watch(void *arg, const struct router_change *change)
 {
 	(void)arg;
 	if (change->watch <= ROUTER_WATCH_NONE || change->watch >= ROUTER_WATCHES || change->n_names == 0 ||
-	    change->n_names > LIMIT_WATCH_NAMES || change->lasted_ms < 0 || strlen(change->address) > LIMIT_WATCH_NAME ||
-	    strlen(change->caller) > LIMIT_WATCH_NAME || strlen(change->detail) > LIMIT_WATCH_NAME)
+	    change->n_names > LIMIT_WATCH_NAMES || change->lasted_ms < 0 || !change->address || !change->caller || !change->detail)
 		abort();
 	for (unsigned i = 0; i < change->n_names; i++)
 		if (strlen(change->names[i]) == 0 || strlen(change->names[i]) > LIMIT_WATCH_NAME)
