@@ -146,6 +146,8 @@ def test_20_years_forward_and_back(lab, cli):
         assert told(cli.rows("events", "--device", agent.name)) == changes  # no false fail-over
         assert said(agent, "session open") == opened
         assert_fails_over(lab, flows, agent)
+        wait_until(lambda: told(cli.rows("events", "--device", agent.name))[len(changes):][-1:] == [("isp1", "down", "up", "recovered")],
+                   ONLINE_S, "the collector has been told of the recovery", poll_s=0.5)
     times = [row["time_ms"] for row in cli.rows("events", "--device", agent.name) if row["kind"] == "uplink"]
     assert times == sorted(times) and abs(times[-1] - time.time() * 1000) < 120_000
 
@@ -194,7 +196,7 @@ def test_a_read_only_root_without_tmp(lab, cli):
     wait_notice(cli, agent, line)
     assert_fails_over(lab, begin_flows(lab), agent)
     cli.wait_event(agent.name, uplink="isp1", to="down")
-    assert cli.rows("snapshots", agent.name)  # taken without a place to write
+    wait_until(lambda: cli.rows("snapshots", agent.name), ONLINE_S, "a snapshot is taken without a place to write", poll_s=0.5)
     script = lab.dir / "script.sh"
     script.write_text("echo ran >>/run/ran\n")
     refused = cli.run("push", agent.name, script, "--wait", check=False)
