@@ -239,6 +239,7 @@ roll_back() {
 	sync
 }
 
-tmp=$(mktemp -d) || fail "no room for a temporary directory"
+# In memory where there is a /tmp; a router may have none.
+tmp=$(mktemp -d 2>/dev/null || mktemp -d "$DIR/tmp.XXXXXX") || fail "no room for a temporary directory"
 trap 'rm -rf "$tmp"' EXIT
 $ACTION
