@@ -34,6 +34,7 @@ struct device {
 	enum phase phase;
 	char name[LIMIT_NAME];
 	struct dtls_client dtls;
+	int last_con; /* message id of the last one that wants an acknowledgement; -1: none yet */
 };
 
 static struct device devices[MAX_DEVICES];
@@ -83,6 +84,9 @@ static void on_message(struct device *device, const struct coap_message *message
 		coap_begin(&build, COAP_TYPE_ACK, is_request ? 204 : 0, message->mid, message->token,
 			   is_request ? message->token_length : 0);
 		dtls_client_send(&device->dtls, build.bytes, build.length);
+		if (device->last_con == message->mid) /* again, since the acknowledgement came late */
+			return;
+		device->last_con = message->mid;
 	}
 	if (message->code == 0) /* an empty acknowledgement: the answer comes later */
 		return;
@@ -135,6 +139,7 @@ static void do_open(const char *name, const char *hex)
 	if (!device || strlen(name) >= LIMIT_NAME || parse_hex(hex, key, sizeof(key)) < 0)
 		die("open: too many devices, or a bad name or key");
 	strcpy(device->name, name);
+	device->last_con = -1;
 	if (dtls_client_init(&device->dtls, NULL, &target, name, key) < 0)
 		die("open: no socket");
 	device->phase = SHAKING;

@@ -1,5 +1,6 @@
 """A RouterOS router, the agent beside it and a collector, for end-to-end tests: everything real but the router (tests/rosim), all on the
 loopback of a namespace, with a wire between agent and router that hears and cuts."""
+import contextlib
 import itertools
 import os
 import socket
@@ -130,18 +131,20 @@ class Site:
 
     def stop(self, is_killed=False):
         (self.process.kill if is_killed else self.process.terminate)()
-        self.process.wait(60)
+        try:
+            self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
 
     def end(self):
-        if self.process and self.process.poll() is None:
-            self.stop()
-        if self.collector:
-            self.collector.end()
-        if self.wire:
-            self.wire.end()
-        if self.router:
-            self.router.stop()
-        sh("ip", "netns", "del", self.namespace)
+        with contextlib.ExitStack() as ends:  # each, whatever becomes of the others
+            ends.callback(sh, "ip", "netns", "del", self.namespace)
+            for one, end in ((self.router, "stop"), (self.wire, "end"), (self.collector, "end")):
+                if one:
+                    ends.callback(getattr(one, end))
+            if self.process and self.process.poll() is None:
+                ends.callback(self.stop)
 
     def queue(self, text, **more):
         """The number of the job."""

@@ -109,9 +109,11 @@ def test_an_agent_that_hangs(real):
     os.kill(agent.program.pid, signal.SIGSTOP)
     asked = [(subprocess.Popen(cli.argv(*line.split()), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True), told, row)
              for line, told, row in ((f"doctor {agent.name}", "jaga: rtr1 ", ""), ("snapshots --all --take", "1 of 1 devices", "rtr1"))]
-    for process, told, row in asked:
-        out, err = process.communicate(timeout=4 * LATE_S)
-        assert process.returncode == EXIT_OFFLINE and told in err and "  next: " in err and row in out, (out, err)
-    os.kill(agent.program.pid, signal.SIGCONT)
+    try:
+        for process, told, row in asked:
+            out, err = process.communicate(timeout=4 * LATE_S)
+            assert process.returncode == EXIT_OFFLINE and told in err and "  next: " in err and row in out, (out, err)
+    finally:
+        os.kill(agent.program.pid, signal.SIGCONT)  # or it cannot be ended
     cli.wait_online(agent.name, timeout_s=90)
-    wait_until(lambda: cli.run("doctor", agent.name, check=False).returncode == 0, 60, "it answers again")
+    wait_until(lambda: cli.run("doctor", agent.name, check=False, timeout=LATE_S).returncode == 0, LATE_S, "it answers again")

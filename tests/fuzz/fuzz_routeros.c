@@ -17,7 +17,7 @@
 
 #define BUCKETS 8
 
-static const char configuration[] = "[agent]\nidentity = r1\nbuckets = 8\n[router]\ndriver = routeros\naddress = 192.0.2.1\nuser = jaga\n"
+static const char configuration[] = "[agent]\nidentity = r1\nbuckets = 8\nstate_dir = /proc/nowhere\n[router]\ndriver = routeros\naddress = 192.0.2.1\nuser = jaga\n"
 				    "[lan]\ninterfaces = bridge, guests\n"
 				    "[uplink isp1]\ninterface = ether1\nsource = 192.0.2.11\ntargets = 1.1.1.1\nweight = 60\n"
 				    "[uplink isp2]\ninterface = ether2\ngateway = 10.0.2.1\nsource = 192.0.2.12\ntargets = 8.8.8.8\n"

@@ -11,6 +11,7 @@
 
 #define PENDING	 64   /* more commands are not answered */
 #define ANSWERS	 1000 /* a driver that asks on is left alone after so many */
+#define SENTENCES 100000 /* a menu that is asked for again and again falls silent, or one input takes minutes */
 #define SECTIONS 96
 #define API_PORT 8728
 
@@ -31,7 +32,7 @@ static struct {
 	size_t n_sections;
 	struct command pending[PENDING], listens[PENDING];
 	size_t n_pending, n_listens;
-	unsigned n_answers;
+	unsigned n_answers, n_sentences;
 } play;
 
 /* --- the router's answers ---------------------------------------------------------------------------------- */
@@ -108,7 +109,7 @@ static void begin_sentence(const char *reply, size_t length, uint32_t tag)
 static void end_sentence(const struct ros_stream *stream)
 {
 	ros_end_sentence(&out);
-	if (!out.failed)
+	if (!out.failed && play.n_sentences++ < SENTENCES)
 		world_say(find_stream(stream), (const uint8_t *)out.data, out.length);
 }
 

@@ -17,10 +17,12 @@ def sh(*command, check=True):
 
 
 def wait_for(what, condition, timeout_s=20):
+    """The first true value of condition()."""
     end = time.monotonic() + timeout_s * PATIENCE
-    while not condition():
+    while not (value := condition()):
         assert time.monotonic() < end, f"never: {what}"
         time.sleep(0.05)
+    return value
 
 
 def in_namespace(name, function, *arguments):
