@@ -115,6 +115,7 @@ static void take_reason(struct ros_outcome *outcome, const struct ros_verdict *v
 		err_set(&outcome->why, 0, "%.*s", (int)length, verdict->reason);
 	else
 		err_set(&outcome->why, 0, "the router does not say why");
+	err_make_printable(&outcome->why); /* whatever a script has printed */
 }
 
 static void take_place(struct ros_execution *execution, const struct ros_verdict *verdict)
