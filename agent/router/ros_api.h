@@ -15,6 +15,7 @@
 #ifndef JAGA_AGENT_ROUTER_ROS_API_H
 #define JAGA_AGENT_ROUTER_ROS_API_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -50,13 +51,20 @@ struct ros_api_events {
 struct ros_result {
 	/*
 	 * 0: !done. -EREMOTEIO: the router refused it, why in err and category (-1: none said). -ECANCELED: by
-	 * ros_api_cancel or by its own callback. -ETIMEDOUT, -ECONNRESET: unknown whether the router carried it out.
+	 * ros_api_cancel, ros_api_destroy or its own callback. -ECONNRESET: the session is lost, also by its deadline; unknown whether the
+	 * router carried it out.
 	 */
 	int status;
 	int category;
 	const struct ros_sentence *done; /* of !done, for =ret=; NULL unless status is 0 */
 	struct err err;
 };
+
+/* Its session ended: of a command that nobody cancels. */
+static inline bool ros_result_is_lost(const struct ros_result *result)
+{
+	return result->status == -ECONNRESET || result->status == -ECANCELED;
+}
 
 struct ros_answer { /* NULL where an answer has no such part */
 	/* One !re. Negative: enough, cancel the command with that status. */

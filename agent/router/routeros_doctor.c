@@ -277,7 +277,7 @@ static void on_look_end(void *arg, const struct ros_result *result)
 {
 	struct routeros_doctor_job *job = arg;
 
-	if (result->status == -ECONNRESET || result->status == -ECANCELED)
+	if (ros_result_is_lost(result))
 		return; /* anew in the next session; close frees it */
 	if (result->status < 0)
 		note_unread(job, &result->err);

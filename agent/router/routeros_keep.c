@@ -303,7 +303,7 @@ static void step(struct router *router)
 
 static bool is_over(struct router *router, const struct ros_result *result)
 {
-	if (result->status != -ECONNRESET && result->status != -ECANCELED && result->status != -ETIMEDOUT)
+	if (!ros_result_is_lost(result))
 		return false;
 	router->keeper.state = ROS_UNREAD;
 	return true;

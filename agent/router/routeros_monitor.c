@@ -195,7 +195,7 @@ static void on_print_end(void *arg, const struct ros_result *result)
 {
 	struct menu_state *state = arg;
 
-	if (result->status == -ECONNRESET || result->status == -ECANCELED)
+	if (ros_result_is_lost(result))
 		return; /* the next session begins anew */
 	if (result->status == 0 && state->menu->watch == ROUTER_WATCH_LTE)
 		routeros_modems_ask(&state->router->monitor->modems);
@@ -242,7 +242,7 @@ static void on_listen_end(void *arg, const struct ros_result *result)
 
 	if (is_missing_command(result))
 		state->is_missing = true;
-	else if (result->status != -ECONNRESET && result->status != -ECANCELED)
+	else if (!ros_result_is_lost(result))
 		state->is_deaf = true;
 }
 

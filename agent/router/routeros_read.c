@@ -244,7 +244,7 @@ static void on_print_end(void *arg, const struct ros_result *result)
 {
 	struct router *router = arg;
 
-	if (result->status == -ECONNRESET || result->status == -ECANCELED)
+	if (ros_result_is_lost(result))
 		return; /* the next session begins anew */
 	if (result->status < 0 && !is_missing(router, result)) {
 		fail(router, &result->err);

@@ -10,7 +10,6 @@
  * Lists that are wanted no more lose their entries at once. Connections are forgotten behind the entries: what starts anew
  * must find them. Called by routeros.c; every answer calls routeros_steer() again, until nothing is left to send.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -113,11 +112,6 @@ static void refused(struct router *router, const char *what, const struct err *w
 	router->steering.is_stuck = true;
 }
 
-static bool is_lost(const struct ros_result *result)
-{
-	return result->status == -ECONNRESET || result->status == -ECANCELED || result->status == -ETIMEDOUT;
-}
-
 static void on_added(void *arg, const struct ros_result *result)
 {
 	struct ros_entry *entry = arg;
@@ -126,7 +120,7 @@ static void on_added(void *arg, const struct ros_result *result)
 
 	router->steering.n_under_way--;
 	entry->state = ROS_ENTRY_FREE;
-	if (is_lost(result))
+	if (ros_result_is_lost(result))
 		return;
 	if (result->status < 0) {
 		refused(router, "does not steer", &result->err);
@@ -144,7 +138,7 @@ static void on_removed(void *arg, const struct ros_result *result)
 
 	entry->router->steering.n_under_way--;
 	entry->state = ROS_ENTRY_FREE;
-	if (!is_lost(result))
+	if (!ros_result_is_lost(result))
 		routeros_steer(entry->router);
 }
 
@@ -254,7 +248,7 @@ static void on_flushed(void *arg, const struct ros_result *result)
 	uint32_t flows;
 
 	router->steering.n_under_way--;
-	if (is_lost(result))
+	if (ros_result_is_lost(result))
 		return;
 	if (ret && parse_u32(ret, 0, UINT32_MAX, &flows) == 0) /* versions without as-string tell the number of a job, "*1" */
 		router->steering.flows_moved += flows;
