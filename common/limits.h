@@ -131,7 +131,8 @@
 #define LIMIT_ROS_ENTRIES 320	      /* of address-lists that steer: 80 lists, in both forms, and one to spare */
 #define LIMIT_ROS_STEER_S 30	      /* an entry ends by itself after this: so long a dead agent is obeyed */
 #define LIMIT_ROS_REFRESH_MS 10000    /* and is renewed after this: twice it may be late */
-#define LIMIT_ROS_LEASE_S 90	      /* likewise of the entry that tells who steers: so long another agent waits for a dead one */
+#define LIMIT_ROS_LEASE_S 90	      /* likewise of the entry that tells who steers: so long another agent waits for a dead one. A
+				       * look may take LIMIT_ROS_PRINT_MS of it: who steers has renewed before */
 #define LIMIT_ROS_LEASE_ROUNDS 6      /* refreshes until that one is renewed: it may be half as late, and the one before has ended. Not
 				       * each time: RouterOS logs every entry that is added, and counts it in others' safe mode */
 #define LIMIT_ROS_LEASE_ID 8	      /* random bytes by which an agent knows its former self: two alike are not met */

@@ -15,6 +15,7 @@
  */
 #define LOOKS_OF_A_CLAIM 2
 #define LOOKS_OF_A_HOLDER 4
+#define LOOK_RESTS 2 /* a look that took long is paid for with so much rest: a third of the time is enough for one that only waits */
 
 static const char head[] = "jaga: agent ", between[] = " at ";
 
@@ -131,13 +132,26 @@ static bool yields(const struct ros_lease *lease)
 	return !is_lower || lease->n_met >= LOOKS_OF_A_CLAIM;
 }
 
-enum ros_lease_step ros_lease_judge(struct ros_lease *lease)
+static bool stands(const struct ros_lease *lease)
 {
-	bool has_own = false, is_due = lease->age >= LIMIT_ROS_LEASE_ROUNDS;
-
 	for (unsigned slot = 0; slot < ROS_LEASE_SLOTS; slot++)
-		has_own = has_own || lease->own[slot][0] != '\0';
+		if (lease->own[slot][0] != '\0')
+			return true;
+	return false;
+}
+
+/* Our last entry stands for so long at least, as nobody has taken it away; an age of n rounds is less than n + 1. */
+static bool stands_for(const struct ros_lease *lease, int64_t wait_ms)
+{
+	return lease->age < (LIMIT_ROS_LEASE_S * INT64_C(1000) - wait_ms) / LIMIT_ROS_REFRESH_MS;
+}
+
+enum ros_lease_step ros_lease_judge(struct ros_lease *lease, int64_t took_ms)
+{
+	bool has_own = stands(lease), is_due = lease->age >= LIMIT_ROS_LEASE_ROUNDS;
+
 	lease->n_met = lease->has_other ? lease->n_met + 1 : 0;
+	lease->rest = (unsigned)(LOOK_RESTS * took_ms / LIMIT_ROS_REFRESH_MS);
 	if (lease->has_other && !has_own) {
 		lease->state = ROS_LEASE_OTHERS;
 		return ROS_LEASE_REST;
@@ -148,26 +162,44 @@ enum ros_lease_step ros_lease_judge(struct ros_lease *lease)
 	}
 	/* What our former self wrote may end before the next command does. */
 	if (lease->state != ROS_LEASE_OURS)
-		lease->state = has_own && !is_due && !lease->has_other ? ROS_LEASE_OURS : ROS_LEASE_CLAIMED;
+		lease->state = has_own && stands_for(lease, LIMIT_ROS_REFRESH_MS) && !lease->has_other ? ROS_LEASE_OURS : ROS_LEASE_CLAIMED;
 	/* Of two that claim nobody renews: they know soon. */
 	return !has_own || (is_due && (lease->state == ROS_LEASE_OURS || !lease->has_other)) ? ROS_LEASE_WRITE : ROS_LEASE_REST;
+}
+
+void ros_lease_renew(struct ros_lease *lease)
+{
+	/* Of n rounds n - 1 are whole. */
+	if (lease->between + lease->age >= LIMIT_ROS_LEASE_S * 1000 / LIMIT_ROS_REFRESH_MS + 2)
+		lease->own[1 - lease->last][0] = '\0';
 }
 
 void ros_lease_wrote(struct ros_lease *lease)
 {
 	lease->last = ros_lease_slot(lease);
+	lease->between = lease->age == UINT_MAX ? 0 : lease->age;
 	lease->age = 0;
 }
 
 void ros_lease_refused(struct ros_lease *lease)
 {
-	lease->state = ROS_LEASE_OURS;
-	lease->age = 0;
+	if (!lease->has_other)
+		lease->state = ROS_LEASE_OURS;
+	if (!stands(lease))
+		lease->age = 0;
 }
 
-bool ros_lease_round(struct ros_lease *lease)
+enum ros_lease_step ros_lease_round(struct ros_lease *lease)
 {
 	if (lease->age < UINT_MAX)
 		lease->age++;
-	return lease->state != ROS_LEASE_OURS || lease->n_met > 0 || lease->age >= LIMIT_ROS_LEASE_ROUNDS;
+	if (lease->state == ROS_LEASE_OTHERS && lease->rest > 0) {
+		lease->rest--;
+		return ROS_LEASE_REST;
+	}
+	if (lease->state != ROS_LEASE_OURS)
+		return ROS_LEASE_LOOK;
+	if (lease->n_met == 0 && lease->age < LIMIT_ROS_LEASE_ROUNDS)
+		return ROS_LEASE_REST;
+	return stands_for(lease, LIMIT_ROS_PRINT_MS + LIMIT_ROS_REFRESH_MS) ? ROS_LEASE_LOOK : ROS_LEASE_WRITE;
 }

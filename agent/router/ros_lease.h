@@ -8,9 +8,11 @@
  *
  * The id stands in the agent's state directory: an agent that was restarted knows its former self by it. Entries with a time-out
  * cannot be edited, so an agent has two addresses, of its id: when the entry of the one is two thirds over it writes the other, and
- * by the time that one is, the first has ended by itself.
+ * by the time that one is, the first has ended by itself. It writes first and looks then: a look can take a minute where there are
+ * many entries of others, and ours must not end meanwhile.
  *
- * Who wants to steer looks first, and goes by what is there, one look after the other:
+ * Who wants to steer looks first, and goes by what is there, one look after the other. A look that the router refuses shows nothing,
+ * and changes nothing:
  *
  *	NONE ---- nobody ---> writes, CLAIMED ---- alone -----------------------------> OURS, renews
  *	  |                      |                                                       |
@@ -47,6 +49,8 @@ struct ros_lease {
 	unsigned n_met; /* looks in a row that found another */
 	unsigned age;	/* rounds since our entry was written */
 	unsigned last;	/* slot in which that was */
+	unsigned between; /* rounds from the one before to that; 0: nobody knows */
+	unsigned rest;	/* rounds in which one that waits need not look */
 	/* of the last look */
 	char own[ROS_LEASE_SLOTS][LIMIT_ROS_ID]; /* item ids of our entries; "": this one does not stand */
 	bool has_other;
@@ -55,6 +59,7 @@ struct ros_lease {
 
 enum ros_lease_step {
 	ROS_LEASE_REST,
+	ROS_LEASE_LOOK,
 	ROS_LEASE_WRITE,    /* an entry in ros_lease_slot(), then look again */
 	ROS_LEASE_WITHDRAW, /* take our entries away */
 };
@@ -65,18 +70,26 @@ void ros_lease_reset(struct ros_lease *lease);
 void ros_lease_begin(struct ros_lease *lease);
 /* A row of the address-lists, with .id, list, address, comment and dynamic. Others' lists, and entries without end, are no leases. */
 void ros_lease_take(struct ros_lease *lease, const struct ros_sentence *row);
-/* All rows were taken: sets the state. */
-enum ros_lease_step ros_lease_judge(struct ros_lease *lease);
+/* All rows were taken, in so long: sets the state. Not LOOK. */
+enum ros_lease_step ros_lease_judge(struct ros_lease *lease, int64_t took_ms);
 /*
  * Where to write: a free slot. Neither is when we began anew soon after a renewal: the one that was not written last, and its entry
  * has to be taken away before.
  */
 unsigned ros_lease_slot(const struct ros_lease *lease);
 void ros_lease_wrote(struct ros_lease *lease);
-/* The router takes no such entry. Nobody else was there, so we steer without. */
+/*
+ * The router takes no such entry, after a look. If nobody else was there we steer without, and try again: in a round while one of
+ * ours stands, and when a renewal would be due after that.
+ */
 void ros_lease_refused(struct ros_lease *lease);
-/* A round has passed, LIMIT_ROS_REFRESH_MS: must be looked again? */
-bool ros_lease_round(struct ros_lease *lease);
+/* A round has passed, LIMIT_ROS_REFRESH_MS. Not WITHDRAW; WRITE: renew, then look. */
+enum ros_lease_step ros_lease_round(struct ros_lease *lease);
+/*
+ * Before that WRITE, and not while a look is under way: forgets our entry before the last if it must have ended. If it has not, or
+ * another stands in the way, the write is refused, of which the look tells why.
+ */
+void ros_lease_renew(struct ros_lease *lease);
 
 /* The comment and the address of our entry. */
 #define ROS_LEASE_COMMENT 128

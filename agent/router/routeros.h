@@ -115,8 +115,11 @@ struct ros_claim { /* to be the agent that steers */
 	bool is_held;	   /* the router is ours to change */
 	bool is_under_way; /* a look, and what follows from it */
 	bool has_written;  /* in this one */
+	bool is_blind;	   /* ... what it writes renews, before a look */
+	int64_t look_ms;   /* when it began */
 	bool has_yielded;  /* another has had it since we read the router */
 	bool is_mute;	   /* the router takes no entry of ours; that was told */
+	bool is_blind_told; /* the router refused the last look */
 };
 
 struct routeros_snapshot_job; /* routeros_snapshot.c */

@@ -6,8 +6,8 @@
  *	                 +-> withdraw, one by one   another has it
  *	                 `-> conclude()             ours: the plan and what steers may be sent. Another's: nothing is, and who it is told
  *
- * At rest whoever steers looks, writes and looks again once a minute; who waits looks every ten seconds. In steering itself
- * nothing waits for any of this. Called by routeros.c.
+ * At rest whoever steers writes and looks once a minute; who waits looks every ten seconds, or less often where that takes long. While
+ * a session lasts steering itself waits for none of this. A look that is refused is told, and changes nothing. Called by routeros.c.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "agent/router/routeros.h"
+#include "common/clock.h"
 #include "common/file.h"
 #include "common/random.h"
 
@@ -42,7 +43,10 @@ static bool read_id(const char *path, char ret_id[static 2 * LIMIT_ROS_LEASE_ID 
 	return true;
 }
 
-/* As the journal is written: a new file that takes the place of the old one, or neither. */
+/*
+ * A new file that takes the place of the old one. It is not waited for until it is on the disk: it is written once in the life of an
+ * agent, and one whose machine loses power in that minute makes another, and waits for its former self.
+ */
 static int write_id(const char *dir, const char *id)
 {
 	char temporary[LIMIT_PATH + 16], path[LIMIT_PATH + 16], text[2 * LIMIT_ROS_LEASE_ID + 2];
@@ -133,6 +137,14 @@ static void hold(struct router *router)
 	routeros_on_held(router, has_yielded);
 }
 
+/* At once: what still says that we steer is taken away after that. */
+static void yield(struct router *router)
+{
+	router->claim.is_held = false;
+	router->claim.has_yielded = true;
+	router->steering.flush_all = router->steering.flush_unreplied = 0; /* not of what another does now */
+}
+
 static void conclude(struct router *router)
 {
 	struct ros_claim *claim = &router->claim;
@@ -141,9 +153,6 @@ static void conclude(struct router *router)
 	if (claim->lease.state == ROS_LEASE_OURS) {
 		hold(router);
 	} else if (claim->lease.state == ROS_LEASE_OTHERS) {
-		claim->is_held = false;
-		claim->has_yielded = true;
-		router->steering.flush_all = router->steering.flush_unreplied = 0; /* not of what another does now */
 		tell_other(router);
 		routeros_settle(router);
 	}
@@ -154,11 +163,7 @@ static void conclude(struct router *router)
 static void send_look(struct router *router);
 static void withdraw(struct router *router);
 
-/* The session is lost: routeros_lease_forget() has been called, or is about to be. */
-static bool is_lost(const struct ros_result *result)
-{
-	return result->status == -ECONNRESET || result->status == -ECANCELED || result->status == -ETIMEDOUT;
-}
+/* Where a session is lost routeros_lease_forget() has been called, or is about to be. */
 
 /* There is no room for another command: the next round looks again. */
 static void send_command(struct router *router, const struct ros_answer *answer)
@@ -180,8 +185,12 @@ static void on_written(void *arg, const struct ros_result *result)
 {
 	struct router *router = arg;
 
-	if (is_lost(result))
+	if (ros_result_is_lost(result))
 		return;
+	if (result->status < 0 && router->claim.is_blind) {
+		send_look(router); /* what stands in the way? */
+		return;
+	}
 	if (result->status < 0) {
 		go_mute(router, result->err.text);
 		return;
@@ -205,7 +214,7 @@ static void write_entry(struct router *router);
 /* One that is gone already needs no removing. */
 static void on_place_made(void *arg, const struct ros_result *result)
 {
-	if (!is_lost(result))
+	if (!ros_result_is_lost(result))
 		write_entry(arg);
 }
 
@@ -232,7 +241,7 @@ static void write_entry(struct router *router)
 
 static void on_withdrawn(void *arg, const struct ros_result *result)
 {
-	if (!is_lost(result))
+	if (!ros_result_is_lost(result))
 		withdraw(arg);
 }
 
@@ -264,38 +273,56 @@ static void judge_removal(struct router *router)
 	struct ros_lease *lease = &router->claim.lease;
 
 	lease->state = lease->has_other ? ROS_LEASE_OTHERS : ROS_LEASE_OURS;
+	if (lease->has_other)
+		yield(router);
 	withdraw(router);
+}
+
+static void judge(struct router *router)
+{
+	struct ros_claim *claim = &router->claim;
+	struct ros_lease *lease = &claim->lease;
+	enum ros_lease_step step = ros_lease_judge(lease, clock_mono_ms() - claim->look_ms);
+
+	if (lease->state == ROS_LEASE_OTHERS)
+		yield(router);
+	if (step == ROS_LEASE_WITHDRAW)
+		withdraw(router);
+	else if (step != ROS_LEASE_WRITE)
+		conclude(router);
+	else if (claim->has_written && lease->own[lease->last][0] == '\0')
+		go_mute(router, "it does not show what it took");
+	else
+		write_entry(router);
+}
+
+/* Refused, or cut short: nothing that was known before is refuted by it. */
+static void go_blind(struct router *router, const char *why)
+{
+	struct ros_claim *claim = &router->claim;
+
+	if (!claim->is_blind_told)
+		routeros_trouble(router, LOG_LEVEL_WARNING, "does not show whether another agent steers it, looking again in %d s: %s",
+				 LIMIT_ROS_REFRESH_MS / 1000, why);
+	claim->is_blind_told = true;
+	claim->is_under_way = false;
 }
 
 static void on_looked(void *arg, const struct ros_result *result)
 {
 	struct router *router = arg;
-	struct ros_claim *claim = &router->claim;
 
-	if (is_lost(result))
+	if (ros_result_is_lost(result))
 		return;
 	if (result->status < 0) {
-		go_mute(router, result->err.text);
+		go_blind(router, result->err.text);
 		return;
 	}
-	if (router->is_removed) {
+	router->claim.is_blind_told = false;
+	if (router->is_removed)
 		judge_removal(router);
-		return;
-	}
-	switch (ros_lease_judge(&claim->lease)) {
-	case ROS_LEASE_WRITE:
-		if (claim->has_written)
-			go_mute(router, "it does not show what it took");
-		else
-			write_entry(router);
-		break;
-	case ROS_LEASE_WITHDRAW:
-		withdraw(router);
-		break;
-	case ROS_LEASE_REST:
-		conclude(router);
-		break;
-	}
+	else
+		judge(router);
 }
 
 static void send_look(struct router *router)
@@ -303,6 +330,8 @@ static void send_look(struct router *router)
 	static const struct ros_answer answer = { .on_re = on_row, .on_end = on_looked };
 	struct buf *out = ros_api_begin(router->api, "/ip/firewall/address-list/print");
 
+	router->claim.is_blind = false;
+	router->claim.look_ms = clock_mono_ms();
 	ros_lease_begin(&router->claim.lease);
 	ros_put_text(out, ".proplist", ".id,list,address,comment,dynamic");
 	ros_put_query(out, "list", ROS_LEASE_LIST);
@@ -311,15 +340,31 @@ static void send_look(struct router *router)
 
 /* --- when ------------------------------------------------------------------------------------------- */
 
-void routeros_lease_look(struct router *router)
+static bool begin(struct router *router)
 {
 	struct ros_claim *claim = &router->claim;
 
 	if (!(router->is_installed || router->is_removed) || claim->is_under_way || !ros_api_is_open(router->api))
-		return;
+		return false;
 	claim->is_under_way = true;
 	claim->has_written = false;
-	send_look(router);
+	return true;
+}
+
+void routeros_lease_look(struct router *router)
+{
+	if (begin(router))
+		send_look(router);
+}
+
+/* Who steers says so first, and looks then. */
+static void renew(struct router *router)
+{
+	if (!begin(router))
+		return;
+	router->claim.is_blind = true;
+	ros_lease_renew(&router->claim.lease);
+	write_entry(router);
 }
 
 void routeros_lease_want(struct router *router)
@@ -331,7 +376,13 @@ void routeros_lease_want(struct router *router)
 
 void routeros_lease_next_round(struct router *router)
 {
-	if (ros_lease_round(&router->claim.lease) || !router->claim.is_held)
+	const struct ros_claim *claim = &router->claim;
+	enum ros_lease_step step = ros_lease_round(&router->claim.lease);
+	bool must_hold = claim->lease.state == ROS_LEASE_OURS && !claim->is_held;
+
+	if (step == ROS_LEASE_WRITE && router->is_installed)
+		renew(router);
+	else if (step != ROS_LEASE_REST || must_hold)
 		routeros_lease_look(router);
 }
 
@@ -339,6 +390,6 @@ void routeros_lease_forget(struct router *router)
 {
 	struct ros_claim *claim = &router->claim;
 
-	claim->is_held = claim->is_under_way = claim->has_yielded = claim->is_mute = false;
+	claim->is_held = claim->is_under_way = claim->has_yielded = claim->is_mute = claim->is_blind_told = false;
 	ros_lease_reset(&claim->lease);
 }

@@ -57,7 +57,7 @@ static enum ros_lease_step look(struct ros_lease *lease, unsigned own, const cha
 		ros_lease_put(&that, 0, comment, address);
 		take(lease, ROS_LEASE_LIST, address, comment, "yes");
 	}
-	return ros_lease_judge(lease);
+	return ros_lease_judge(lease, 0);
 }
 
 /* --- entries ------------------------------------------------------------------------------------- */
@@ -164,10 +164,11 @@ static void test_alone(void **state)
 	assert_int_equal(lease.state, ROS_LEASE_OURS);
 	for (unsigned renewals = 0; renewals < 3; renewals++) {
 		for (unsigned round = 1; round < LIMIT_ROS_LEASE_ROUNDS; round++)
-			assert_false(ros_lease_round(&lease));
-		assert_true(ros_lease_round(&lease));
-		assert_int_equal(look(&lease, 1u << renewals % 2, NULL), ROS_LEASE_WRITE);
+			assert_int_equal(ros_lease_round(&lease), ROS_LEASE_REST);
+		assert_int_equal(ros_lease_round(&lease), ROS_LEASE_WRITE); /* before any look */
+		ros_lease_renew(&lease);
 		assert_int_equal(ros_lease_slot(&lease), 1 - renewals % 2);
+		assert_string_equal(lease.own[1 - renewals % 2], ""); /* nothing has to be taken away for it */
 		assert_int_equal(lease.state, ROS_LEASE_OURS);
 		ros_lease_wrote(&lease);
 		assert_int_equal(look(&lease, 3, NULL), ROS_LEASE_REST);
@@ -223,10 +224,27 @@ static void test_another_is_waited_for(void **state)
 	for (unsigned rounds = 0; rounds < 20; rounds++) { /* the order of ids is none against who was there before */
 		assert_int_equal(look(&lease, 0, HIGH), ROS_LEASE_REST);
 		assert_int_equal(lease.state, ROS_LEASE_OTHERS);
-		assert_true(ros_lease_round(&lease));
+		assert_int_equal(ros_lease_round(&lease), ROS_LEASE_LOOK);
 	}
 	assert_int_equal(look(&lease, 0, NULL), ROS_LEASE_WRITE);
 	assert_int_equal(lease.state, ROS_LEASE_CLAIMED);
+}
+
+/* A router with an address-list of 50,000 entries is not printed without end by one that only waits. */
+static void test_a_slow_look_is_followed_by_rest(void **state)
+{
+	struct ros_lease lease = agent(LOW);
+	unsigned rounds = 0;
+
+	(void)state;
+	look(&lease, 0, HIGH);
+	assert_int_equal(ros_lease_judge(&lease, 2 * LIMIT_ROS_REFRESH_MS), ROS_LEASE_REST);
+	while (ros_lease_round(&lease) == ROS_LEASE_REST)
+		rounds++;
+	assert_int_equal(rounds, 4);
+	lease.state = ROS_LEASE_CLAIMED; /* who has something to do waits for nothing */
+	lease.rest = 4;
+	assert_int_equal(ros_lease_round(&lease), ROS_LEASE_LOOK);
 }
 
 static void test_two_that_claim(void **state)
@@ -242,7 +260,7 @@ static void test_two_that_claim(void **state)
 	assert_int_equal(low.state, ROS_LEASE_CLAIMED);
 	assert_int_equal(look(&high, 1, LOW), ROS_LEASE_WITHDRAW);
 	assert_int_equal(high.state, ROS_LEASE_OTHERS);
-	assert_true(ros_lease_round(&low));
+	assert_int_equal(ros_lease_round(&low), ROS_LEASE_LOOK);
 	assert_int_equal(look(&low, 1, NULL), ROS_LEASE_REST);
 	assert_int_equal(low.state, ROS_LEASE_OURS);
 }
@@ -261,7 +279,7 @@ static void test_who_steers_is_not_driven_out(void **state)
 	ros_lease_wrote(&high);
 	assert_int_equal(look(&high, 3, LOW), ROS_LEASE_REST); /* has renewed */
 	assert_int_equal(look(&low, 1, HIGH), ROS_LEASE_REST);
-	assert_true(ros_lease_round(&high));
+	assert_int_equal(ros_lease_round(&high), ROS_LEASE_LOOK);
 	assert_int_equal(look(&high, 3, LOW), ROS_LEASE_REST);
 	assert_int_equal(look(&low, 1, HIGH), ROS_LEASE_WITHDRAW);
 	assert_int_equal(look(&high, 3, NULL), ROS_LEASE_REST);
@@ -303,9 +321,54 @@ static void test_a_router_that_takes_no_entry(void **state)
 	assert_int_equal(look(&lease, 0, NULL), ROS_LEASE_WRITE);
 	ros_lease_refused(&lease);
 	assert_int_equal(lease.state, ROS_LEASE_OURS);
-	assert_false(ros_lease_round(&lease)); /* tried again when a renewal is due */
+	assert_int_equal(ros_lease_round(&lease), ROS_LEASE_REST); /* tried again when a renewal is due */
 	assert_int_equal(look(&lease, 0, NULL), ROS_LEASE_WRITE);
 	assert_int_equal(lease.state, ROS_LEASE_OURS); /* steering does not pause for it */
+	ros_lease_refused(&lease);
+	for (unsigned round = 1; round < LIMIT_ROS_LEASE_ROUNDS; round++)
+		assert_int_equal(ros_lease_round(&lease), ROS_LEASE_REST);
+	assert_int_equal(ros_lease_round(&lease), ROS_LEASE_WRITE);
+}
+
+/* The one before still stands, and for half a minute only. */
+static void test_a_renewal_that_is_refused_is_tried_in_the_next_round(void **state)
+{
+	struct ros_lease lease = agent(LOW);
+
+	(void)state;
+	lease.state = ROS_LEASE_OURS;
+	lease.age = LIMIT_ROS_LEASE_ROUNDS;
+	assert_int_equal(look(&lease, 1, NULL), ROS_LEASE_WRITE);
+	ros_lease_refused(&lease);
+	assert_int_equal(lease.state, ROS_LEASE_OURS);
+	assert_int_equal(ros_lease_round(&lease), ROS_LEASE_WRITE);
+	assert_int_equal(ros_lease_slot(&lease), 1);
+}
+
+static void test_who_meets_another_is_not_mute(void **state)
+{
+	struct ros_lease lease = agent(LOW);
+
+	(void)state;
+	lease.state = ROS_LEASE_CLAIMED;
+	lease.has_other = true;
+	ros_lease_refused(&lease);
+	assert_int_equal(lease.state, ROS_LEASE_CLAIMED);
+}
+
+/* Not by a look that takes longer than our entry stands. */
+static void test_who_steers_renews_before_a_look(void **state)
+{
+	struct ros_lease high = agent(HIGH);
+
+	(void)state;
+	high.state = ROS_LEASE_OURS;
+	high.age = 0;
+	for (int64_t age_ms = LIMIT_ROS_REFRESH_MS; age_ms < LIMIT_ROS_LEASE_S * 1000; age_ms += LIMIT_ROS_REFRESH_MS) {
+		high.n_met = 1;
+		assert_int_equal(ros_lease_round(&high), age_ms + 2 * LIMIT_ROS_REFRESH_MS + LIMIT_ROS_PRINT_MS <= LIMIT_ROS_LEASE_S * 1000 ?
+								 ROS_LEASE_LOOK : ROS_LEASE_WRITE);
+	}
 }
 
 /* --- laboratories -------------------------------------------------------------------------------------- */
@@ -316,14 +379,16 @@ static void test_a_router_that_takes_no_entry(void **state)
 
 static struct {
 	uint64_t random;
-	int now_s;
+	int now_s, slowest_s; /* look */
 	struct {
 		int until_s; /* it stands until then */
 		char comment[ROS_LEASE_COMMENT], address[INET_ADDRSTRLEN];
 	} entries[ENTRIES];
 	struct {
 		struct ros_lease lease;
-		enum { WAITS, LOOKS, WRITES, WITHDRAWS } does;
+		enum { WAITS, RENEWS, LOOKS, READS, WRITES, WITHDRAWS } does;
+		int look_s, look_until_s;
+		bool is_read_late;
 		int round_s, sleeps_until_s;
 		bool is_dead;
 	} agents[AGENTS];
@@ -356,13 +421,14 @@ static void reconnect(unsigned i)
 	lab.agents[i].does = LOOKS;
 }
 
-/* As RouterOS refuses a second one with the same address. */
-static void add_entry(const char *comment, const char *address)
+/* False: as RouterOS refuses a second one with the same address. */
+static bool add_entry(const char *comment, const char *address)
 {
 	unsigned at = 0;
 
 	for (unsigned e = 0; e < ENTRIES; e++) {
-		assert_false(lab.entries[e].until_s > lab.now_s && strcmp(lab.entries[e].address, address) == 0);
+		if (lab.entries[e].until_s > lab.now_s && strcmp(lab.entries[e].address, address) == 0)
+			return false;
 		if (lab.entries[e].until_s <= lab.now_s)
 			at = e;
 	}
@@ -370,6 +436,33 @@ static void add_entry(const char *comment, const char *address)
 	lab.entries[at].until_s = lab.now_s + LIMIT_ROS_LEASE_S;
 	memcpy(lab.entries[at].comment, comment, ROS_LEASE_COMMENT);
 	memcpy(lab.entries[at].address, address, INET_ADDRSTRLEN);
+	return true;
+}
+
+static void read_entries(struct ros_lease *lease)
+{
+	ros_lease_begin(lease);
+	for (unsigned e = 0; e < ENTRIES; e++)
+		if (lab.entries[e].until_s > lab.now_s)
+			take(lease, ROS_LEASE_LIST, lab.entries[e].address, lab.entries[e].comment, "true");
+}
+
+/* The rows are those of its begin, or of its end. */
+static void end_look(unsigned i)
+{
+	struct ros_lease *lease = &lab.agents[i].lease;
+
+	if (lab.now_s < lab.agents[i].look_until_s)
+		return;
+	if (lab.agents[i].is_read_late)
+		read_entries(lease);
+	lab.agents[i].does = WAITS;
+	switch (ros_lease_judge(lease, (lab.now_s - lab.agents[i].look_s) * INT64_C(1000))) {
+	case ROS_LEASE_LOOK: fail_msg("looks again at once"); break;
+	case ROS_LEASE_REST: break;
+	case ROS_LEASE_WRITE: lab.agents[i].does = WRITES; break;
+	case ROS_LEASE_WITHDRAW: lab.agents[i].does = WITHDRAWS; break;
+	}
 }
 
 /* One command of an agent, carried out and answered; it decides what the next is. */
@@ -382,16 +475,18 @@ static void act(unsigned i)
 	case WAITS:
 		return;
 	case LOOKS:
-		ros_lease_begin(lease);
-		for (unsigned e = 0; e < ENTRIES; e++)
-			if (lab.entries[e].until_s > lab.now_s)
-				take(lease, ROS_LEASE_LIST, lab.entries[e].address, lab.entries[e].comment, "true");
-		switch (ros_lease_judge(lease)) {
-		case ROS_LEASE_REST: lab.agents[i].does = WAITS; break;
-		case ROS_LEASE_WRITE: lab.agents[i].does = WRITES; break;
-		case ROS_LEASE_WITHDRAW: lab.agents[i].does = WITHDRAWS; break;
-		}
+		read_entries(lease);
+		lab.agents[i].look_s = lab.now_s;
+		lab.agents[i].look_until_s = lab.now_s + (lab.slowest_s > 0 ? (int)chance((unsigned)lab.slowest_s) : 0);
+		lab.agents[i].is_read_late = chance(2) == 0;
+		lab.agents[i].does = READS;
+		if (lab.slowest_s == 0)
+			end_look(i);
 		return;
+	case READS:
+		end_look(i);
+		return;
+	case RENEWS:
 	case WRITES:
 		ros_lease_put(lease, ros_lease_slot(lease), comment, address);
 		if (lease->own[ros_lease_slot(lease)][0] != '\0') {
@@ -401,8 +496,10 @@ static void act(unsigned i)
 					lab.entries[e].until_s = 0;
 			return;
 		}
-		add_entry(comment, address);
-		ros_lease_wrote(lease);
+		if (add_entry(comment, address))
+			ros_lease_wrote(lease);
+		else
+			assert_int_equal(lab.agents[i].does, RENEWS); /* which goes by what it remembers */
 		lab.agents[i].does = LOOKS;
 		return;
 	case WITHDRAWS:
@@ -423,14 +520,26 @@ static unsigned n_steering(void)
 	return n;
 }
 
+static void begin_round(unsigned i)
+{
+	enum ros_lease_step step;
+
+	if (lab.now_s % ROUND_S != lab.agents[i].round_s || lab.now_s < lab.agents[i].sleeps_until_s)
+		return;
+	step = ros_lease_round(&lab.agents[i].lease);
+	if (step == ROS_LEASE_REST || lab.agents[i].does != WAITS)
+		return;
+	lab.agents[i].does = step == ROS_LEASE_WRITE ? RENEWS : LOOKS;
+	if (step == ROS_LEASE_WRITE)
+		ros_lease_renew(&lab.agents[i].lease);
+}
+
 /* A second, in which everybody has some turns, in any order. */
 static void pass_second(bool may_be_two)
 {
 	lab.now_s++;
 	for (unsigned i = 0; i < AGENTS; i++)
-		if (lab.now_s % ROUND_S == lab.agents[i].round_s && lab.now_s >= lab.agents[i].sleeps_until_s &&
-		    ros_lease_round(&lab.agents[i].lease) && lab.agents[i].does == WAITS)
-			lab.agents[i].does = LOOKS;
+		begin_round(i);
 	for (unsigned turn = chance(4 * AGENTS); turn > 0; turn--) {
 		unsigned i = chance(AGENTS);
 
@@ -469,11 +578,12 @@ static void disturb(bool may_sleep)
 	}
 }
 
-static void run_lab(uint64_t seed, bool may_sleep)
+static void run_lab(uint64_t seed, bool may_sleep, int slowest_s)
 {
 	unsigned n_others = 0, last;
 
 	begin_lab(seed);
+	lab.slowest_s = slowest_s;
 	for (unsigned i = 0; i < AGENTS; i++)
 		reconnect(i); /* all at once */
 	for (int s = 0; s < 600; s++) {
@@ -485,6 +595,7 @@ static void run_lab(uint64_t seed, bool may_sleep)
 	if (lab.agents[last].is_dead)
 		reconnect(last);
 	lab.agents[last].is_dead = false;
+	lab.slowest_s = 0;
 	for (int s = 0; s < 6 * LIMIT_ROS_LEASE_S; s++) /* who sleeps wakes, who died is forgotten */
 		pass_second(may_sleep);
 	for (unsigned i = 0; i < AGENTS; i++)
@@ -497,14 +608,22 @@ static void test_one_steers(void **state)
 {
 	(void)state;
 	for (uint64_t seed = 1; seed <= 2000; seed++)
-		run_lab(seed, false);
+		run_lab(seed, false, 0);
 }
 
 static void test_one_steers_in_the_end(void **state)
 {
 	(void)state;
 	for (uint64_t seed = 1; seed <= 2000; seed++)
-		run_lab(seed, true);
+		run_lab(seed, true, 0);
+}
+
+/* Nobody loses the router to a look that takes as long as one may. */
+static void test_one_steers_where_looks_take_long(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 2000; seed++)
+		run_lab(seed, false, LIMIT_ROS_PRINT_MS / 1000);
 }
 
 int main(void)
@@ -519,13 +638,18 @@ int main(void)
 		cmocka_unit_test(test_a_former_self_meets_another),
 		cmocka_unit_test(test_the_lowest_of_many_counts),
 		cmocka_unit_test(test_another_is_waited_for),
+		cmocka_unit_test(test_a_slow_look_is_followed_by_rest),
 		cmocka_unit_test(test_two_that_claim),
 		cmocka_unit_test(test_who_steers_is_not_driven_out),
 		cmocka_unit_test(test_two_that_steer),
 		cmocka_unit_test(test_who_slept_too_long_goes),
 		cmocka_unit_test(test_a_router_that_takes_no_entry),
+		cmocka_unit_test(test_a_renewal_that_is_refused_is_tried_in_the_next_round),
+		cmocka_unit_test(test_who_meets_another_is_not_mute),
+		cmocka_unit_test(test_who_steers_renews_before_a_look),
 		cmocka_unit_test(test_one_steers),
 		cmocka_unit_test(test_one_steers_in_the_end),
+		cmocka_unit_test(test_one_steers_where_looks_take_long),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
