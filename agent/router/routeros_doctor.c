@@ -340,7 +340,7 @@ void routeros_doctor_begin(struct router *router)
 	job->looking = 0;
 	memset(&job->facts, 0, sizeof(job->facts));
 	job->facts.config = router->config;
-	job->facts.agent_id = router->claim.lease.self.id;
+	job->facts.agent = &router->claim.lease.self;
 	look_on(job);
 }
 

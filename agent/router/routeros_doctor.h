@@ -108,7 +108,7 @@ struct ros_fact_table {
 
 struct ros_facts {
 	const struct agent_config *config;
-	const char *agent_id; /* ours; "": none yet */
+	const struct ros_lease_holder *agent; /* ours; id "": none yet, or it cannot be read */
 	uint32_t without_gateway; /* bit per uplink of the configuration: none is known */
 	uint32_t without_source;  /* the same: the agent's machine lacks that address */
 	unsigned major, minor;
@@ -122,8 +122,9 @@ struct ros_facts {
 	unsigned n_unread;	/* menus that the router refused to show */
 	char unread[LIMIT_ERR_TEXT]; /* the first of them, and why */
 
-	bool has_other_agent; /* that steers */
-	struct ros_lease_holder other_agent;
+	bool is_unknown_here; /* an agent at this address steers, with another id */
+	bool has_other_agent; /* that steers, at another */
+	struct ros_lease_holder other_agent; /* that of the lowest id, as in ros_lease.h */
 	unsigned n_interfaces;
 	struct ros_fact_interface interfaces[LIMIT_ROS_FACTS];
 	unsigned n_members; /* of interface lists */

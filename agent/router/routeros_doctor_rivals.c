@@ -14,10 +14,27 @@ void ros_take_lease(struct ros_facts *facts, const struct ros_sentence *row)
 {
 	struct ros_lease_holder holder;
 
-	if (!ros_lease_parse(row, &holder) || strcmp(holder.id, facts->agent_id) == 0)
+	if (!ros_lease_parse(row, &holder) || strcmp(holder.id, facts->agent->id) == 0)
 		return;
-	facts->has_other_agent = true;
-	facts->other_agent = holder;
+	if (holder.address[0] != '\0' && strcmp(holder.address, facts->agent->address) == 0) {
+		facts->is_unknown_here = true;
+	} else if (!facts->has_other_agent || strcmp(holder.id, facts->other_agent.id) < 0) {
+		facts->has_other_agent = true;
+		facts->other_agent = holder;
+	}
+}
+
+/* It steers from our own address: the agent that is looked at here, whose id could not be kept or may not be read. */
+static void tell_unknown_self(struct ros_doctor *doctor)
+{
+	const struct ros_facts *facts = doctor->facts;
+	struct ros_fix fix;
+
+	ros_fix_init(&fix);
+	ros_fix_add(&fix, "see that the agent can write into %.200s, and whoever runs this can read there", facts->config->state_dir);
+	ros_trap(doctor, ROUTER_TRAP_WARNING, ROUTER_TRAP_OTHER_AGENT, fix.text,
+		 "an agent at %s steers this router, which is this machine's address, but its id is not here: restarted, it waits %d s for itself",
+		 facts->agent->address, LIMIT_ROS_LEASE_S);
 }
 
 /* Beside one that steers others may watch. */
@@ -29,10 +46,13 @@ void ros_check_other_agent(struct ros_doctor *doctor)
 
 	ros_fix_init(&fix);
 	if (is_trap)
-		ros_fix_add(&fix, "systemctl disable --now jaga-agent, at %s, or stop its container; or write take_over = no in [agent] of one of the two", other->address);
+		ros_fix_add(&fix, "systemctl disable --now jaga-agent, at %s, or stop its container; or write take_over = no in [agent] "
+			    "of one of the two", other->address);
 	if (doctor->facts->has_other_agent)
 		ros_trap(doctor, is_trap ? ROUTER_TRAP_FATAL : ROUTER_TRAP_OK, ROUTER_TRAP_OTHER_AGENT, fix.text,
 			 "another agent steers this router: %s (%.8s) at %s", other->name, other->id, other->address);
+	else if (doctor->facts->is_unknown_here && ros_facts_wants_plan(doctor->facts))
+		tell_unknown_self(doctor);
 	else
 		ros_trap(doctor, ROUTER_TRAP_OK, ROUTER_TRAP_OTHER_AGENT, "", "no other agent steers this router");
 }

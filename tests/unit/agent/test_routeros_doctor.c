@@ -42,12 +42,14 @@ static void take(ros_take_fn *take_row, const char *text)
 	take_row(&facts, &row);
 }
 
+static const struct ros_lease_holder self = { .id = "5c0c2d55fbd4bd4a", .address = "192.168.88.11" };
+
 static int begin(void **state)
 {
 	(void)state;
 	memset(&facts, 0, sizeof(facts));
 	facts.config = &config;
-	facts.agent_id = "5c0c2d55fbd4bd4a";
+	facts.agent = &self;
 	config.take_over = true;
 	take(ros_take_resource, "version=7.20.4 (stable);free-hdd-space=8388608;total-hdd-space=16777216;architecture-name=arm");
 	take(ros_take_interface, "name=wan1;type=ether;actual-mtu=1500");
@@ -175,6 +177,8 @@ static void test_traps(void **state)
 		  "balancer", ROUTER_TRAP_FATAL },
 		{ ros_take_lease, "list=jaga-agent;dynamic=true;comment=jaga: agent 0c0c2d55fbd4bd4a at 192.168.88.12: other", "other-agent",
 		  ROUTER_TRAP_FATAL },
+		{ ros_take_lease, "list=jaga-agent;dynamic=true;comment=jaga: agent 0c0c2d55fbd4bd4a at 192.168.88.11: ours", "other-agent",
+		  ROUTER_TRAP_WARNING },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -192,6 +196,25 @@ static void test_traps(void **state)
 			assert_int_equal(facts.n_lookups, 1);
 		}
 	}
+}
+
+/* Ours is none of them, whatever its id, and of the others the one counts for which the rest wait. */
+static void test_several_agents(void **state)
+{
+	static const char *const comments[] = { "2c0c2d55fbd4bd4a at 192.168.88.12: second", "1c0c2d55fbd4bd4a at 192.168.88.13: first",
+						"3c0c2d55fbd4bd4a at 192.168.88.14: third", "0c0c2d55fbd4bd4a at 192.168.88.11: ours" };
+	char row[128];
+	struct told told;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(comments) / sizeof(comments[0]); i++) {
+		snprintf(row, sizeof(row), "list=jaga-agent;dynamic=true;comment=jaga: agent %s", comments[i]);
+		take(ros_take_lease, row);
+	}
+	told = examine();
+	assert_int_equal(told.n, 1);
+	assert_int_equal(told.level, ROUTER_TRAP_FATAL);
+	assert_non_null(strstr(told.what, "first (1c0c2d55) at 192.168.88.13"));
 }
 
 /* The longest name that a configuration may hold is a name, not a missing interface. */
@@ -384,7 +407,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_nothing, begin),	  cmocka_unit_test_setup(test_no_traps, begin),
 		cmocka_unit_test_setup(test_traps, begin),	  cmocka_unit_test_setup(test_who_only_watches, begin),
-		cmocka_unit_test_setup(test_longest_interface, begin),
+		cmocka_unit_test_setup(test_several_agents, begin), cmocka_unit_test_setup(test_longest_interface, begin),
 		cmocka_unit_test_setup(test_gateways, begin),	  cmocka_unit_test(test_recognised),
 		cmocka_unit_test_setup(test_distances, begin),
 		cmocka_unit_test_setup(test_networks, begin),	  cmocka_unit_test_setup(test_quotes, begin),
