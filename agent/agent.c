@@ -55,7 +55,15 @@ static void on_change(void *arg, const struct engine_change *change, int64_t swi
 {
 	struct agent *agent = arg;
 	const struct agent_config *config = agent->config;
-	const char *carried_by = change->carried_by < config->n_uplinks ? config->uplinks[change->carried_by].name : "-";
+	struct engine_change idle = *change;
+	const char *carried_by;
+
+	if (condition_is_set(&agent->conditions, CONDITION_RIVAL)) { /* it was seen here, and nothing was done about it */
+		idle.carried_by = BALANCE_NO_UPLINK;
+		change = &idle;
+		switch_us = flows_moved = 0;
+	}
+	carried_by = change->carried_by < config->n_uplinks ? config->uplinks[change->carried_by].name : "-";
 
 	log_write(change->to == UPLINK_UP ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "uplink",
 		  "%s is %s cause=%s was=%s misses=%u/%u detect_ms=%lld switch_us=%lld flows_moved=%u carried_by=%s",
@@ -340,10 +348,12 @@ static void on_rival(void *arg, const struct err *who)
 {
 	struct agent *agent = arg;
 
-	if (who)
+	if (who) {
 		condition_set(&agent->conditions, CONDITION_RIVAL, LOG_LEVEL_ERROR, "%s", who->text);
-	else
+	} else {
 		condition_clear(&agent->conditions, CONDITION_RIVAL, "no other agent steers the router any more: this one does");
+		steer_on_regained(&agent->steer);
+	}
 }
 
 static void on_watch(void *arg, const struct router_change *change)

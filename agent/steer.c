@@ -440,6 +440,11 @@ void steer_on_applied(struct steer *steer, uint32_t flows_moved)
 		begin(steer);
 }
 
+void steer_on_regained(struct steer *steer)
+{
+	steer->is_told = true;
+}
+
 void steer_stop(struct steer *steer)
 {
 	ev_timer_stop(steer->loop, &steer->tick);

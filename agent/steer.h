@@ -80,6 +80,8 @@ void steer_stop(struct steer *steer);
 
 /* The router says that what it was told is in force. */
 void steer_on_applied(struct steer *steer, uint32_t flows_moved);
+/* It says that another agent steers it no more: what it was told last comes into force, and steer_on_applied() follows. */
+void steer_on_regained(struct steer *steer);
 /* The router says that an uplink's interface changed. */
 void steer_on_uplink(struct steer *steer, unsigned uplink, const struct router_uplink_state *state);
 /* An operator prefers this uplink over all others for a while. */

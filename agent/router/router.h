@@ -126,7 +126,7 @@ struct router_events { /* callbacks into the agent, from the loop; arg is events
 	void (*on_reach)(void *arg, const struct err *why);
 	/*
 	 * Another agent steers the device, and who: nothing that take_over, apply and flush tell is carried out until it does no more
-	 * (NULL), then the last of it. Said again when it is so again. Without it the driver logs.
+	 * (NULL), then the last of it, and on_applied follows. Said again when it is so again. Without it the driver logs.
 	 */
 	void (*on_rival)(void *arg, const struct err *who);
 	/* Something that a person should know, said once: who receives it logs it. Without it the driver logs. */

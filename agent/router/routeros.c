@@ -83,7 +83,8 @@ void routeros_on_read(struct router *router)
 {
 	bool is_first = !router->is_ready;
 
-	router->steering.is_known = true;
+	router->steering.is_known |= router->steering.is_reading;
+	router->steering.is_reading = false;
 	router->keeper.unread.text[0] = '\0';
 	routeros_report_uplinks(router);
 	if (router->claim.is_held) {
@@ -101,6 +102,8 @@ void routeros_on_read(struct router *router)
 
 void routeros_on_held(struct router *router, bool has_yielded)
 {
+	if (has_yielded)
+		routeros_forget_entries(router); /* they were another's to change */
 	if (has_yielded || router->is_removed)
 		routeros_read(router);
 	else if (router->keeper.state == ROS_KEPT)

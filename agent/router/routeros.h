@@ -98,6 +98,7 @@ struct ros_entry { /* of an address-list */
 struct ros_steering {
 	struct forwarding_plan plan;
 	bool is_known; /* the entries are those of the router */
+	bool is_reading; /* the reading under way takes them: they were forgotten before it began */
 	bool is_told;  /* somebody waits for on_applied */
 	bool is_plan_told; /* ... and for the native plan, too */
 	bool is_stuck; /* the router refused something: not before the next round */
@@ -118,6 +119,7 @@ struct ros_claim { /* to be the agent that steers */
 	bool is_blind;	   /* ... what it writes renews, before a look */
 	int64_t look_ms;   /* when it began */
 	bool has_yielded;  /* another has had it since we read the router */
+	bool is_rival_told; /* on_rival() has told of another: it steers no more is told, too */
 	bool is_mute;	   /* the router takes no entry of ours; that was told */
 	bool is_blind_told; /* the router refused the last look */
 };

@@ -105,7 +105,8 @@ static void make_id(struct router *router)
 
 static void tell_other(struct router *router)
 {
-	const struct ros_lease_holder *other = &router->claim.lease.other;
+	struct ros_claim *claim = &router->claim;
+	const struct ros_lease_holder *other = &claim->lease.other;
 	struct err who;
 
 	if (router->is_removed) {
@@ -116,7 +117,8 @@ static void tell_other(struct router *router)
 	}
 	err_set(&who, -EBUSY, "another agent steers the router: %s (%.8s) at %s; stop one of the two, or write take_over = no in its [agent]",
 		other->name, other->id, other->address);
-	if (router->events.on_rival)
+	claim->is_rival_told = router->events.on_rival != NULL;
+	if (claim->is_rival_told)
 		router->events.on_rival(router->events_arg, &who);
 	else
 		log_write(LOG_LEVEL_ERROR, "router", "%s", who.text);
@@ -132,8 +134,11 @@ static void hold(struct router *router)
 		return;
 	claim->is_held = true;
 	claim->has_yielded = false;
-	if (router->events.on_rival)
+	if (claim->is_rival_told) {
+		claim->is_rival_told = false;
+		router->steering.is_told = router->steering.is_plan_told = true;
 		router->events.on_rival(router->events_arg, NULL);
+	}
 	routeros_on_held(router, has_yielded);
 }
 

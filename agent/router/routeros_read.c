@@ -164,7 +164,7 @@ static void take_item(struct router *router, enum ros_menu menu, const struct ro
 	unsigned position = ++router->keeper.n_rows;
 
 	if (menu == ROS_NETWORKS && is_dynamic && strcmp(ros_row_text(row, "comment"), ROS_TAG "steering") == 0) {
-		if (!router->steering.is_known)
+		if (router->steering.is_reading)
 			routeros_take_entry(router, row);
 		return;
 	}
@@ -335,8 +335,10 @@ void routeros_read(struct router *router)
 	router->keeper.state = ROS_READING;
 	router->keeper.reading = 0;
 	router->printed = 0;
-	if (router->claim.has_yielded && router->steering.n_under_way == 0)
-		routeros_forget_entries(router); /* they are another's now */
+	if (!router->steering.is_known) {
+		routeros_forget_entries(router); /* that a reading without end may have taken */
+		router->steering.is_reading = true;
+	}
 	*next = router->model;
 	next->n_networks = next->n_more_networks = 0;
 	memset(next->has_lan, 0, sizeof(next->has_lan));

@@ -30,7 +30,7 @@ static enum form form_of(const struct ros_entry *entry)
 void routeros_forget_entries(struct router *router)
 {
 	memset(router->steering.entries, 0, sizeof(router->steering.entries));
-	router->steering.is_known = false;
+	router->steering.is_known = router->steering.is_reading = false;
 	router->steering.n_under_way = 0;
 	router->steering.is_stuck = false;
 }

@@ -32,6 +32,22 @@ class TwoBoxLab(CompanionLab):
         finally:
             api.close()
 
+    def end_leases(self):
+        api = self.router.connect()
+        try:
+            lists = api.path("ip", "firewall", "address-list")
+            lists.remove(*(row[".id"] for row in lists if row["list"] == "jaga-agent"))
+        finally:
+            api.close()
+
+    def steer(self, name):
+        """As an agent does that is dead by now."""
+        api = self.router.connect()
+        try:
+            api.path("ip", "firewall", "address-list").add(list=name, address="0.0.0.0/0", timeout="10m", comment="jaga: steering")
+        finally:
+            api.close()
+
     def writes(self):
         """Changes of its configuration since it started: also those that somebody has put right again."""
         api = self.router.connect()
@@ -78,7 +94,7 @@ class Twin(Agent):
 
 @pytest.fixture
 def lab(request, tmp_path):
-    script = ADDRESSES + "add address=192.168.89.1/24 interface=ether4\nadd address=192.168.90.1/24 interface=ether5\n"
+    script = ADDRESSES + "add address=192.168.89.1/24 interface=ether4\nadd address=192.168.90.1/24 interface=ether5\n/user add name=second group=full password=secret\n"
     with contextlib.closing(TwoBoxLab(tmp_path, request.param, script, "--control", str(tmp_path / "control"))) as lab:
         yield lab
 
@@ -182,6 +198,42 @@ def test_of_two_that_start_together_one_steers(lab, twins, tmp_path):
     assert removed.returncode == 0, removed.stderr
     assert lab.leases() == set() and not any(row.get("comment", "").startswith("jaga: ")
                                              for rows in lab.configuration().values() for row in rows)
+
+
+@newest
+def test_what_another_left_is_taken_away(lab, twins):
+    first, second = twins
+    first.start().wait_online()
+    second.start().waits_for(first)  # and has read the router, where nothing was steered
+    first.stop(is_killed=True)
+    lab.steer("jaga-new-0-isp2")
+    assert lab.entries().keys() == {"jaga-new-0-isp2"}
+    lab.end_leases()
+    wait_for("the second takes over", lambda: "no other agent steers the router any more" in second.log(), 30)
+    wait_for("it steers as it decides itself", lambda: lab.entries() == {})
+    assert "does not steer" not in second.log()
+
+
+@newest
+def test_a_look_that_is_refused_gives_nothing_away(lab, twins, tmp_path):
+    first, second = twins
+    second.replace("user = admin\n", "user = second\n")
+    first.start().wait_online()
+    second.start().waits_for(first)
+    before, writes = lab.configuration(), lab.writes()
+    control(tmp_path / "control", {"do": "set", "menu": "/user", "key": "second", "values": {"group": "nothing"}})
+    wait_for("it may not look", lambda: "does not show whether another agent steers it" in second.log_now(), 30)
+    control(tmp_path / "control", {"do": "set", "menu": "/user", "key": "second", "values": {"group": "full"}})
+    assert (first.status("mode"), second.status("mode")) == ("steers", "waits")
+    lab.cut(1)
+    wait_for("the first steers", lambda: lab.entries().keys() == {"jaga-new-0-isp2", "jaga-live-isp1-isp2"})
+    assert lab.configuration() == before and lab.writes() == writes
+    assert {comment.rpartition(": ")[2] for comment in lab.leases()} == {"first"}
+    assert "no other agent steers" not in second.log()
+    lab.ip("isp1", "link", "set", "router", "down")
+    wait_for("who waits sees it, too", lambda: "isp1 is down" in second.log_now())
+    seen = [line for line in second.log_now().splitlines() if "isp1 is down" in line]
+    assert all("switch_us=0 " in line and line.endswith("carried_by=-") for line in seen), seen
 
 
 @newest

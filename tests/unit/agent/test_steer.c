@@ -406,6 +406,20 @@ static void test_a_plan_that_is_told(void **state)
 	assert_true(steer_is_plan_in_force(steer));
 }
 
+/* What another agent did is no plan of ours: it is in force again when the router says so. */
+static void test_a_router_that_is_regained(void **state)
+{
+	(void)state;
+	fake.take_over_result = ROUTER_TOLD;
+	start();
+	steer_on_applied(steer, 0); /* it told of another */
+	assert_true(steer_is_plan_in_force(steer));
+	steer_on_regained(steer);
+	assert_false(steer_is_plan_in_force(steer));
+	steer_on_applied(steer, 0);
+	assert_true(steer_is_plan_in_force(steer));
+}
+
 /* Nothing is sent through a plan that does not stand yet. */
 static void test_a_take_over_that_is_told(void **state)
 {
@@ -539,6 +553,7 @@ int main(void)
 		TEST(test_a_plan_that_cannot_be_applied),
 		TEST(test_a_plan_that_is_told),
 		TEST(test_a_take_over_that_is_told),
+		TEST(test_a_router_that_is_regained),
 		TEST(test_probes_without_an_answer_begin_anew),
 		TEST(test_flows_that_cannot_be_flushed),
 		TEST(test_start_without_an_interface),
