@@ -25,32 +25,43 @@ minus() { awk -v other="$2" 'BEGIN { while ((getline line < other) > 0) seen[lin
 
 # --- files
 
-# Names have no line ends; blanks are theirs.
+# Files, and links to whatever is no directory. Names have no line ends; blanks are theirs.
 list_files() {
 	printf '%s\n' "$FILES" | while IFS= read -r pattern; do
 		IFS=
 		for file in $pattern; do
-			if [ -f "$file" ]; then printf '%s\n' "$file"; fi
+			if [ ! -d "$file" ] && { [ -f "$file" ] || [ -L "$file" ]; }; then printf '%s\n' "$file"; fi
 		done
 	done
 }
 
+save_file() { mkdir -p "$new/files${1%/*}" && rm -f "$new/files$1" && cp -pP "$1" "$new/files$1" && printf '%s\n' "$1"; }
+
+# A link and the file that it leads to are saved each by its own name. So nothing is ever written through a link, of which
+# nobody knows where it leads after a script: to /dev/null, often.
 save_files() {
-	list_files > "$1/list" || return 1
+	list_files > "$new/names" || return 1
 	while IFS= read -r file; do
-		mkdir -p "$1/files${file%/*}" && cp -p "$file" "$1/files$file" || return 1
-	done < "$1/list"
+		save_file "$file" || return 1
+		if [ -L "$file" ]; then
+			place=$(readlink -f "$file")
+			if [ -f "$place" ]; then save_file "$place" || return 1; fi
+		fi
+	done < "$new/names" > "$new/list"
 }
 
 # What chmod and chown change.
-mode_and_owner() { ls -lnL "$1" | awk '{ print substr($1, 1, 10), $3, $4 }'; }
-is_as_saved() { cmp -s "$save/files$1" "$1" && [ "$(mode_and_owner "$save/files$1")" = "$(mode_and_owner "$1")" ]; }
+mode_and_owner() { ls -ln "$1" | awk '{ print substr($1, 1, 10), $3, $4 }'; }
+is_as_saved() {
+	old=$save/files$1
+	[ "$(readlink "$old")" = "$(readlink "$1")" ] || return 1
+	[ -L "$1" ] || { [ -f "$1" ] && cmp -s "$old" "$1" && [ "$(mode_and_owner "$old")" = "$(mode_and_owner "$1")" ]; }
+}
 
-# Replaced as a whole; a link stays one.
+# Replaced as a whole, whatever has that name now; but mv would go into a directory, also where a link leads to one.
 put_back_file() {
-	place=$1
-	if [ -L "$1" ]; then place=$(readlink -f "$1"); fi
-	mkdir -p "${place%/*}" && cp -p "$save/files$1" "$place.jaga-new" && mv "$place.jaga-new" "$place"
+	if [ -d "$1" ]; then rm -f "$1" || return 1; fi
+	mkdir -p "${1%/*}" && rm -f "$1.jaga-new" && cp -pP "$save/files$1" "$1.jaga-new" && mv "$1.jaga-new" "$1"
 }
 
 put_back_files() {
@@ -205,7 +216,7 @@ save() {
 	if [ -n "$ROLLBACK" ]; then
 		printf '%s' "$ROLLBACK" > "$new/rollback" || fail "$new cannot be written"
 	else
-		save_files "$new" || fail "the files cannot be saved in $new"
+		save_files || fail "the files cannot be saved in $new"
 		is_openwrt || save_running "$new" || fail "what runs cannot be saved in $new"
 	fi
 	sync
@@ -225,6 +236,9 @@ roll_back() {
 	[ -d "$save" ] || { echo "there is no save point of job $JOB"; exit 44; }
 	if [ -e "$save/undone" ]; then return; fi
 	end_others
+	# In memory where there is a /tmp; a router may have none. What was cut off leaves nothing behind that outlives the save point.
+	tmp=$(mktemp -d 2>&-) || { tmp=$save/tmp && rm -rf "$tmp" && mkdir "$tmp"; } || fail "no room for a temporary directory"
+	trap 'rm -rf "$tmp"' EXIT
 	if [ -f "$save/rollback" ]; then
 		JAGA_JOB=$JOB sh "$save/rollback" > "$save/output" 2>&1
 		status=$?
@@ -239,7 +253,4 @@ roll_back() {
 	sync
 }
 
-# In memory where there is a /tmp; a router may have none.
-tmp=$(mktemp -d 2>/dev/null || mktemp -d "$DIR/tmp.XXXXXX") || fail "no room for a temporary directory"
-trap 'rm -rf "$tmp"' EXIT
 $ACTION

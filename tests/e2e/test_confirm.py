@@ -1,6 +1,8 @@
 """A script that has to be confirmed: kept when the router comes back to the collector in a new session, undone when it fails,
 cuts the router off, or is overtaken by a crash of whatever."""
+import os
 import re
+import stat
 
 import pytest
 
@@ -20,6 +22,8 @@ chmod 666 {secret}
 chown 12:34 {owned}
 echo changed > {link}
 chmod 4755 {link}
+ln -sf {device} {masked}
+ln -sfn elsewhere {retargeted}
 ip address add 198.51.100.77/32 dev wan2
 ip address del 203.0.113.77/32 dev wan2
 ip route del 198.18.7.0/24
@@ -43,6 +47,10 @@ def worker(lab, cli):
         (lab.dir / name).write_text(f"{name}\n")
         (lab.dir / name).chmod(mode)
     (lab.dir / "link.d").symlink_to("behind-a-link")
+    os.mknod(lab.dir / "device", 0o666 | stat.S_IFCHR, os.makedev(1, 3))  # what scripts mask files with, by its other name: it is the machine's
+    (lab.dir / "masked.d").write_text("masked.d\n")
+    (lab.dir / "elsewhere").write_text("of somebody else\n")
+    (lab.dir / "retargeted.d").symlink_to("behind-a-link")
     agent = Agent(lab, collector=True, ipv6=False, agent_lines="scripts = unsigned\nsample_interval = 1d",
                   snapshot_lines=f"file = {lab.dir}/router.conf\nfile = {lab.dir}/*.d")
     agent.enroll(cli)
@@ -52,8 +60,15 @@ def worker(lab, cli):
 
 
 def mess(lab):
-    names = {"file": "router.conf", "secret": "secret.d", "owned": "owned.d", "link": "link.d"}
+    names = {"file": "router.conf", "secret": "secret.d", "owned": "owned.d", "link": "link.d",
+             "masked": "masked.d", "device": "device", "retargeted": "retargeted.d"}
     return MESS.format(**{what: lab.dir / name for what, name in names.items()}, gateway=UPLINKS[2]["gateway"]) + f"echo new > {lab.dir}/new.d\n"
+
+
+def describe(path):
+    s = path.stat()
+    return (f"{path} -> {os.readlink(path) if path.is_symlink() else ''} {s.st_mode:o} {s.st_uid}:{s.st_gid} "
+            f"{path.read_text() if stat.S_ISREG(s.st_mode) else ''}\n")
 
 
 def look(lab):
@@ -62,8 +77,8 @@ def look(lab):
     seen["nft"] = "".join(sorted(re.findall(r"^table .*?^}\n", seen["nft"], re.M | re.S)))
     seen["addresses"] = re.sub(r" +valid_lft.*", "", lab.rtr.ip("-o", "address"))
     seen["links"] = lab.rtr.ip("-br", "link")
-    files = sorted(lab.dir.glob("router.conf")) + sorted(lab.dir.glob("*.d"))
-    seen["files"] = "".join(f"{path} {path.is_symlink()} {(s := path.stat()).st_mode:o} {s.st_uid}:{s.st_gid} {path.read_text()}" for path in files)
+    files = [lab.dir / name for name in ("router.conf", "device", "elsewhere", "behind-a-link")] + sorted(lab.dir.glob("*.d"))
+    seen["files"] = "".join(map(describe, files))
     return seen
 
 

@@ -1,7 +1,9 @@
 """The way back of a script on OpenWrt: agent/router/linux_save.sh under busybox, in a root directory with stand-ins for netifd and
 fw4. What runs follows from /etc/config there, so the files are put back and everything is made anew from them."""
+import os
 import shutil
 import signal
+import stat
 import subprocess
 
 import pytest
@@ -25,13 +27,14 @@ def fixture_router(tmp_path):
     return router
 
 
-def act(router, action, job="5", rollback=""):
-    """(exit status, last line) as linux_save.c sees them."""
+def act(router, action, job="5", rollback="", files="/etc/config/*", memory=True):
+    """(exit status, last line) as linux_save.c sees them. memory=False: there is no /tmp."""
     quoted = rollback.replace("'", "'\\''")
-    router.write("tmp/way-back", f"ACTION={action}\nDIR=/etc/jaga/state\nJOB={job}\nRELOAD=\nFILES='/etc/config/*'\n"
-                                 f"ROLLBACK='{quoted}'\n{PROGRAM}")
-    done = subprocess.run(["chroot", router.root, "/bin/sh", "/tmp/way-back"], text=True, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, timeout=60, check=False, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
+    router.write("way-back", f"ACTION={action}\nDIR=/etc/jaga/state\nJOB={job}\nRELOAD=\nFILES='{files}'\n"
+                             f"ROLLBACK='{quoted}'\n{PROGRAM}")
+    env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"} | ({} if memory else {"TMPDIR": "/nowhere"})
+    done = subprocess.run(["chroot", router.root, "/bin/sh", "/way-back"], text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, timeout=60, check=False, env=env)
     return done.returncode, (done.stdout.splitlines() or [""])[-1]
 
 
@@ -61,6 +64,70 @@ def test_files_come_back_and_are_applied(router):
     assert router.lines("tmp/told") == ["sbin/reload_config", "etc/init.d/network restart", "etc/init.d/firewall restart"]
     assert act(router, "roll_back") == (0, "")  # the agent had no time to note it: nothing is done twice
     assert len(router.lines("tmp/told")) == 3
+
+
+def test_nothing_is_written_through_a_link(router):
+    """A script masks files with a device and leads links elsewhere: both are other people's, and are left alone."""
+    def lead(path, text):  # never by an absolute path: the test itself would write at the machine's
+        (config / path).unlink(missing_ok=True)
+        (config / path).symlink_to(text)
+
+    config, device = router.root / "etc/config", router.root / "dev/nothing"
+    os.mknod(device, 0o666 | stat.S_IFCHR, os.makedev(1, 3))  # as /dev/null, which is the machine's
+    for name in ("there", "elsewhere", "behind"):
+        router.write(f"etc/{name}", f"{name}\n")
+    for path, text in (("retargeted", "../there"), ("written", "../behind"), ("masked", "../../dev/nothing"), ("dangling", "nowhere"),
+                       ("a file", "../there"), ("lost", "../there")):
+        lead(path, text)
+    for name in ("network file", "blocked", "led away"):
+        router.write(f"etc/config/{name}", f"{name}\n")
+    saved = router.files()
+    assert act(router, "save") == (0, "")
+    lead("network", "../../dev/nothing")
+    lead("retargeted", "../elsewhere")
+    router.write("etc/config/written", "changed\n")
+    for name in ("masked", "a file", "lost", "dangling", "blocked"):
+        (config / name).unlink()
+    for name in ("masked", "a file"):
+        router.write(f"etc/config/{name}", "a file\n")
+    os.mkfifo(config / "blocked")
+    lead("led away", "..")
+    lead("new", "../../dev/nothing")
+    assert act(router, "roll_back") == (0, "")
+    assert {path: what for path, what in router.files().items() if "state" not in path and path != "way-back"} == saved
+    assert stat.S_ISCHR(device.stat().st_mode) and [path.name for path in device.parent.iterdir()].count("nothing.jaga-new") == 0
+
+
+def test_a_directory_in_the_place_of_a_file_is_told(router):
+    assert act(router, "save")[0] == 0
+    (router.root / "etc/config/network").unlink()
+    (router.root / "etc/config/network/d").mkdir(parents=True)
+    status, said = act(router, "roll_back")
+    assert (status, said) == (1, "not put back: /etc/config/network")
+    assert [path.name for path in (router.root / "etc/config/network").iterdir()] == ["d"]
+
+
+def test_a_file_that_two_patterns_name(router):
+    (router.root / "etc/config/again").symlink_to("network")
+    files = "/etc/config/*\n/etc/config/network\n/etc/config/again"
+    assert act(router, "save", files=files) == (0, "")
+    (router.root / "etc/config/again").unlink()
+    router.write("etc/config/again", "")
+    router.write("etc/config/network", "nonsense\n")
+    assert act(router, "roll_back", files=files) == (0, "")
+    assert os.readlink(router.root / "etc/config/again") == "network" and router.read("etc/config/again") == NETWORK
+
+
+def test_without_a_tmp_nothing_piles_up(router):
+    """Ended by force each time, in a root without a /tmp: the flash holds no more of it than one."""
+    state = router.root / "etc/jaga/state"
+    router.write("sbin/reload_config", "#!/bin/sh\nkill -9 $PPID\n")
+    assert act(router, "save", memory=False) == (0, "")
+    for _ in range(3):
+        assert act(router, "roll_back", memory=False)[0] == -signal.SIGKILL
+    assert [path.name for path in state.iterdir()] == ["save-5"]
+    assert act(router, "commit", memory=False) == (0, "")
+    assert list(state.iterdir()) == []
 
 
 def test_what_is_unchanged_is_not_written_again(router):
