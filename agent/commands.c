@@ -231,7 +231,7 @@ static void answer_snapshot(struct agent *agent, struct local_client *client, co
 	(void)out;
 	agent->snapshot_format = request->format; /* of who asked last: people do not ask for two at once */
 	local_wait(client, LIMIT_SNAPSHOT_WAIT_MS);
-	snapshot_request(&agent->snapshot);
+	snapshot_await(&agent->snapshot);
 }
 
 void commands_answer_snapshot(struct agent *agent)

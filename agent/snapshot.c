@@ -16,15 +16,26 @@
 
 #define FAILED_LINE "# --- failed: "
 
+static void take(struct snapshot *snapshot);
+
+/* Somebody is there to look at one, and nothing is in its way. */
+static bool may_take(const struct snapshot *snapshot)
+{
+	return (snapshot->is_open || snapshot->is_awaited) && snapshot->phase == SNAPSHOT_IDLE &&
+	       !snapshot->ops->is_unsettled(snapshot->arg);
+}
+
 static void finish(struct snapshot *snapshot, enum snapshot_outcome outcome)
 {
 	snapshot->phase = SNAPSHOT_IDLE;
 	snapshot->result.outcome = outcome;
 	snapshot->result.at_ms = clock_mono_ms();
-	if (snapshot->again) /* who asked meanwhile wants what is read from now on */
-		snapshot_request(snapshot);
-	else
-		snapshot->ops->on_finished(snapshot->arg, &snapshot->result);
+	if (snapshot->again && may_take(snapshot)) { /* who asked meanwhile wants what is read from now on */
+		take(snapshot);
+		return;
+	}
+	snapshot->is_awaited = false;
+	snapshot->ops->on_finished(snapshot->arg, &snapshot->result);
 }
 
 /* The same trouble every interval is told once: the reason is kept from attempt to attempt. */
@@ -87,10 +98,14 @@ static void take(struct snapshot *snapshot)
 
 void snapshot_request(struct snapshot *snapshot)
 {
-	if (snapshot->phase == SNAPSHOT_IDLE && !snapshot->ops->is_unsettled(snapshot->arg))
-		take(snapshot);
-	else
-		snapshot->again = true;
+	snapshot->again = true;
+	snapshot_on_settled(snapshot);
+}
+
+void snapshot_await(struct snapshot *snapshot)
+{
+	snapshot->is_awaited = true;
+	snapshot_request(snapshot);
 }
 
 bool snapshot_is_taking(const struct snapshot *snapshot)
@@ -100,8 +115,8 @@ bool snapshot_is_taking(const struct snapshot *snapshot)
 
 void snapshot_on_settled(struct snapshot *snapshot)
 {
-	if (snapshot->again)
-		snapshot_request(snapshot);
+	if (snapshot->again && may_take(snapshot))
+		take(snapshot);
 }
 
 void snapshot_ask(struct snapshot *snapshot)
@@ -143,8 +158,7 @@ static void on_interval(struct ev_loop *loop, ev_timer *timer, int revents)
 
 	(void)loop;
 	(void)revents;
-	if (snapshot->is_open) /* otherwise there is nobody to offer it to, and the next session begins with one */
-		snapshot_request(snapshot);
+	snapshot_request(snapshot);
 }
 
 void snapshot_init(struct snapshot *snapshot, struct ev_loop *loop, int64_t interval_ms,

@@ -4,9 +4,10 @@
  *   idle -> taking (the driver's child reads it) -> offering (hash first, the text if wanted) -> idle
  *
  * Taken when a session opens, after a script, each interval, on the collector's wish and on that of a
- * person at the router. A request that comes while one is under way makes another one follow, because
- * what was read before the request may be old. Snapshots and scripts wait for each other, on every driver. The text is never kept: the collector answers for what
- * it has. Loop thread only.
+ * person at the router: without a session for that person alone. A request that comes while one is under
+ * way makes another one follow, because what was read before the request may be old; when that has to
+ * wait for a script the one at hand is told. Snapshots and scripts wait for each other, on every driver.
+ * The text is never kept: the collector answers for what it has. Loop thread only.
  */
 #ifndef JAGA_AGENT_SNAPSHOT_H
 #define JAGA_AGENT_SNAPSHOT_H
@@ -59,6 +60,7 @@ struct snapshot {
 	ev_timer interval;
 	enum { SNAPSHOT_IDLE, SNAPSHOT_TAKING, SNAPSHOT_OFFERING } phase;
 	bool again;
+	bool is_awaited; /* by a person at the router */
 	bool is_asked; /* somebody far away waits: a failure is told, though it be the same as the last */
 	bool is_open; /* the link has a session */
 	struct snapshot_result result;
@@ -68,8 +70,10 @@ struct snapshot {
 void snapshot_init(struct snapshot *snapshot, struct ev_loop *loop, int64_t interval_ms,
 		   const struct snapshot_ops *ops, void *arg);
 void snapshot_stop(struct snapshot *snapshot);
-/* Take one and offer it; on_finished follows, later. */
+/* Take one and offer it; on_finished follows, later. Without a session nothing: the next one begins with a snapshot. */
 void snapshot_request(struct snapshot *snapshot);
+/* The same, for a person at the router, who is told of it also without a session. */
+void snapshot_await(struct snapshot *snapshot);
 /* The same, for the collector: when it fails the collector is told, the same reason or not. */
 void snapshot_ask(struct snapshot *snapshot);
 /* The driver reads the router: the time to leave it alone. */

@@ -142,6 +142,8 @@ static void test_without_a_session(void **state)
 {
 	(void)state;
 	snapshot_request(&snapshot);
+	assert_int_equal(fake.taken, 0); /* nobody would look at it */
+	snapshot_await(&snapshot);
 	deliver("abc");
 	assert_int_equal(fake.offered, 0);
 	assert_int_equal(fake.result.outcome, SNAPSHOT_NOT_OFFERED);
@@ -155,6 +157,34 @@ static void test_without_a_session(void **state)
 	snapshot_on_offered(&snapshot, -ENOTCONN, false); /* lost while it is sent */
 	assert_int_equal(fake.result.outcome, SNAPSHOT_NOT_OFFERED);
 	assert_int_equal(fake.troubles, 0);
+}
+
+/* Read for nobody, and on old RouterOS a file written on the router for each session that is lost at once. */
+static void test_a_session_that_is_lost_leaves_nothing_to_read(void **state)
+{
+	(void)state;
+	fake.is_unsettled = true; /* it asks for a job first */
+	snapshot_on_open(&snapshot);
+	snapshot_on_closed(&snapshot);
+	fake.is_unsettled = false;
+	snapshot_on_settled(&snapshot);
+	assert_int_equal(fake.taken, 0);
+	snapshot_await(&snapshot);
+	snapshot_on_open(&snapshot); /* wants what is read from now on, and is lost */
+	snapshot_on_closed(&snapshot);
+	snapshot_await(&snapshot); /* and so does another person */
+	deliver("abc");
+	assert_true(fake.taken == 2 && fake.finished == 0);
+	snapshot_on_open(&snapshot);
+	snapshot_on_closed(&snapshot);
+	fake.begins_when_read = true;
+	deliver("abc");
+	assert_true(fake.taken == 2 && fake.finished == 1);
+	fake.is_unsettled = false;
+	snapshot_on_settled(&snapshot); /* they have been answered */
+	assert_int_equal(fake.taken, 2);
+	snapshot_on_open(&snapshot);
+	assert_int_equal(fake.taken, 3);
 }
 
 static void test_failures(void **state)
@@ -203,16 +233,16 @@ static void test_gaps_are_told_once_for_each_text(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < 2; i++) {
-		snapshot_request(&snapshot);
+		snapshot_await(&snapshot);
 		deliver(gap);
 		assert_int_equal(fake.troubles, 1);
 		assert_string_equal(fake.trouble, "not in the snapshot: command nft: exit status 1");
 	}
-	snapshot_request(&snapshot);
+	snapshot_await(&snapshot);
 	deliver("# --- failed: file /c: no such file\n");
 	assert_int_equal(fake.troubles, 2);
 	assert_string_equal(fake.trouble, "not in the snapshot: file /c: no such file");
-	snapshot_request(&snapshot);
+	snapshot_await(&snapshot);
 	deliver("a # --- failed: in the middle of a line\n");
 	assert_int_equal(fake.troubles, 2);
 }
@@ -262,13 +292,13 @@ static void test_none_while_a_script_may_be_undone(void **state)
 	deliver("abc");
 	snapshot_on_offered(&snapshot, 0, true);
 	assert_int_equal(fake.taken, 1);
-	assert_int_equal(fake.finished, 0); /* who asked has to wait */
+	assert_true(fake.finished == 1 && fake.result.outcome == SNAPSHOT_STORED); /* not told when the script is done: it is stored */
 	fake.is_unsettled = false;
 	snapshot_on_settled(&snapshot);
 	assert_int_equal(fake.taken, 2);
 	deliver("abc");
 	snapshot_on_offered(&snapshot, 0, false);
-	assert_int_equal(fake.finished, 1);
+	assert_true(fake.finished == 2 && fake.result.outcome == SNAPSHOT_UNCHANGED);
 	snapshot_on_settled(&snapshot);
 	assert_int_equal(fake.taken, 2);
 }
@@ -302,7 +332,7 @@ static void test_a_script_goes_before_the_next_one(void **state)
 		snapshot_on_offered(&snapshot, 0, false);
 		fake.is_unsettled = false;
 	}
-	assert_int_equal(fake.finished, 3);
+	assert_int_equal(fake.finished, 5);
 }
 
 int main(void)
@@ -313,6 +343,7 @@ int main(void)
 		TEST(test_a_script_goes_before_the_next_one),
 		TEST(test_a_session_begins_with_one), TEST(test_a_wish_during_one_makes_another),
 		TEST(test_without_a_session),	      TEST(test_failures),
+		TEST(test_a_session_that_is_lost_leaves_nothing_to_read),
 		TEST(test_gaps_are_told_once_for_each_text), TEST(test_interval),
 	};
 
