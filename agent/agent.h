@@ -65,7 +65,6 @@ struct agent {
 	struct link_identity identity;
 	int64_t started_ms;
 	uint64_t collector_epoch; /* of the last session; 0: there was none */
-	int64_t wall_offset_ms; /* from the monotonic clock to the collector's, as the session began */
 	struct agent_late_undo late_undo;
 	bool adopted;
 	bool is_take_over_refused; /* the doctor found what would break it */

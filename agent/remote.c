@@ -20,7 +20,7 @@
 /* There is a session, and a router that jobs and snapshots can be of. */
 static void begin_exchange(struct agent *agent)
 {
-	runner_on_open(&agent->runner, clock_mono_ms() + agent->wall_offset_ms);
+	runner_on_open(&agent->runner);
 	snapshot_on_open(&agent->snapshot);
 }
 
@@ -35,7 +35,7 @@ static void on_link_open(void *arg, int64_t wall_ms)
 		conditions_repeat(&agent->conditions); /* it started anew: it may not remember */
 	agent->collector_epoch = status.epoch;
 	agent->identity.job_hiwater = runner_hiwater(&agent->runner);
-	agent->wall_offset_ms = wall_ms - clock_mono_ms();
+	runner_set_time(&agent->runner, wall_ms);
 	if (agent->has_begun)
 		begin_exchange(agent);
 }
@@ -48,16 +48,15 @@ static void on_link_closed(void *arg, const char *reason)
 	link_read_status(agent->link, &status);
 	log_warning("link", "session lost reason=\"%s\", reconnecting in_ms=%lld", reason,
 		    (long long)(status.retry_at_ms - status.since_ms));
+	snapshot_on_closed(&agent->snapshot); /* first: what the runner no longer holds up would be read for nobody */
 	runner_on_closed(&agent->runner);
-	snapshot_on_closed(&agent->snapshot);
 }
 
 static void on_wake(void *arg, uint64_t job_seq, bool take_snapshot, int64_t wall_ms)
 {
 	struct agent *agent = arg;
 
-	if (wall_ms > 0)
-		runner_set_time(&agent->runner, wall_ms);
+	runner_set_time(&agent->runner, wall_ms);
 	runner_on_wake(&agent->runner, job_seq);
 	if (take_snapshot)
 		snapshot_ask(&agent->snapshot);

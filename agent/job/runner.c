@@ -126,7 +126,8 @@ void runner_on_job(struct runner *runner, const struct link_job *job)
 
 void runner_set_time(struct runner *runner, int64_t wall_ms)
 {
-	runner->wall_offset_ms = wall_ms - clock_mono_ms();
+	if (wall_ms > 0)
+		runner->wall_offset_ms = wall_ms - clock_mono_ms();
 }
 
 void runner_on_wake(struct runner *runner, uint64_t job_seq)
@@ -159,10 +160,9 @@ void runner_on_confirmed(struct runner *runner, const char *refusal)
 	confirm_on_answer(&runner->confirm, refusal);
 }
 
-void runner_on_open(struct runner *runner, int64_t wall_ms)
+void runner_on_open(struct runner *runner)
 {
 	runner->is_open = true;
-	runner_set_time(runner, wall_ms);
 	if (runner->phase == RUNNER_REPORTING)
 		runner_tell(runner);
 	else if (runner->phase == RUNNER_PROVING)

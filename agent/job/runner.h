@@ -94,13 +94,15 @@ void runner_init(struct runner *runner, struct ev_loop *loop, const char *dir, b
 bool runner_has_to_undo(struct runner *runner, const char *dir);
 /* It is going back now; on_settled follows. */
 bool runner_is_undoing(const struct runner *runner);
-/* A running script goes on; its job will be INTERRUPTED. Blocks until what the journal was told is written. */
+/* A running script goes on; its job will be INTERRUPTED. Blocks until what the journal was told is
+ * written, LIMIT_JOURNAL_STOP_MS at most. */
 void runner_stop(struct runner *runner);
 
 /* From the link. */
-void runner_on_open(struct runner *runner, int64_t wall_ms);
+void runner_on_open(struct runner *runner);
 void runner_on_closed(struct runner *runner);
-/* What time it is now, by the collector: a session may outlive a step of its clock. */
+/* What time it is now, by the collector; 0: it does not tell, and what it told before counts on. Before runner_on_open(),
+ * and during a session, which may outlive a step of its clock. */
 void runner_set_time(struct runner *runner, int64_t wall_ms);
 void runner_on_wake(struct runner *runner, uint64_t job_seq);
 void runner_on_job(struct runner *runner, const struct link_job *job); /* NULL: there is none */

@@ -166,7 +166,8 @@ static inline void wait_phase(enum runner_phase phase)
 
 static inline void open_session(void)
 {
-	runner_on_open(runner, clock_wall_ms());
+	runner_set_time(runner, clock_wall_ms());
+	runner_on_open(runner);
 }
 
 /* exit_status below 0: nobody knows how it ended. */

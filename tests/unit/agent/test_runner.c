@@ -232,7 +232,8 @@ static void test_time(void **state)
 
 	(void)state;
 	lab_start(&ops, true);
-	runner_on_open(runner, now_ms);
+	runner_set_time(runner, now_ms);
+	runner_on_open(runner);
 	job.not_after_ms = now_ms - 1;
 	runner_on_job(runner, &job);
 	wait_phase(RUNNER_REPORTING);
@@ -241,7 +242,8 @@ static void test_time(void **state)
 	runner_on_state_acked(runner, 1, JOB_EXPIRED);
 	/* A collector whose clock was set back does not bring the job back to life: the journal knows the time. */
 	lab_restart(&ops);
-	runner_on_open(runner, now_ms - 3600 * 1000);
+	runner_set_time(runner, now_ms - 3600 * 1000);
+	runner_on_open(runner);
 	runner_on_state_acked(runner, 1, JOB_EXPIRED);
 	job = make_job(2);
 	job.not_after_ms = now_ms - 1;
@@ -259,6 +261,7 @@ static void test_time(void **state)
 	runner_on_job(runner, NULL);
 	/* The collector's clock is set while the session lives: its wakes tell. */
 	runner_set_time(runner, now_ms + 2 * 3600 * 1000);
+	runner_set_time(runner, 0); /* the one that is asked next knows of none: that is no time */
 	runner_on_wake(runner, 4);
 	job = make_job(4);
 	job.not_after_ms = now_ms + 3600 * 1000;
@@ -298,7 +301,7 @@ static void test_a_journal_that_comes_late(void **state)
 	assert_int_equal(rename(dir, away), 0);
 	lab_restart(&ops);
 	assert_true(runner_hiwater(runner) == 0);
-	runner_on_open(runner, clock_wall_ms());
+	open_session();
 	assert_int_equal(runner->phase, RUNNER_ASKING); /* and the answer is on its way */
 	assert_int_equal(rename(away, dir), 0);
 	runner_on_state_back(runner);
