@@ -102,12 +102,11 @@ static int arrange_descriptors(int output, int extra, int *status)
 	return 0;
 }
 
-/* It may have died before this was asked for. */
-static int die_with(pid_t parent)
+int child_die_with(pid_t parent)
 {
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		return -errno;
-	if (getppid() != parent)
+	if (getppid() != parent) /* it died before this was asked for */
 		_exit(1);
 	return 0;
 }
@@ -131,7 +130,7 @@ static _Noreturn void run_child(const struct child_spec *spec, pid_t parent, int
 	setsid();
 	reset_signals();
 	umask(022);
-	r = spec->argv ? 0 : die_with(parent);
+	r = spec->argv ? 0 : child_die_with(parent);
 	if (r == 0)
 		r = arrange_descriptors(output, spec->extra_fd, &status);
 	if (r == 0 && !spec->argv)

@@ -3,9 +3,9 @@
  *
  * The loop goes on while it runs: output is collected into memory of the caller up to a cap, a
  * time-out ends the whole process group, and one callback tells the end. A function runs what may
- * block for long (fsync on slow flash). A program goes on when we are killed; a function is part of us, and is killed with
- * us: nothing of it is done after the next of us has begun. Needs the default loop of libev. Loop thread only; one
- * struct child may be used again after its end.
+ * block for long (fsync on slow flash). A program goes on when we are killed; a function is part of us,
+ * and is killed with us: nothing of it is done after the next of us has begun. Needs the default loop of
+ * libev. Loop thread only; one struct child may be used again after its end.
  */
 #ifndef JAGA_AGENT_CHILD_H
 #define JAGA_AGENT_CHILD_H
@@ -30,7 +30,7 @@ typedef void child_done_fn(void *arg, const struct child_result *result);
 
 struct child_spec {
 	const char *const *argv;	/* argv[0] is looked up in PATH; NULL: `function` runs instead */
-	int (*function)(void *arg);	/* in the child, which shares no memory any more and dies with us; returns its exit status */
+	int (*function)(void *arg);	/* in the child: without our memory, killed with us; returns its exit status */
 	void *function_arg;
 	const char *const *environment; /* "NAME=value", NULL at the end; beside PATH and LC_ALL; may be NULL */
 	int extra_fd;			/* becomes descriptor 3 of the program; -1: an empty file is there */
@@ -65,6 +65,8 @@ int child_start(struct child *child, struct ev_loop *loop, const struct child_sp
 void child_kill(struct child *child);
 /* At our own end: waits for a running function, blocking, and ends it when timeout_ms are over; on_done is not called. */
 void child_finish(struct child *child, int64_t timeout_ms);
+/* Of a process that was forked by hand, in itself: it is killed with `parent`, who forked it; what is exec'd, too. */
+int child_die_with(pid_t parent);
 /* Lets go of a running child, which goes on by itself; on_done is not called. */
 void child_abandon(struct child *child);
 

@@ -187,13 +187,15 @@ static void put_files(struct gathering *gathering, const char *pattern)
 static pid_t start_command(const char *command, int *ret_output, int *ret_errors)
 {
 	int output[2], errors = memfd_create("jaga-errors", MFD_CLOEXEC);
-	pid_t pid;
+	pid_t pid, parent = getpid();
 
 	if (errors < 0 || pipe2(output, O_CLOEXEC) < 0)
 		return -1;
 	pid = fork();
 	if (pid == 0) {
 		setpgid(0, 0);
+		if (child_die_with(parent) < 0) /* with it goes the watch over its time */
+			_exit(127);
 		dup2(output[1], 1);
 		dup2(errors, 2);
 		execl("/bin/sh", "sh", "-c", command, (char *)NULL);

@@ -1,5 +1,8 @@
 """The router's configuration at the collector: one canonical text, hash first, up only when it changed."""
 import hashlib
+import os
+import pathlib
+import signal
 
 import pytest
 
@@ -28,6 +31,14 @@ def start_agent(lab, cli, **options):
     cli.wait_online(agent.name)
     wait_until(lambda: cli.rows("snapshots", agent.name), 20, "the first snapshot is stored")
     return agent
+
+
+def is_alive(pid):
+    """And no zombie, which waits for whoever adopted it."""
+    try:
+        return ") Z" not in pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def changed_lines(cli, name):
@@ -192,6 +203,22 @@ def test_a_failing_command_is_told(lab, cli):
     assert "this one works" in text
     assert "exit 3" in text or "status 3" in text or "exit status 3" in text
     assert "127" in text
+
+
+def test_a_command_ends_with_its_agent(lab, cli):
+    """Who would have ended it for its time-out is killed with the agent."""
+    hold, pid_file = lab.dir / "hold", lab.dir / "pid"
+    agent = start_agent(lab, cli, snapshot_lines=f"command = [ ! -e {hold} ] || {{ echo $$ > {pid_file}; exec sleep 600; }}")
+    agent.stop()
+    hold.touch()
+    agent.start()  # its session begins with a snapshot
+    pid = int(wait_until(lambda: pid_file.exists() and pid_file.read_text().strip(), 30, "the command runs"))
+    agent.kill()
+    try:
+        wait_until(lambda: not is_alive(pid), 30, "it ends")
+    finally:
+        if is_alive(pid):
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_what_is_no_text_is_told(lab, cli):
