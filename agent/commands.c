@@ -74,7 +74,9 @@ static void answer_status(struct agent *agent, struct local_client *client, cons
 	table_put_text(&agent->table, "%s", JAGA_VERSION);
 	table_put_text(&agent->table, "%s", agent->config->identity);
 	table_put_number(&agent->table, (clock_mono_ms() - agent->started_ms) / 1000);
-	table_put_text(&agent->table, "%s", !agent->has_begun || is_another_steering ? "waits" : agent->config->take_over ? "steers" : "watches");
+	table_put_text(&agent->table, "%s", !agent->has_begun || is_another_steering ? "waits"
+					    : agent->config->take_over			  ? "steers"
+											  : "watches");
 	table_put_bool(&agent->table, agent->adopted);
 	table_put_bool(&agent->table, steer_is_plan_in_force(&agent->steer) && !is_another_steering);
 	table_put_text(&agent->table, "%s", agent->config->scripts_unsigned ? "unsigned" : "off");
@@ -278,7 +280,8 @@ void commands_handle(void *arg, struct local_client *client, const struct local_
 			return;
 		}
 	}
-	buf_printf(out, "'%s' with %u arguments is not understood; see jaga-agent --help, or are client and agent of different versions?\n",
+	buf_printf(out, "'%s' with %u arguments is not understood; see jaga-agent --help, or are client and agent of "
+			"different versions?\n",
 		   request->words[0], request->n_words - 1);
 	answer_text(client, EXIT_USAGE, out);
 }

@@ -1,7 +1,8 @@
 /*
  * journal_writer: puts the journal on the disk while the loop goes on: flash can take a second for an fsync, and the
  * probes do not wait. A child process writes; what has to be durable before the next step is told by a callback.
- * A writer ends with its agent, however that ends: it would take the place of what the next one writes. One record at a time. Loop thread only.
+ * A writer ends with its agent, however that ends: it would take the place of what the next one writes. One record at
+ * a time. Loop thread only.
  */
 #ifndef JAGA_AGENT_JOB_JOURNAL_WRITER_H
 #define JAGA_AGENT_JOB_JOURNAL_WRITER_H

@@ -113,8 +113,8 @@ struct router_events { /* callbacks into the agent, from the loop; arg is events
 	/* Once: the device has been read. Nothing but close may be called before. */
 	void (*on_ready)(void *arg);
 	/*
-	 * All that take_over, apply, flush or remove was told of and called ROUTER_TOLD is in force, or refused and on_trouble or on_rival said so. flows_moved:
-	 * how many were forgotten by it; 0 where the device does not say.
+	 * All that take_over, apply, flush or remove was told of and called ROUTER_TOLD is in force, or refused and
+	 * on_trouble or on_rival said so. flows_moved: how many were forgotten by it; 0 where the device does not say.
 	 */
 	void (*on_applied)(void *arg, uint32_t flows_moved);
 	/* Carrier or address of the uplink changed, or may have changed unseen. */
