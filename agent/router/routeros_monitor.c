@@ -9,7 +9,7 @@
  * is read more often. A reading tells only the difference to what was known, so a new session repeats nothing.
  * Modems are asked when their menu was read, one by one (routeros_modem.h), before the next menu's turn.
  *
- * Called by routeros.c and routeros_read.c; all memory is allocated at creation.
+ * Called by routeros.c and routeros_live.c; all memory is allocated at creation.
  */
 #include "agent/router/routeros_monitor.h"
 
@@ -51,7 +51,7 @@ static const struct menu menus[CONFIG_MONITORS] = {
 				  ".id,name,running,disabled,connect-to", { NULL }, ROUTER_WATCH_L2TP, true },
 	[CONFIG_MONITOR_INTERFACES] = { { "/interface", "/interface" },
 					".id,name,running,disabled,link-downs,rx-byte,tx-byte", { "?dynamic=true", "?#!" },
-					ROUTER_WATCH_INTERFACE, false }, /* routeros_read.c listens */
+					ROUTER_WATCH_INTERFACE, false }, /* routeros_live.c listens */
 	[CONFIG_MONITOR_NETWATCH] = { { "/tool/netwatch", "/tool/netwatch" },
 				      ".id,host,comment,status,disabled", { NULL }, ROUTER_WATCH_NETWATCH, true },
 	[CONFIG_MONITOR_LTE] = { { "/interface/lte", "/interface/lte" }, ".id,name,disabled", { NULL }, ROUTER_WATCH_LTE, false },
