@@ -358,6 +358,7 @@ static void on_deadline(struct ev_loop *loop, ev_timer *timer, int revents)
 		return;
 	}
 	execution->outcome.status = -ETIMEDOUT;
+	err_set(&execution->outcome.why, 0, "the router came to no end with it in time");
 	ev_timer_set(&execution->deadline, LIMIT_ROS_ANSWER_MS * 2 / 1000.0, 0);
 	ev_timer_start(loop, &execution->deadline);
 	if (!execution->is_job || execution->job_id[0] == '\0') {

@@ -135,6 +135,11 @@ static void put_attribute(const char *line, const char *end)
 	buf_put(&out, value, length);
 }
 
+static bool begins_with(const char *line, const char *stop, const char *head)
+{
+	return (size_t)(stop - line) >= strlen(head) && memcmp(line, head, strlen(head)) == 0;
+}
+
 /* What the section says, sentence by sentence. */
 static void say_section(const struct command *command, const struct section *section)
 {
@@ -148,7 +153,7 @@ static void say_section(const struct command *command, const struct section *sec
 		if (!is_in_sentence && stop > line) {
 			begin_sentence(line, *line == '!' ? (size_t)(stop - line) : 0, command->tag);
 			is_in_sentence = true;
-			is_last |= strncmp(line, "!done", 5) == 0 || strncmp(line, "!fatal", 6) == 0;
+			is_last |= begins_with(line, stop, "!done") || begins_with(line, stop, "!fatal");
 			if (*line == '!')
 				continue;
 		}
