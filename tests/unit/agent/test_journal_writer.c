@@ -27,6 +27,7 @@
 #define PATIENCE_MS 30000
 
 static struct ev_loop *loop;
+static bool is_reaper; /* whom a dead agent leaves is ours */
 static struct journal_writer writer;
 static char dir[64], new_path[96], held_path[96];
 static const struct journal_record of_the_old = { .hiwater = 1 }, of_the_next = { .hiwater = 2 };
@@ -136,6 +137,8 @@ static void test_killed_with_its_agent(void **state)
 	int held, status;
 
 	(void)state;
+	if (!is_reaper)
+		skip();
 	assert_int_equal(mkfifo(new_path, 0600), 0);
 	agent = start_agent(&old);
 	wait_until_it_hangs(old);
@@ -195,7 +198,6 @@ int main(void)
 	};
 
 	loop = ev_default_loop(0);
-	if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
-		abort();
+	is_reaper = prctl(PR_SET_CHILD_SUBREAPER, 1) == 0;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
