@@ -285,12 +285,12 @@ def test_a_result_waits_for_a_collector_that_died(lab, worker, cli, collector):
 
 def test_a_result_survives_a_restart_of_the_agent(lab, worker, cli, collector):
     """Finished while the collector was away, and then the agent ended too."""
-    gate = Gate(lab, after=f"echo done > {lab.dir}/done")
+    gate = Gate(lab)
     job = queue(cli, worker, gate.path, "--no-confirm")
     gate.wait_begun()
     collector.kill()
     gate.open()
-    wait_until((lab.dir / "done").exists, 5, "the script has ended")
+    wait_until(lambda: worker.status()["job_phase"] == "reporting", 5, "the script has ended, and the journal knows")
     wait_until(lambda: worker.stop() == 0, 5, "the agent has ended")
     collector.start()
     worker.start()
