@@ -18,11 +18,15 @@
 
 static void take(struct snapshot *snapshot);
 
+static bool is_free(const struct snapshot *snapshot)
+{
+	return snapshot->phase == SNAPSHOT_IDLE && !snapshot->ops->is_unsettled(snapshot->arg);
+}
+
 /* Somebody is there to look at one, and nothing is in its way. */
 static bool may_take(const struct snapshot *snapshot)
 {
-	return (snapshot->is_open || snapshot->is_awaited) && snapshot->phase == SNAPSHOT_IDLE &&
-	       !snapshot->ops->is_unsettled(snapshot->arg);
+	return (snapshot->is_open || snapshot->is_awaited) && is_free(snapshot);
 }
 
 static void finish(struct snapshot *snapshot, enum snapshot_outcome outcome)
@@ -121,8 +125,9 @@ void snapshot_on_settled(struct snapshot *snapshot)
 
 void snapshot_ask(struct snapshot *snapshot)
 {
-	snapshot->is_asked = true;
-	snapshot_request(snapshot);
+	snapshot->is_asked = snapshot->again = true;
+	if (is_free(snapshot)) /* there is a session, over which it came: a router that cannot be read yet is told, too */
+		take(snapshot);
 }
 
 void snapshot_on_offered(struct snapshot *snapshot, int result, bool transferred)

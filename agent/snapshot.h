@@ -62,7 +62,7 @@ struct snapshot {
 	bool again;
 	bool is_awaited; /* by a person at the router */
 	bool is_asked; /* somebody far away waits: a failure is told, though it be the same as the last */
-	bool is_open; /* the link has a session */
+	bool is_open; /* the link has a session, and the router is known */
 	struct snapshot_result result;
 	uint8_t told_hash[SNAPSHOT_HASH_BYTES]; /* of the text whose gaps were told last */
 };

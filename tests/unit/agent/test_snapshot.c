@@ -227,6 +227,16 @@ static void test_failures(void **state)
 	assert_int_equal(fake.finished, 8);
 }
 
+/* There may be a session with the collector and none with the router yet. */
+static void test_asked_before_the_router_is_known(void **state)
+{
+	(void)state;
+	fake.take_result = -EAGAIN;
+	snapshot_ask(&snapshot);
+	assert_int_equal(fake.result.outcome, SNAPSHOT_FAILED);
+	assert_string_equal(fake.trouble, "cannot fork");
+}
+
 static void test_gaps_are_told_once_for_each_text(void **state)
 {
 	static const char gap[] = "# --- file /a\nx\n# --- failed: command nft: exit status 1\n# --- failed: file /b: y\n";
@@ -344,6 +354,7 @@ int main(void)
 		TEST(test_a_session_begins_with_one), TEST(test_a_wish_during_one_makes_another),
 		TEST(test_without_a_session),	      TEST(test_failures),
 		TEST(test_a_session_that_is_lost_leaves_nothing_to_read),
+		TEST(test_asked_before_the_router_is_known),
 		TEST(test_gaps_are_told_once_for_each_text), TEST(test_interval),
 	};
 
